@@ -1,0 +1,398 @@
+package policy
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"kinward/blocklists"
+)
+
+// at is when the tests' questions are asked.
+var at = time.Date(2026, 11, 23, 21, 30, 0, 0, time.UTC)
+
+// world is a household to decide in: the embedded catalogue, careless and
+// useful lists, and profiles that differ in one thing each.
+type world struct {
+	*State
+	profiles map[string]Asker
+}
+
+func list(id string, c blocklists.Category, names ...string) blocklists.ListInput {
+	return blocklists.ListInput{ID: id, Name: id, Category: c, Entries: func(emit func(blocklists.Entry) error) error {
+		for _, n := range names {
+			exact := strings.HasPrefix(n, "=")
+			if err := emit(blocklists.Entry{Name: blocklists.MustName(strings.TrimPrefix(n, "=")), Exact: exact}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	c, err := blocklists.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := blocklists.Compile(c, []blocklists.ListInput{
+		list("danger", blocklists.Security, "phish.example", "grindr.com", "childline.org.uk"),
+		list("careless", blocklists.Adult, "childline.org.uk", "gstatic.com", "adult.example", "both.example", "=single.example", "art.reddit.com"),
+		list("dating", blocklists.Dating, "both.example", "date.example"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	presets, err := EmbeddedPresets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := func(id RuleID, name string, allow, exact bool, until time.Time) Rule {
+		return Rule{ID: id, Name: blocklists.MustName(name), Allow: allow, Exact: exact, Until: until}
+	}
+	var never time.Time
+	f := &Family{ID: 1, Name: "Home", Default: 1, Profiles: []Profile{
+		{ID: 1, Name: "A", Preset: BandA},
+		{ID: 2, Name: "B", Preset: BandB},
+		{ID: 3, Name: "C", Preset: BandC},
+		{ID: 4, Name: "D", Preset: BandD},
+		{ID: 5, Name: "E", Preset: BandE},
+		{ID: 6, Name: "adult", Preset: Adult},
+		{ID: 7, Name: "rules", Preset: BandC, Rules: []Rule{
+			rule(1, "omegle.com", true, false, never),
+			rule(2, "bad.omegle.com", false, false, never),
+			rule(3, "wikipedia.org", false, false, never),
+			rule(4, "en.wikipedia.org", true, true, never),
+			rule(5, "tie.example", true, false, never),
+			rule(6, "tie.example", false, false, never),
+			rule(7, "captive.apple.com", false, true, never),
+			rule(8, "apple.com", false, false, never),
+			rule(9, "soon.example", false, false, at.Add(time.Hour)),
+			rule(10, "past.example", false, false, at.Add(-time.Hour)),
+			rule(11, "childline.org.uk", false, false, never),
+			rule(12, "phish.example", true, false, never),
+			rule(13, "room.tinder.com", true, false, never),
+		}},
+		{ID: 8, Name: "services", Preset: BandC, Services: map[string]Choice{
+			"tiktok": ChooseAllow, "reddit": ChooseAllow, "roblox": ChooseBlock, "facebook": ChooseBlock, "snapchat": ChooseBlock,
+			"no-such-service": ChooseBlock,
+		}},
+		{ID: 9, Name: "meta", Preset: Adult, Services: map[string]Choice{
+			"facebook": ChooseBlock, "instagram": ChooseBlock, "messenger": ChooseBlock, "threads": ChooseBlock, "whatsapp": ChooseBlock,
+		}},
+		{ID: 10, Name: "categories", Preset: BandE, Categories: map[blocklists.Category]Choice{
+			blocklists.Dating: ChooseAllow, blocklists.Social: ChooseDigest,
+		}},
+	}}
+	d, err := NewDirectory(f, presets, x, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{State: &State{Index: x, Directory: d}, profiles: map[string]Asker{}}
+	for _, p := range f.Profiles { // each profile in turn as the household's
+		f.Default = p.ID
+		d, err := NewDirectory(f, presets, x, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.profiles[p.Name] = d.Household()
+	}
+	return w
+}
+
+func (w *world) decide(profile, name string) Verdict {
+	return Decide(w.profiles[profile].Policy, Ask(w.Index, blocklists.MustName(name), at))
+}
+
+// TestDecide is the specification of what happens to a name, row by row.
+func TestDecide(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct {
+		name    string
+		profile string
+		asked   string
+		action  Action
+		reason  Reason
+		keep    Keep
+	}{
+		// The twelve apps of the parents' guide, at the age Kinward starts with.
+		{"Omegle", "C", "omegle.com", Block, ByCategory, KeepItem},
+		{"Chatroulette", "C", "chatroulette.com", Block, ByCategory, KeepItem},
+		{"MeetMe", "C", "www.meetme.com", Block, ByCategory, KeepItem},
+		{"Bumble", "C", "bumble.com", Block, ByCategory, KeepItem},
+		{"LiveMe", "C", "liveme.com", Block, ByCategory, KeepItem},
+		{"Grindr", "D", "grindr.mobi", Block, ByCategory, KeepItem},
+		{"TikTok", "C", "www.tiktok.com", Block, ByKnownRisk, KeepItem},
+		{"Holla", "C", "holla.world", Block, ByCategory, KeepItem},
+		{"Skout", "C", "skout.com", Block, ByCategory, KeepItem},
+		{"Kik", "C", "kik.com", Block, ByKnownRisk, KeepItem},
+		{"Hot or Not", "C", "hotornot.com", Block, ByCategory, KeepItem},
+		{"Snapchat", "C", "app.snapchat.com", Block, ByKnownRisk, KeepItem},
+
+		{"a name nobody lists", "A", "wikipedia.org", Allow, ByDefault, KeepNothing},
+		{"help, though two lists name it", "A", "www.childline.org.uk", Allow, ByHelp, KeepNothing},
+		{"help, against a rule of the family", "rules", "childline.org.uk", Allow, ByHelp, KeepNothing},
+		{"danger, for an adult too, unrecorded", "adult", "www.phish.example", Block, BySecurity, KeepNothing},
+		{"danger, for a child", "C", "phish.example", Block, BySecurity, KeepItem},
+		{"danger comes before the category", "C", "grindr.com", Block, BySecurity, KeepItem},
+		{"danger is not lifted by a rule", "rules", "phish.example", Block, BySecurity, KeepItem},
+		{"plumbing, though a list names its parent", "A", "connectivitycheck.gstatic.com", Allow, ByPlumbing, KeepNothing},
+		{"Android's Private DNS probe", "A", "a1b2-dnsotls-ds.metric.gstatic.com", Allow, ByPlumbing, KeepNothing},
+		{"plumbing, denied by exactly its name", "rules", "captive.apple.com", Block, ByRule, KeepItem},
+		{"plumbing, not denied by a rule for its parent", "rules", "mesu.apple.com", Allow, ByPlumbing, KeepNothing},
+		{"the rule for the parent holds elsewhere", "rules", "www.apple.com", Block, ByRule, KeepItem},
+
+		{"a rule against the category", "rules", "omegle.com", Allow, ByRule, KeepNothing},
+		{"a rule covers what is below", "rules", "www.omegle.com", Allow, ByRule, KeepNothing},
+		{"a more specific rule wins", "rules", "x.bad.omegle.com", Block, ByRule, KeepItem},
+		{"an exact rule for its name", "rules", "en.wikipedia.org", Allow, ByRule, KeepNothing},
+		{"and not for a name below", "rules", "m.en.wikipedia.org", Block, ByRule, KeepItem},
+		{"deny wins a tie", "rules", "tie.example", Block, ByRule, KeepItem},
+		{"a rule that has not ended", "rules", "soon.example", Block, ByRule, KeepItem},
+		{"a rule that has ended", "rules", "past.example", Allow, ByDefault, KeepNothing},
+
+		{"a service allowed by itself, against known-risk", "services", "www.tiktok.com", Allow, ByService, KeepNothing},
+		{"a service blocked by itself", "services", "www.roblox.com", Block, ByService, KeepItem},
+		{"a list's more specific entry outlives an allowed service", "services", "art.reddit.com", Block, ByCategory, KeepItem},
+		{"the rest of that service", "services", "old.reddit.com", Allow, ByService, KeepNothing},
+		{"a shared domain while others of the group are open", "services", "x.fbcdn.net", Allow, ByDefault, KeepNothing},
+		{"a shared domain when all of the group are blocked", "meta", "x.fbcdn.net", Block, ByService, KeepItem},
+		{"a shared domain of a group with services we do not know", "C", "byteoversea.com", Allow, ByDefault, KeepNothing},
+		{"an optional domain of a category's service", "C", "snap.com", Allow, ByDefault, KeepNothing},
+		{"an optional domain of a chosen service", "services", "snap.com", Block, ByService, KeepItem},
+
+		{"dating at 16: counted, never named", "E", "tinder.com", Block, ByCategory, KeepCount},
+		{"dating at 16, though an adult list names it too", "E", "both.example", Block, ByCategory, KeepCount},
+		{"known risk at 16 alone: watched", "E", "www.tiktok.com", Watch, ByKnownRisk, KeepItem},
+		{"dating at 16, with known risk", "E", "meetme.com", Block, ByCategory, KeepCount},
+		{"a category allowed against the preset", "categories", "tinder.com", Allow, ByDefault, KeepNothing},
+		{"a category blocked against the preset", "categories", "instagram.com", Block, ByCategory, KeepItem},
+		{"messaging at 11: watched", "C", "web.whatsapp.com", Watch, ByCategory, KeepItem},
+		{"messaging at 8: blocked", "B", "web.whatsapp.com", Block, ByCategory, KeepItem},
+		{"messaging at 13: nothing", "D", "web.whatsapp.com", Allow, ByDefault, KeepNothing},
+		{"an adult's own business", "adult", "omegle.com", Allow, ByDefault, KeepNothing},
+		{"an exact entry", "C", "single.example", Block, ByCategory, KeepItem},
+		{"below an exact entry", "C", "x.single.example", Allow, ByDefault, KeepNothing},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := w.decide(tt.profile, tt.asked)
+			if v.Action != tt.action || v.Reason != tt.reason || v.Keep != tt.keep {
+				t.Errorf("%s for %s: %s by %s, kept %d; want %s by %s, kept %d",
+					tt.asked, tt.profile, v.Action, v.Reason, v.Keep, tt.action, tt.reason, tt.keep)
+			}
+			e := Explain(w.State, w.profiles[tt.profile], blocklists.MustName(tt.asked), at)
+			if e.Verdict != v.Action.String() || e.Reason != v.Reason.String() {
+				t.Errorf("Explain says %s by %s; Decide says %s by %s", e.Verdict, e.Reason, v.Action, v.Reason)
+			}
+			settled := 0
+			for _, s := range e.Steps {
+				if s.Settled {
+					settled++
+				}
+			}
+			if last := e.Steps[len(e.Steps)-1]; settled != 1 || !last.Settled || !strings.Contains(e.Sentence, last.Found) {
+				t.Errorf("Explain's steps do not end with the one that settled: %+v", e.Steps)
+			}
+		})
+	}
+}
+
+// TestSeriousness: of several reasons a parent is shown the most serious.
+func TestSeriousness(t *testing.T) {
+	w := newWorld(t)
+	v := w.decide("C", "both.example")
+	if v.Label.Category != blocklists.Dating || w.Index.List(v.Label.List).ID != "dating" {
+		t.Errorf("both.example is shown as %s of %s; want dating, which is more serious than adult", v.Label.Category, w.Index.List(v.Label.List).ID)
+	}
+	if got := v.Entry(blocklists.MustName("x.both.example")).String(); got != "both.example" {
+		t.Errorf("Entry = %s; want both.example", got)
+	}
+}
+
+// TestRFC8020_BlockDeniesNoAllowedName: NXDOMAIN for a name says that nothing is
+// below it, so a block of a name above an allowed one must answer NODATA.
+func TestRFC8020_BlockDeniesNoAllowedName(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct {
+		name, profile, asked string
+		want                 bool
+	}{
+		{"a suffix", "C", "omegle.com", false},
+		{"an exact entry", "C", "single.example", true},
+		{"above plumbing", "C", "gstatic.com", true},
+		{"between an entry and plumbing below it", "C", "metric.gstatic.com", false}, // itself plumbing: allowed
+		{"beside plumbing", "C", "other.gstatic.com", false},
+		{"above a rule that allows", "rules", "tinder.com", true},
+		{"the same without the rule", "C", "tinder.com", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if v := w.decide(tt.profile, tt.asked); v.NoData != tt.want {
+				t.Errorf("%s for %s: NoData = %v; want %v", tt.asked, tt.profile, v.NoData, tt.want)
+			}
+		})
+	}
+}
+
+func TestQuiet(t *testing.T) {
+	w := newWorld(t)
+	for name, want := range map[string]bool{"analytics.tiktok.com": true, "www.tiktok.com": false, "sc-static.net": true, "mask.icloud.com": true} {
+		if v := w.decide("C", name); v.Quiet != want || v.Action != Block {
+			t.Errorf("%s: quiet = %v, %s; want %v, block", name, v.Quiet, v.Action, want)
+		}
+	}
+}
+
+func TestRestricted(t *testing.T) {
+	w := newWorld(t)
+	for name, want := range map[string]bool{"C": true, "E": true, "adult": false, "meta": true, "rules": true} {
+		if got := w.profiles[name].Policy.Restricted; got != want {
+			t.Errorf("profile %s: Restricted = %v; want %v", name, got, want)
+		}
+	}
+}
+
+func TestDecideDoesNotAllocate(t *testing.T) {
+	w := newWorld(t)
+	p := w.profiles["rules"].Policy
+	names := []blocklists.Name{blocklists.MustName("a.b.bad.omegle.com"), blocklists.MustName("www.tiktok.com"), blocklists.MustName("www.wikipedia.org")}
+	if n := testing.AllocsPerRun(1000, func() {
+		for _, name := range names {
+			Decide(p, Ask(w.Index, name, at))
+		}
+	}); n != 0 {
+		t.Errorf("Decide allocates %v times for three names", n)
+	}
+}
+
+// TestBlockingMoreNeverAllowsMore: a stricter choice for any category or service
+// leaves every blocked name blocked.
+func TestBlockingMoreNeverAllowsMore(t *testing.T) {
+	w := newWorld(t)
+	presets, err := EmbeddedPresets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := blocklists.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		choice := rapid.SampledFrom([]Choice{ChooseAllow, ChooseWatch, ChooseHide, ChooseDigest, ChooseBlock, ChooseCount})
+		category := rapid.Map(rapid.IntRange(int(blocklists.AnonymousChat), int(blocklists.NumCategories)-1), func(i int) blocklists.Category { return blocklists.Category(i) })
+		service := rapid.Map(rapid.IntRange(0, len(c.Services)-1), func(i int) string { return c.Services[i].ID })
+		p := Profile{ID: 1, Name: "p", Preset: Preset(rapid.IntRange(0, int(numPresets)-1).Draw(t, "preset"))}
+		p.Categories = rapid.MapOfN(category, choice, 0, 5).Draw(t, "categories")
+		p.Services = rapid.MapOfN(service, choice, 0, 5).Draw(t, "services")
+		stricter := p
+		stricter.Categories, stricter.Services = map[blocklists.Category]Choice{}, map[string]Choice{}
+		for k, v := range p.Categories {
+			stricter.Categories[k] = max(v, ChooseBlock)
+		}
+		for k, v := range p.Services {
+			stricter.Services[k] = max(v, ChooseBlock)
+		}
+		before, err := compilePolicy(&p, presets, w.Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := compilePolicy(&stricter, presets, w.Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			s := c.Services[rapid.IntRange(0, len(c.Services)-1).Draw(t, "service asked")]
+			q := Ask(w.Index, s.Domains[rapid.IntRange(0, len(s.Domains)-1).Draw(t, "domain")].Name, at)
+			if Decide(before, q).Action == Block && Decide(after, q).Action != Block {
+				t.Fatalf("%s is blocked by %+v and not by %+v", q.Name, p, stricter)
+			}
+		}
+	})
+}
+
+func TestIdentify(t *testing.T) {
+	w := newWorld(t)
+	presets, _ := EmbeddedPresets()
+	f := &Family{ID: 1, Name: "Home", Default: 1,
+		Profiles: []Profile{{ID: 1, Name: "Everyone", Preset: BandC}, {ID: 2, Name: "Adults", Preset: Adult}},
+		Devices: []Device{
+			{ID: 1, Name: "laptop", Profile: 2, Networks: []netip.Prefix{netip.MustParsePrefix("192.168.1.20/32"), netip.MustParsePrefix("fd00::20/128")}},
+			{ID: 2, Name: "guests", Profile: 1, Networks: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}},
+			{ID: 3, Name: "visitor", Profile: 2, Networks: []netip.Prefix{netip.MustParsePrefix("192.168.2.5/32")}, Until: at},
+		}}
+	d, err := NewDirectory(f, presets, w.Index, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, addr string
+		when       time.Time
+		device     DeviceID
+		profile    ProfileID
+	}{
+		{"a device by its address", "192.168.1.20", at, 1, 2},
+		{"the same, written as IPv6", "::ffff:192.168.1.20", at, 1, 2},
+		{"its other address", "fd00::20", at, 1, 2},
+		{"the narrowest network wins", "192.168.1.21", at, 2, 1},
+		{"nobody we know", "10.0.0.1", at, 0, 1},
+		{"before the end", "192.168.2.5", at.Add(-time.Second), 3, 2},
+		{"after the end the household's profile", "192.168.2.5", at, 3, 1},
+		{"an address with a zone", "fd00::20%eth0", at, 1, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := d.Identify(Clues{Addr: netip.MustParseAddr(tt.addr)}, tt.when)
+			if a.Device != tt.device || a.Profile != tt.profile || a.Family != 1 || a.Policy == nil {
+				t.Errorf("Identify(%s) = device %d, profile %d; want %d, %d", tt.addr, a.Device, a.Profile, tt.device, tt.profile)
+			}
+		})
+	}
+	addr := Clues{Addr: netip.MustParseAddr("192.168.1.21")}
+	if n := testing.AllocsPerRun(1000, func() { d.Identify(addr, at) }); n != 0 {
+		t.Errorf("Identify allocates %v times a call", n)
+	}
+}
+
+func TestNewDirectoryRefuses(t *testing.T) {
+	w := newWorld(t)
+	presets, _ := EmbeddedPresets()
+	one := netip.MustParsePrefix("192.168.1.20/32")
+	for _, tt := range []struct {
+		name string
+		f    Family
+		want string
+	}{
+		{"no default profile", Family{Name: "Home", Default: 9}, "default profile 9"},
+		{"a device without a profile", Family{Default: 1, Profiles: []Profile{{ID: 1}}, Devices: []Device{{Name: "tablet", Profile: 5}}}, `device "tablet": its profile 5`},
+		{
+			"one network for two devices",
+			Family{Default: 1, Profiles: []Profile{{ID: 1}}, Devices: []Device{{ID: 1, Name: "a", Profile: 1, Networks: []netip.Prefix{one}}, {ID: 2, Name: "b", Profile: 1, Networks: []netip.Prefix{one}}}},
+			`192.168.1.20/32 already belongs to "a"`,
+		},
+		{"a rule without a name", Family{Default: 1, Profiles: []Profile{{ID: 1, Rules: []Rule{{ID: 1}}}}}, "a rule needs an ID and a name"},
+		{"a choice about help", Family{Default: 1, Profiles: []Profile{{ID: 1, Categories: map[blocklists.Category]Choice{blocklists.Help: ChooseBlock}}}}, "cannot be chosen"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := NewDirectory(&tt.f, presets, w.Index, 1)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("NewDirectory = %v; want an error with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	w := newWorld(b)
+	p := w.profiles["C"].Policy
+	for _, name := range []string{"www.tiktok.com", "www.example.org"} {
+		n := blocklists.MustName(name)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Decide(p, Ask(w.Index, n, at))
+			}
+		})
+	}
+}

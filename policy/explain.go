@@ -1,0 +1,193 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"kinward/blocklists"
+)
+
+// Explanation is a verdict with the path that led to it, in words and as data.
+type Explanation struct {
+	Name     string      `json:"name"`
+	At       time.Time   `json:"at"` // in the family's time zone
+	Profile  string      `json:"profile"`
+	Preset   string      `json:"preset"`
+	Device   string      `json:"device,omitempty"`
+	Verdict  string      `json:"verdict"` // allow, watch or block
+	Reason   string      `json:"reason"`
+	Recorded string      `json:"recorded"` // nothing, a count, or the attempt
+	Category string      `json:"category,omitempty"`
+	Service  string      `json:"service,omitempty"` // its name
+	Strength string      `json:"strength,omitempty"`
+	List     string      `json:"list,omitempty"`
+	Entry    string      `json:"entry,omitempty"`
+	Sentence string      `json:"sentence"`
+	Labels   []LabelText `json:"labels"`
+	Steps    []Step      `json:"steps"`
+	Revision uint64      `json:"revision"`
+}
+
+// LabelText is a label in words.
+type LabelText struct {
+	Category string   `json:"category,omitempty"`
+	Service  string   `json:"service,omitempty"`
+	List     string   `json:"list"`
+	Entry    string   `json:"entry"`
+	Match    string   `json:"match"` // "the name alone" or "the name and all below it"
+	Marks    []string `json:"marks,omitempty"`
+	Choice   string   `json:"choice"` // what the profile does about this label alone
+}
+
+// Step is one step of the order of decision.
+type Step struct {
+	Step    string `json:"step"`
+	Found   string `json:"found"`
+	Settled bool   `json:"settled"`
+}
+
+// trail notes what the steps of a decision found. A nil trail notes nothing and
+// costs a comparison.
+type trail struct {
+	steps []Step
+	words func(Verdict, Question) string
+}
+
+func (t *trail) pass(step, found string) {
+	if t != nil {
+		t.steps = append(t.steps, Step{Step: step, Found: found})
+	}
+}
+
+func (t *trail) settle(step string, v Verdict, q Question) Verdict {
+	if t != nil {
+		t.steps = append(t.steps, Step{Step: step, Found: t.words(v, q), Settled: true})
+	}
+	return v
+}
+
+// Explain decides about a name as [Decide] does, with the same code, and tells
+// how. at must be in the family's time zone, since it is shown as given.
+func Explain(s *State, a Asker, n blocklists.Name, at time.Time) Explanation {
+	q := Ask(s.Index, n, at)
+	t := &trail{words: func(v Verdict, q Question) string { return because(s.Index, a.Policy, v, q) }}
+	v := decide(a.Policy, q, t)
+	e := Explanation{
+		Name: n.String(), At: at,
+		Profile: a.Policy.Name, Preset: a.Policy.Preset.String(),
+		Device:   s.Directory.DeviceName(a.Device),
+		Verdict:  v.Action.String(),
+		Reason:   v.Reason.String(),
+		Recorded: [...]string{"nothing", "a count", "the attempt"}[v.Keep],
+		Steps:    t.steps,
+		Labels:   []LabelText{},
+		Revision: s.Directory.Revision(),
+	}
+	if v.Keep == KeepItem && v.Quiet {
+		e.Recorded = "only beside another attempt at the same service, since pages ask for this name by themselves"
+	}
+	if v.Label.Category != blocklists.NoCategory {
+		e.Category = s.Index.Categories()[v.Label.Category].Name
+	}
+	if svc := s.Index.Service(v.Label.Service); svc != nil {
+		e.Service, e.Strength = svc.Name, svc.Strength.String()
+	}
+	if entry := v.Entry(n); entry != "" {
+		e.Entry = entry.String()
+		if v.Rule == 0 {
+			e.List = s.Index.List(v.Label.List).ID
+		}
+	}
+	for _, l := range q.Labels {
+		if t, ok := labelText(s.Index, a.Policy, n, l); ok {
+			e.Labels = append(e.Labels, t)
+		}
+	}
+	e.Sentence = sentence(e, v)
+	return e
+}
+
+func sentence(e Explanation, v Verdict) string {
+	what := map[Action]string{
+		Allow: "is allowed",
+		Watch: "is allowed, and recorded",
+		Block: "is blocked",
+	}[v.Action]
+	who := "profile " + e.Profile
+	if e.Device != "" {
+		who = fmt.Sprintf("%s (profile %s)", e.Device, e.Profile)
+	}
+	last := e.Steps[len(e.Steps)-1]
+	return fmt.Sprintf("%s %s for %s: %s.", e.Name, what, who, last.Found)
+}
+
+// because says in words why a verdict is what it is.
+func because(x *blocklists.Index, p *Policy, v Verdict, q Question) string {
+	entry := v.Entry(q.Name).String()
+	category := x.Categories()[v.Label.Category].Name
+	choice, _ := p.choose(v.Label)
+	thing := fmt.Sprintf("it is in the category %q", category)
+	if s := x.Service(v.Label.Service); s != nil {
+		thing = fmt.Sprintf("it belongs to %s, in the category %q", s.Name, category)
+	}
+	from := fmt.Sprintf("entry %s of list %s", entry, x.List(v.Label.List).ID)
+	switch v.Reason {
+	case ByHelp:
+		return fmt.Sprintf("it is a help line or the like (%s): open to everybody, and never recorded", entry)
+	case BySecurity:
+		return fmt.Sprintf("a list calls it dangerous (%s)", from)
+	case ByPlumbing:
+		return fmt.Sprintf("devices need it in order to work (%s)", entry)
+	case ByRule:
+		verb := "denies"
+		if v.Action == Allow {
+			verb = "allows"
+		}
+		return fmt.Sprintf("a rule of the family %s %s (rule %d)", verb, entry, v.Rule)
+	case ByService:
+		return fmt.Sprintf("%s, and the profile chose %q for this service (%s)", thing, choice, from)
+	case ByCategory:
+		return fmt.Sprintf("%s, for which the profile says %q (%s)", thing, choice, from)
+	case ByKnownRisk:
+		return fmt.Sprintf("%s, and is marked as an app with a record of harm, for which the profile says %q (%s)", thing, choice, from)
+	}
+	return "nothing that the profile minds is known of it"
+}
+
+func labelText(x *blocklists.Index, p *Policy, n blocklists.Name, l blocklists.Label) (LabelText, bool) {
+	if l.Category == blocklists.NoCategory && l.Marks&blocklists.Quiet == 0 {
+		return LabelText{}, false // Above: about other names
+	}
+	t := LabelText{
+		List:  x.List(l.List).ID,
+		Entry: l.Entry(n).String(),
+		Match: "the name and all below it",
+	}
+	if l.Category != blocklists.NoCategory {
+		t.Category = l.Category.String()
+	}
+	if s := x.Service(l.Service); s != nil {
+		t.Service = s.ID
+	}
+	if l.Marks&blocklists.Exact != 0 {
+		t.Match = "the name alone"
+	}
+	for _, m := range [...]struct {
+		mark blocklists.Marks
+		word string
+	}{
+		{blocklists.KnownRisk, "known risk"},
+		{blocklists.Quiet, "asked for without the person's doing"},
+		{blocklists.Optional, "shared with other apps"},
+	} {
+		if l.Marks&m.mark != 0 {
+			t.Marks = append(t.Marks, m.word)
+		}
+	}
+	if l.Group != 0 {
+		t.Marks = append(t.Marks, "shared by the services of "+x.Groups()[l.Group-1].ID)
+	}
+	c, _ := p.choose(l)
+	t.Choice = c.String()
+	return t, true
+}

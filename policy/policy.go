@@ -1,0 +1,204 @@
+// Package policy decides what happens to a question: who asks, what their
+// family chose, and why the answer is what it is.
+//
+// Everything here is immutable once made and safe for concurrent use. [Decide]
+// is the one place that decides; the data plane and [Explain] share it.
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"kinward/blocklists"
+)
+
+// FamilyID identifies a family, the tenant to which everything else belongs.
+type FamilyID int64
+
+// ProfileID identifies a profile within the whole installation.
+type ProfileID int64
+
+// DeviceID identifies a device within the whole installation; 0 is "no device
+// we know".
+type DeviceID int64
+
+// RuleID identifies a guardian's own rule; 0 is none.
+type RuleID int64
+
+// Family is the tenant as it is stored: guardians' choices, not yet compiled.
+type Family struct {
+	ID       FamilyID
+	Name     string
+	Zone     string    // IANA time zone, e.g. "Europe/Berlin"; "" is the server's
+	Default  ProfileID // who asks when no device is recognised
+	Profiles []Profile
+	Devices  []Device
+}
+
+// Profile is what applies to a person, or to everyone without a device of their
+// own.
+type Profile struct {
+	ID     ProfileID
+	Name   string
+	Preset Preset
+	Rules  []Rule
+	// Categories and Services are choices that differ from the preset. Services
+	// are named by their IDs; one that the index does not know has no effect.
+	Categories map[blocklists.Category]Choice
+	Services   map[string]Choice
+}
+
+// Rule is a guardian's own allow or deny rule for a name.
+type Rule struct {
+	ID    RuleID
+	Name  blocklists.Name
+	Exact bool // the name alone, not the names below it
+	Allow bool // otherwise deny
+	// Until is when the rule ends; the zero time is never.
+	Until time.Time
+}
+
+// Device is something that asks, recognised by the addresses it asks from.
+type Device struct {
+	ID       DeviceID
+	Name     string
+	Profile  ProfileID
+	Networks []netip.Prefix // a single address is a prefix of full length
+	// Until is when Profile ends and the family's default applies again; the
+	// zero time is never.
+	Until time.Time
+}
+
+// Action is what happens to a question.
+type Action uint8
+
+const (
+	Allow Action = iota
+	Watch        // allow and record
+	Block
+)
+
+// String returns "allow", "watch" or "block".
+func (a Action) String() string {
+	return [...]string{"allow", "watch", "block"}[a]
+}
+
+// Keep says what is kept of an attempt.
+type Keep uint8
+
+const (
+	KeepNothing Keep = iota
+	KeepCount        // that it happened, without a name
+	KeepItem         // the attempt itself
+)
+
+// Choice is what a profile does about a category or a service. Its order is its
+// strength: of two choices that meet on one name, the larger one holds.
+type Choice uint8
+
+const (
+	ChooseAllow  Choice = iota
+	ChooseWatch         // allow and record
+	ChooseHide          // block, keep nothing
+	ChooseDigest        // block and record, for the digest
+	ChooseBlock         // block and record, guardians are told at once
+	ChooseCount         // block and count; strongest, because what must not be named stays unnamed
+)
+
+var choiceNames = [...]string{"allow", "watch", "hide", "digest", "block", "count"}
+
+// String returns the word that presets and commands use.
+func (c Choice) String() string { return choiceNames[c] }
+
+// ParseChoice reads the word for a choice.
+func ParseChoice(s string) (Choice, error) {
+	for i, n := range choiceNames {
+		if n == s {
+			return Choice(i), nil
+		}
+	}
+	return 0, fmt.Errorf("reading choice %q: want one of %q", s, choiceNames)
+}
+
+// Action returns what the choice does to a question.
+func (c Choice) Action() Action {
+	switch c {
+	case ChooseAllow:
+		return Allow
+	case ChooseWatch:
+		return Watch
+	}
+	return Block
+}
+
+// Keep returns what the choice keeps of an attempt.
+func (c Choice) Keep() Keep {
+	switch c {
+	case ChooseAllow, ChooseHide:
+		return KeepNothing
+	case ChooseCount:
+		return KeepCount
+	}
+	return KeepItem
+}
+
+// Reason says which step of the order of decision settled a question.
+type Reason uint8
+
+const (
+	ByDefault   Reason = iota // nothing speaks against the name
+	ByHelp                    // a help line or the like: open to everybody, always
+	BySecurity                // phishing, malware and the like
+	ByPlumbing                // what devices need in order to work at all
+	ByRule                    // a guardian's own rule
+	ByService                 // the family's choice about the service
+	ByCategory                // the family's choice about the category
+	ByKnownRisk               // the family's choice about apps with a record of harm
+)
+
+var reasonNames = [...]string{"default", "help", "security", "plumbing", "rule", "service", "category", "known-risk"}
+
+// String returns the word that logs, metrics and --json use.
+func (r Reason) String() string { return reasonNames[r] }
+
+// Verdict is the outcome of a decision, with what is needed to explain it. It
+// is a small value without pointers into a family's data.
+type Verdict struct {
+	Action   Action
+	Reason   Reason
+	Keep     Keep
+	Quiet    bool // the name is asked for without the person's doing: never an incident alone
+	NoData   bool // a block must answer NODATA, since a name below this one may be allowed
+	Label    blocklists.Label
+	Rule     RuleID
+	RuleName blocklists.Name // the rule's name, where Reason is ByRule or a rule overrode plumbing
+}
+
+// Entry returns the name of the list entry or rule that settled the verdict for
+// n, "" where nothing did.
+func (v Verdict) Entry(n blocklists.Name) blocklists.Name {
+	switch {
+	case v.Rule != 0:
+		return v.RuleName
+	case v.Label.Depth == 0:
+		return ""
+	}
+	return v.Label.Entry(n)
+}
+
+// Attempt is one decided question that is worth keeping.
+type Attempt struct {
+	Time     time.Time
+	Family   FamilyID
+	Profile  ProfileID
+	Device   DeviceID
+	Client   netip.Addr // who asked, used only to tell unknown devices of a home apart
+	Name     blocklists.Name
+	Type     uint16 // the question's type
+	Verdict  Verdict
+	Service  string          // its ID, "" for none
+	List     string          // the ID of the list whose entry decided, "" for none
+	Hidden   blocklists.Name // set where Name itself was allowed but led (CNAME, HTTPS) to this blocked name
+	Revision uint64          // of the directory that decided
+}

@@ -1,0 +1,93 @@
+package policy
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+
+	"kinward/blocklists"
+)
+
+// Preset names an age band, or adult. Its choices are data: presets.tsv.
+type Preset uint8
+
+const (
+	BandA Preset = iota // 0–7
+	BandB               // 8–10
+	BandC               // 11–12
+	BandD               // 13–15
+	BandE               // 16–17
+	Adult
+	numPresets
+)
+
+var presetNames = [numPresets]string{"A", "B", "C", "D", "E", "adult"}
+var presetAges = [numPresets]string{"0–7 years", "8–10 years", "11–12 years", "13–15 years", "16–17 years", "adult"}
+
+// String returns "A" to "E" or "adult".
+func (p Preset) String() string { return presetNames[p] }
+
+// Ages returns the ages in words, e.g. "11–12 years".
+func (p Preset) Ages() string { return presetAges[p] }
+
+// ParsePreset reads "A" to "E" or "adult", in either case.
+func ParsePreset(s string) (Preset, error) {
+	for i, n := range presetNames {
+		if strings.EqualFold(n, s) {
+			return Preset(i), nil
+		}
+	}
+	return 0, fmt.Errorf("reading preset %q: want A (0–7), B (8–10), C (11–12), D (13–15), E (16–17) or adult", s)
+}
+
+//go:embed presets.tsv
+var presetsTSV string
+
+// Presets holds the choices of every age band, with a reason a category.
+type Presets struct {
+	choice [numPresets][blocklists.NumCategories]Choice
+	why    [blocklists.NumCategories]string
+}
+
+// EmbeddedPresets returns the presets that come with the program.
+func EmbeddedPresets() (*Presets, error) { return parsePresets(presetsTSV) }
+
+// Choice returns what a band starts with for a category.
+func (p *Presets) Choice(band Preset, c blocklists.Category) Choice { return p.choice[band][c] }
+
+// Why returns the reason why a category's choice changes with age as it does.
+func (p *Presets) Why(c blocklists.Category) string { return p.why[c] }
+
+func parsePresets(tsv string) (*Presets, error) {
+	p := &Presets{}
+	seen := map[blocklists.Category]bool{}
+	for i, line := range strings.Split(tsv, "\n") {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		fields := strings.Split(line, "\t")
+		if len(fields) != int(numPresets)+2 {
+			return nil, fmt.Errorf("reading presets.tsv line %d: want %d columns, have %d", i+1, numPresets+2, len(fields))
+		}
+		c, err := blocklists.ParseCategory(fields[0])
+		if err != nil {
+			return nil, fmt.Errorf("reading presets.tsv line %d: %w", i+1, err)
+		}
+		if seen[c] {
+			return nil, fmt.Errorf("reading presets.tsv line %d: category %s stands twice", i+1, c)
+		}
+		seen[c] = true
+		for band := range numPresets {
+			if p.choice[band][c], err = ParseChoice(fields[1+band]); err != nil {
+				return nil, fmt.Errorf("reading presets.tsv line %d: %w", i+1, err)
+			}
+		}
+		p.why[c] = fields[len(fields)-1]
+	}
+	for c := blocklists.AnonymousChat; c < blocklists.NumCategories; c++ {
+		if !seen[c] {
+			return nil, fmt.Errorf("reading presets.tsv: category %s has no line", c)
+		}
+	}
+	return p, nil
+}
