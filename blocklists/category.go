@@ -127,3 +127,12 @@ func Nearest(s string, ids []string) string {
 	}
 	return best
 }
+
+// MarshalText writes the id.
+func (c Category) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads the id of a choice.
+func (c *Category) UnmarshalText(text []byte) (err error) {
+	*c, err = ParseCategory(string(text))
+	return err
+}
