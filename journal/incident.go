@@ -1,0 +1,113 @@
+package journal
+
+import (
+	"context"
+	"time"
+
+	"kinward/policy"
+)
+
+// Incident is what a guardian reads: attempts of one profile and device at one
+// service or domain, with no pause of [Gap] between them. The JSON keys are
+// stable.
+type Incident struct {
+	ID       string           `json:"id"` // 32 hexadecimal digits that begin with the time, so they sort by it
+	Family   policy.FamilyID  `json:"family"`
+	Profile  policy.ProfileID `json:"profile"`
+	Device   policy.DeviceID  `json:"device"`           // 0: not a device we know
+	Client   string           `json:"client,omitempty"` // an unknown device's address, if it is one of a home
+	First    time.Time        `json:"first"`            // UTC, in milliseconds
+	Last     time.Time        `json:"last"`
+	Open     bool             `json:"open"`    // may still grow
+	Verdict  string           `json:"verdict"` // "block" or "watch"
+	Reason   string           `json:"reason"`  // see policy.Reason
+	Service  string           `json:"service,omitempty"`
+	Category string           `json:"category,omitempty"`
+	List     string           `json:"list,omitempty"`
+	Entry    string           `json:"entry,omitempty"`  // of the list or rule that settled the verdict
+	Rule     policy.RuleID    `json:"rule,omitempty"`   // the family's own rule that did
+	Domain   string           `json:"domain"`           // registrable domain of the name that opened the incident
+	TopName  string           `json:"top_name"`         // the name asked most
+	Hidden   string           `json:"hidden,omitempty"` // the blocked name that the asked one led to
+	Types    []string         `json:"types"`            // of the questions, e.g. "A", "HTTPS"
+	Tries    uint64           `json:"tries"`            // windows of [Window] with at least one look-up
+	Queries  uint64           `json:"queries"`          // all look-ups
+	Revision uint64           `json:"revision"`         // of the family's choices when the incident opened
+}
+
+// Filter says which incidents to read. The zero value of a field, Family
+// excepted, does not filter.
+type Filter struct {
+	Family  policy.FamilyID // required: no reader sees another family's incidents
+	Since   time.Time       // last attempt at or after
+	Until   time.Time       // first attempt before
+	Profile policy.ProfileID
+	Device  policy.DeviceID
+	Client  string // an unknown device's address
+	Service string // its ID
+	Limit   int    // newest first; 0 is 100, and no more than MaxLimit are returned
+}
+
+// MaxLimit is the largest number of incidents that one reading returns.
+const MaxLimit = 10_000
+
+// Max returns the limit that holds.
+func (f Filter) Max() int {
+	switch {
+	case f.Limit <= 0:
+		return 100
+	case f.Limit > MaxLimit:
+		return MaxLimit
+	}
+	return f.Limit
+}
+
+// Matches reports whether i passes the conditions that only the decoded details
+// tell: Client and Service. The store tests the rest.
+func (f Filter) Matches(i Incident) bool {
+	return (f.Client == "" || i.Device == 0 && i.Client == f.Client) && (f.Service == "" || i.Service == f.Service)
+}
+
+// Count is how often a category that must not be named was tried on one day:
+// no name, no device, no finer time.
+type Count struct {
+	Family   policy.FamilyID  `json:"family"`
+	Profile  policy.ProfileID `json:"profile"`
+	Category string           `json:"category"`
+	Day      string           `json:"day"`   // UTC, "2026-11-23"
+	Tries    uint64           `json:"tries"` // as Incident.Tries
+	Queries  uint64           `json:"queries"`
+}
+
+// Store keeps incidents. Both methods return soon after ctx ends.
+type Store interface {
+	// OpenIncidents returns the rows with a key whose last attempt is at or
+	// after since, newest first, at most limit.
+	OpenIncidents(ctx context.Context, since time.Time, limit int) ([]Row, error)
+
+	// Write applies b in one durable transaction: all of it or, with an error,
+	// nothing.
+	Write(ctx context.Context, b Batch) error
+}
+
+// Batch is what changed since the last one. No incident stands in it twice, nor
+// any count.
+type Batch struct {
+	Rows   []Row   // inserted, or replaced where the family has that ID
+	Counts []Count // added to what is stored
+	// CloseBefore, where set, takes the key from all rows whose last attempt is
+	// before it: they cannot grow any more.
+	CloseBefore time.Time
+}
+
+// Row is an incident as it is stored. What the incident is about stands in
+// Details alone, so that it can be sealed; the store neither reads nor makes it.
+type Row struct {
+	Family      policy.FamilyID
+	ID          string
+	Profile     policy.ProfileID
+	Device      policy.DeviceID
+	First, Last time.Time // whole milliseconds
+	Key         string    // tells what merges with it while it can grow; "" later
+	Details     []byte
+}

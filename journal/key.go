@@ -1,0 +1,89 @@
+package journal
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"strings"
+
+	"golang.org/x/net/publicsuffix"
+
+	"kinward/blocklists"
+	"kinward/policy"
+)
+
+// key tells attempts apart that belong to different incidents: a hash, so that
+// the map of open incidents holds no pointers and a stored row can be found
+// again without opening its details. It is taken from the row once the incident
+// has ended, since anybody could hash all services and compare.
+type key [16]byte
+
+func (k key) String() string { return hex.EncodeToString(k[:]) }
+
+func parseKey(s string) (k key, ok bool) {
+	b, err := hex.DecodeString(s)
+	return key(append(b, make([]byte, len(k))...)[:len(k)]), err == nil && len(b) == len(k)
+}
+
+// keyOf returns the key of an attempt. domain and client are its registrable
+// domain and clientText. buf is memory to work in.
+func keyOf(a *policy.Attempt, domain blocklists.Name, client string, buf []byte) (key, []byte) {
+	buf = binary.BigEndian.AppendUint64(buf[:0], uint64(a.Family))
+	buf = binary.BigEndian.AppendUint64(buf, uint64(a.Profile))
+	buf = binary.BigEndian.AppendUint64(buf, uint64(a.Device))
+	buf = append(buf, byte(a.Verdict.Action), byte(len(client)))
+	buf = append(buf, client...)
+	if a.Service != "" {
+		buf = append(append(buf, 's'), a.Service...)
+	} else {
+		buf = append(append(buf, 'd'), domain...)
+	}
+	sum := sha256.Sum256(buf)
+	return key(sum[:len(key{})]), buf
+}
+
+// clientText returns what tells one unknown device of a home from another: its
+// address without zone, or "" for a known device and for an address that is not
+// one of a home's, which could name a household to the world.
+func clientText(a *policy.Attempt) string {
+	addr := a.Client.Unmap().WithZone("")
+	if a.Device != 0 || !(addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()) {
+		return ""
+	}
+	return addr.String()
+}
+
+// registrable returns the registrable domain of n, one label below its public
+// suffix, or n itself where it has none. It works on labels: a dot within a
+// label separates nothing.
+func registrable(n blocklists.Name) blocklists.Name {
+	var b strings.Builder
+	b.Grow(len(n))
+	for off := 0; off < len(n); {
+		l := int(n[off])
+		if off > 0 {
+			b.WriteByte('.')
+		}
+		for i := off + 1; i <= off+l; i++ {
+			if c := n[i]; c > ' ' && c < 0x7f && c != '.' {
+				b.WriteByte(c)
+			} else {
+				b.WriteByte('?') // no public suffix holds one
+			}
+		}
+		off += l + 1
+	}
+	suffix, _ := publicsuffix.PublicSuffix(b.String())
+	return n.Suffix(strings.Count(suffix, ".") + 2)
+}
+
+// newID returns the ID of an incident: 48 bits of time and 80 of chance, as in
+// a ULID, in hexadecimal.
+func newID(ms int64) string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	binary.BigEndian.PutUint32(b[0:], uint32(ms>>16))
+	binary.BigEndian.PutUint16(b[4:], uint16(ms))
+	return hex.EncodeToString(b[:])
+}

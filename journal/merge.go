@@ -1,0 +1,419 @@
+package journal
+
+import (
+	"slices"
+	"time"
+
+	"kinward/blocklists"
+	"kinward/policy"
+)
+
+const (
+	gapMillis    = int64(Gap / time.Millisecond)
+	windowMillis = int64(Window / time.Millisecond)
+	dayMillis    = int64(24 * time.Hour / time.Millisecond)
+
+	maxNames = 8 // an incident; enough that the most asked one is among them
+	maxTypes = 8
+
+	// late is how much longer an incident stays in memory than it can grow, for
+	// attempts that wait in the queue.
+	late = time.Minute
+)
+
+// outcome is what became of an attempt.
+type outcome uint8
+
+const (
+	merged  outcome = iota // it is in an incident
+	opened                 // it is in a new incident
+	quiet                  // asked for without the person's doing, and nothing to raise
+	counted                // it is in a day's count
+	unkept                 // the verdict says to keep nothing
+	shed                   // lost: there was no room
+)
+
+// merger holds the incidents that can still grow and all that the store does
+// not have yet. It knows no goroutines and no clock: [Journal.Run] owns it.
+type merger struct {
+	open    map[key]*incident
+	oldest  incident // sentinel of a ring through open, next is touched longest ago
+	maxOpen int
+
+	dirty  []*incident // changed since they were last taken, in the order of the change
+	flight []*incident // taken, and neither committed nor failed yet
+	seq    uint64      // numbers the changes
+	first  uint64      // of the changes in flight: the smallest number; 0 is none
+
+	counts       map[countKey]tally
+	countsFlight map[countKey]tally
+	countsSeq    uint64          // of the oldest change in counts
+	windows      map[ofDay]int64 // when the last window of what is only counted opened
+
+	closedEarly uint64
+	maxHeld     int // how many incidents may wait for a store that is away
+	buf         []byte
+}
+
+// incident is one that is open, or that the store does not have completely.
+type incident struct {
+	id      string
+	key     key
+	family  policy.FamilyID
+	profile policy.ProfileID
+	device  policy.DeviceID
+
+	first, last int64 // Unix ms
+	details
+
+	saved  uint64 // queries that the store has
+	taken  uint64 // queries that are in flight
+	queued uint64 // seq of the oldest change in dirty; 0: not there
+
+	prev, next *incident // the ring; nil once it cannot grow any more
+}
+
+// ofDay is what is counted, countKey when.
+type ofDay struct {
+	family   policy.FamilyID
+	profile  policy.ProfileID
+	category blocklists.Category
+}
+
+type countKey struct {
+	ofDay
+	day int64 // since 1970, UTC
+}
+
+type tally struct{ tries, queries uint64 }
+
+func newMerger(maxOpen, maxHeld int) *merger {
+	m := &merger{
+		open: map[key]*incident{}, maxOpen: maxOpen, maxHeld: maxHeld,
+		counts: map[countKey]tally{}, windows: map[ofDay]int64{},
+	}
+	m.oldest.prev, m.oldest.next = &m.oldest, &m.oldest
+	return m
+}
+
+// add merges one attempt. While the store is away, what needs new room is shed
+// once there is none left.
+func (m *merger) add(a *policy.Attempt, away bool) outcome {
+	v := &a.Verdict
+	if v.Action == policy.Allow || v.Keep == policy.KeepNothing {
+		return unkept
+	}
+	ms := a.Time.UnixMilli()
+	if v.Keep == policy.KeepCount {
+		return m.count(a, ms, away)
+	}
+	var domain blocklists.Name
+	if a.Service == "" {
+		domain = registrable(a.Name)
+	}
+	client := clientText(a)
+	var k key
+	k, m.buf = keyOf(a, domain, client, m.buf)
+
+	i := m.open[k]
+	if i != nil && (ms-i.last >= gapMillis || i.first-ms >= gapMillis) { // the latter after the clock was set back
+		m.drop(i)
+		i = nil
+	}
+	if i == nil {
+		if v.Quiet {
+			return quiet
+		}
+		if away && m.held() >= m.maxHeld {
+			return shed
+		}
+		m.insert(newIncident(a, k, ms, client))
+		return opened
+	}
+	i.raise(a, ms)
+	m.touch(i)
+	m.change(i)
+	return merged
+}
+
+// count notes an attempt at what must not be named. A quiet one is no attempt
+// of anybody, and there is no incident that it could raise.
+func (m *merger) count(a *policy.Attempt, ms int64, away bool) outcome {
+	if a.Verdict.Quiet {
+		return quiet
+	}
+	of := ofDay{a.Family, a.Profile, a.Verdict.Label.Category}
+	k := countKey{of, floorDiv(ms, dayMillis)}
+	t, ok := m.counts[k]
+	if !ok && away && len(m.counts) >= m.maxHeld {
+		return shed
+	}
+	w, ok := m.windows[of]
+	if !ok || outside(ms, w) {
+		t.tries++
+		m.windows[of] = ms
+	}
+	t.queries++
+	if len(m.counts) == 0 {
+		m.seq++
+		m.countsSeq = m.seq
+	}
+	m.counts[k] = t
+	return counted
+}
+
+// outside reports whether ms does not belong to the window that opened at w.
+// Attempts may arrive a little out of order, so one from just before belongs.
+func outside(ms, w int64) bool { return ms-w >= windowMillis || w-ms >= windowMillis }
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+func newIncident(a *policy.Attempt, k key, ms int64, client string) *incident {
+	v := &a.Verdict
+	i := &incident{
+		id: newID(ms), key: k,
+		family: a.Family, profile: a.Profile, device: a.Device,
+		first: ms, last: ms,
+		details: details{
+			Verdict: v.Action.String(), Reason: v.Reason.String(),
+			Service: a.Service, List: a.List, Rule: v.Rule,
+			Domain: registrable(a.Name).String(), Client: client,
+			Revision: a.Revision, Window: ms, Tries: 1,
+		},
+	}
+	if c := v.Label.Category; c != blocklists.NoCategory {
+		i.Category = c.String()
+	}
+	settled := a.Name
+	if a.Hidden != "" {
+		settled = a.Hidden
+		i.Hidden = a.Hidden.String()
+	}
+	if e := v.Entry(settled); e != "" {
+		i.Entry = e.String()
+	}
+	i.look(a)
+	return i
+}
+
+// raise adds an attempt to an open incident. Why it was blocked stays as it was
+// when the incident opened.
+func (i *incident) raise(a *policy.Attempt, ms int64) {
+	i.first, i.last = min(i.first, ms), max(i.last, ms)
+	if outside(ms, i.Window) {
+		i.Tries++
+		i.Window = ms
+	}
+	i.look(a)
+}
+
+func (i *incident) look(a *policy.Attempt) {
+	i.Queries++
+	i.addName(a.Name.String())
+	if !slices.Contains(i.Types, a.Type) && len(i.Types) < maxTypes {
+		i.Types = append(i.Types, a.Type)
+	}
+}
+
+// addName counts a name in bounded memory (Metwally's space saving): where all
+// places are taken, the new name inherits the place and count of the rarest.
+// Counts are then upper bounds, and a name asked for more than an eighth of the
+// time is never pushed out.
+func (i *incident) addName(name string) {
+	rarest := 0
+	for n := range i.Names {
+		if i.Names[n].Name == name {
+			i.Names[n].Queries++
+			return
+		}
+		if i.Names[n].Queries < i.Names[rarest].Queries {
+			rarest = n
+		}
+	}
+	if len(i.Names) < maxNames {
+		i.Names = append(i.Names, nameCount{name, 1})
+		return
+	}
+	i.Names[rarest].Name = name
+	i.Names[rarest].Queries++
+}
+
+// insert makes i open, at the cost of the one touched longest ago if there are
+// too many. What the store lacks of that one is still written.
+func (m *merger) insert(i *incident) {
+	if len(m.open) >= m.maxOpen {
+		m.drop(m.oldest.next)
+		m.closedEarly++
+	}
+	m.open[i.key] = i
+	m.link(i)
+	m.change(i)
+}
+
+func (m *merger) link(i *incident) {
+	i.prev, i.next = m.oldest.prev, &m.oldest
+	i.prev.next, i.next.prev = i, i
+}
+
+func (m *merger) unlink(i *incident) {
+	i.prev.next, i.next.prev = i.next, i.prev
+	i.prev, i.next = nil, nil
+}
+
+func (m *merger) touch(i *incident) {
+	m.unlink(i)
+	m.link(i)
+}
+
+func (m *merger) drop(i *incident) {
+	delete(m.open, i.key)
+	m.unlink(i)
+}
+
+func (m *merger) change(i *incident) {
+	if i.queued == 0 {
+		m.seq++
+		i.queued = m.seq
+		m.dirty = append(m.dirty, i)
+	}
+}
+
+// held returns how many incidents wait for the store.
+func (m *merger) held() int { return len(m.dirty) + len(m.flight) }
+
+// waits reports whether there is something to take.
+func (m *merger) waits() bool { return len(m.dirty) > 0 || len(m.counts) > 0 }
+
+// misses reports whether the store lacks a change numbered up to seq.
+func (m *merger) misses(seq uint64) bool {
+	return m.first != 0 && m.first <= seq ||
+		len(m.dirty) > 0 && m.dirty[0].queued <= seq ||
+		len(m.counts) > 0 && m.countsSeq <= seq
+}
+
+// take returns at most limit changed incidents and all counts for the store.
+// The caller says [merger.committed] or [merger.failed] before it takes more.
+func (m *merger) take(limit int) Batch {
+	n := min(limit, len(m.dirty))
+	b := Batch{Rows: make([]Row, 0, n)}
+	m.flight = m.dirty[:n:n]
+	m.dirty = m.dirty[n:]
+	m.first = 0
+	for _, i := range m.flight {
+		if m.first == 0 {
+			m.first = i.queued
+		}
+		i.queued = 0
+		i.taken = i.Queries
+		b.Rows = append(b.Rows, Row{
+			Family: i.family, ID: i.id, Profile: i.profile, Device: i.device,
+			First: fromMillis(i.first), Last: fromMillis(i.last),
+			Key: i.key.String(), Details: i.encode(),
+		})
+	}
+	if len(m.counts) > 0 {
+		if m.first == 0 || m.countsSeq < m.first {
+			m.first = m.countsSeq
+		}
+		m.countsFlight, m.counts = m.counts, map[countKey]tally{}
+		for k, t := range m.countsFlight {
+			b.Counts = append(b.Counts, Count{
+				Family: k.family, Profile: k.profile, Category: k.category.String(),
+				Day:   fromMillis(k.day * dayMillis).Format(time.DateOnly),
+				Tries: t.tries, Queries: t.queries,
+			})
+		}
+	}
+	return b
+}
+
+// committed notes that the store has what was taken.
+func (m *merger) committed() {
+	for _, i := range m.flight {
+		i.saved = i.taken
+	}
+	m.flight, m.countsFlight, m.first = nil, nil, 0
+}
+
+// failed puts back what was taken. An incident that changed again meanwhile has
+// its place in dirty already.
+func (m *merger) failed() {
+	back := make([]*incident, 0, len(m.flight)+len(m.dirty))
+	for _, i := range m.flight {
+		if i.queued == 0 {
+			i.queued = m.first
+			back = append(back, i)
+		}
+	}
+	m.dirty = append(back, m.dirty...)
+	for k, t := range m.countsFlight {
+		now := m.counts[k]
+		m.counts[k] = tally{now.tries + t.tries, now.queries + t.queries}
+		m.countsSeq = m.first
+	}
+	m.flight, m.countsFlight, m.first = nil, nil, 0
+}
+
+// unsaved returns how many attempts the store does not have.
+func (m *merger) unsaved() (n uint64) {
+	for _, list := range [...][]*incident{m.dirty, m.flight} {
+		for _, i := range list {
+			n += i.Queries - i.saved
+		}
+	}
+	for _, c := range [...]map[countKey]tally{m.counts, m.countsFlight} {
+		for _, t := range c {
+			n += t.queries
+		}
+	}
+	return n
+}
+
+// sweep forgets the incidents that have ended by now, or that lie so far ahead
+// that the clock was set back, and returns how many.
+func (m *merger) sweep(now int64) (n int) {
+	for _, i := range m.open {
+		if since := now - i.last; since >= gapMillis+late.Milliseconds() || -since >= gapMillis {
+			m.drop(i)
+			n++
+		}
+	}
+	for of, w := range m.windows {
+		if outside(now, w) {
+			delete(m.windows, of)
+		}
+	}
+	return n
+}
+
+// load takes up the incidents that a former run left open. rows come newest
+// first. It returns how many could not be read.
+func (m *merger) load(rows []Row) (bad int) {
+	for _, r := range slices.Backward(rows) {
+		d, err := decodeDetails(r.Details)
+		k, ok := parseKey(r.Key)
+		if err != nil || !ok {
+			bad++
+			continue
+		}
+		i := &incident{
+			id: r.ID, key: k, family: r.Family, profile: r.Profile, device: r.Device,
+			first: r.First.UnixMilli(), last: r.Last.UnixMilli(),
+			details: *d, saved: d.Queries,
+		}
+		if old := m.open[k]; old != nil {
+			m.drop(old)
+		}
+		if len(m.open) < m.maxOpen {
+			m.open[k] = i
+			m.link(i)
+		}
+	}
+	return bad
+}

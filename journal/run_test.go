@@ -1,0 +1,496 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"kinward/policy"
+)
+
+func TestFirstHitIsWrittenAtTheNextFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memory{}
+		j, _ := start(t, Config{Store: s})
+		j.Record(try("omegle.com", time.Now()))
+		time.Sleep(249 * time.Millisecond)
+		synctest.Wait()
+		if n := len(s.incidents(t)); n != 0 {
+			t.Errorf("after 249 ms %d are stored, want none yet", n)
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if n := len(s.incidents(t)); n != 1 {
+			t.Errorf("after 250 ms %d are stored, want 1", n)
+		}
+		j.Record(try("omegle.com", time.Now()))
+		time.Sleep(250 * time.Millisecond)
+		synctest.Wait()
+		if got := s.incidents(t); len(got) != 1 || got[0].Queries != 2 {
+			t.Errorf("after a second look-up: %+v, want one incident of 2", got)
+		}
+	})
+}
+
+func TestFlushWaitsForAllThatWasRecordedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memory{}
+		j, _ := start(t, Config{Store: s, FlushEvery: time.Hour})
+		if err := j.Flush(t.Context()); err != nil {
+			t.Fatalf("flushing nothing: %v", err)
+		}
+		const n = 3*maxBatch + 1 // more than one batch
+		for i := range n {
+			j.Record(try(fmt.Sprintf("d%d.com", i), time.Now()))
+		}
+		j.Record(try("tinder.com", time.Now(), count))
+		begun := time.Now()
+		if err := j.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(begun); d > 0 {
+			t.Errorf("it waited %s for a timer", d)
+		}
+		if got := s.queries(t); got != n+1 {
+			t.Errorf("%d stored, want %d", got, n+1)
+		}
+	})
+}
+
+// A flush that begins while a batch is being written must wait for the next one.
+func TestFlushDuringAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memory{wait: make(chan struct{})}
+		j, _ := start(t, Config{Store: s})
+		j.Record(try("omegle.com", time.Now()))
+		time.Sleep(time.Second) // the write hangs now
+		j.Record(try("omegle.com", time.Now()))
+		j.Record(try("other.com", time.Now()))
+		flushed := make(chan error)
+		go func() { flushed <- j.Flush(t.Context()) }()
+		synctest.Wait()
+		select {
+		case err := <-flushed:
+			t.Fatalf("flush returned %v while the store hangs", err)
+		default:
+		}
+		close(s.wait)
+		if err := <-flushed; err != nil {
+			t.Fatal(err)
+		}
+		if n := s.queries(t); n != 3 {
+			t.Errorf("%d stored, want 3", n)
+		}
+	})
+}
+
+func TestFlushGivesUpWithItsContextAndAfterTheEnd(t *testing.T) {
+	j, err := New(Config{Store: &memory{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := j.Flush(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("before Run, with an ended context: %v", err)
+	}
+	if err := j.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if err := j.Flush(t.Context()); !errors.Is(err, ErrStopped) {
+		t.Errorf("after Run: %v, want ErrStopped", err)
+	}
+	if err := j.Run(t.Context()); err == nil {
+		t.Error("a second Run ran")
+	}
+}
+
+func TestEndDrainsAndWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, reg := &memory{}, prometheus.NewRegistry()
+		j, stop := start(t, Config{Store: s, FlushEvery: time.Hour, Registerer: reg})
+		for i := range 2 * maxBatch {
+			j.Record(try(fmt.Sprintf("d%d.com", i), time.Now()))
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if n := s.queries(t); n != 2*maxBatch {
+			t.Errorf("%d stored, want %d", n, 2*maxBatch)
+		}
+		j.Record(try("late.com", time.Now()))
+		if n := metric(t, reg, "kinward_journal_lost_total", "stopped"); n != 1 {
+			t.Errorf("%v lost after the end, want 1", n)
+		}
+	})
+}
+
+func TestEndIsBoundedWhenTheStoreIsAway(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		store *memory
+	}{
+		{"the store fails", &memory{err: errAway}},
+		{"the store hangs", &memory{wait: make(chan struct{})}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if tt.store.wait != nil {
+					tt.store.wait = make(chan struct{}) // of this bubble
+				}
+				reg := prometheus.NewRegistry()
+				j, stop := start(t, Config{Store: tt.store, Registerer: reg})
+				j.Record(try("omegle.com", time.Now()))
+				time.Sleep(time.Second)
+				j.Record(try("omegle.com", time.Now()))
+				j.Record(try("tinder.com", time.Now(), count))
+				begun := time.Now()
+				if err := stop(); err == nil {
+					t.Error("Run returned no error")
+				}
+				if d := time.Since(begun); d > stopTimeout {
+					t.Errorf("it took %s, want at most %s", d, stopTimeout)
+				}
+				if n := metric(t, reg, "kinward_journal_lost_total", "stopped"); n != 3 {
+					t.Errorf("%v lost, want 3", n)
+				}
+			})
+		})
+	}
+}
+
+func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, reg, log := &memory{err: errAway}, prometheus.NewRegistry(), &logged{}
+		j, _ := start(t, Config{Store: s, Registerer: reg, Logger: log.logger()})
+		for i := range 500 {
+			j.Record(try(fmt.Sprintf("d%d.com", i%100), time.Now()))
+			j.Record(try("tinder.com", time.Now(), count))
+			time.Sleep(time.Second)
+		}
+		s.mu.Lock()
+		tried := s.writes
+		s.mu.Unlock()
+		if tried < 10 || tried > 40 {
+			t.Errorf("%d tries in 500 s, want about 500/30 and some quick ones at first", tried)
+		}
+		if err := j.Flush(t.Context()); !errors.Is(err, errAway) {
+			t.Errorf("flush while the store is away: %v", err)
+		}
+		s.set(nil)
+		time.Sleep(maxBackoff)
+		synctest.Wait()
+		if n := s.queries(t); n != 1000 {
+			t.Errorf("%d stored once the store is back, want 1000", n)
+		}
+		if n := metric(t, reg, "kinward_journal_unwritten_incidents"); n != 0 {
+			t.Errorf("%v still unwritten", n)
+		}
+		if n := strings.Count(log.String(), "does not take"); n != 1 {
+			t.Errorf("logged %d times, want once:\n%s", n, log)
+		}
+		if !strings.Contains(log.String(), "takes incidents again") {
+			t.Errorf("the end of the trouble is not logged:\n%s", log)
+		}
+	})
+}
+
+func TestStoreThatStaysAwayCostsBoundedMemoryAndLossesAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, reg, log := &memory{err: errAway}, prometheus.NewRegistry(), &logged{}
+		j, _ := start(t, Config{Store: s, Registerer: reg, Logger: log.logger(), Queue: 10})
+		const n = 100
+		for i := range n {
+			j.Record(try(fmt.Sprintf("d%d.com", i), time.Now()))
+			j.Record(try("d0.com", time.Now())) // what has its place goes on growing
+			time.Sleep(time.Second)
+		}
+		if w := metric(t, reg, "kinward_journal_unwritten_incidents"); w > 10 {
+			t.Errorf("%v incidents wait in memory, want at most 10", w)
+		}
+		s.set(nil)
+		time.Sleep(maxBackoff)
+		synctest.Wait()
+		lost := metric(t, reg, "kinward_journal_lost_total", "store away")
+		if stored := s.queries(t); stored+uint64(lost) != 2*n || stored < n {
+			t.Errorf("%d stored and %v lost, want %d together, %d stored at least", stored, lost, 2*n, n)
+		}
+		if !strings.Contains(log.String(), "attempts were lost: the store is away") {
+			t.Errorf("losses are not logged:\n%s", log)
+		}
+	})
+}
+
+func TestStoreThatHangsIsGivenUpAndTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memory{wait: make(chan struct{})}
+		j, _ := start(t, Config{Store: s})
+		j.Record(try("omegle.com", time.Now()))
+		time.Sleep(writeTimeout + time.Second)
+		close(s.wait)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := s.queries(t); n != 1 {
+			t.Errorf("%d stored, want 1", n)
+		}
+	})
+}
+
+func TestFullQueueNeverBlocksAndIsCountedAndLoggedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, reg, log := &memory{wait: make(chan struct{})}, prometheus.NewRegistry(), &logged{}
+		j, stop := start(t, Config{Store: s, Registerer: reg, Logger: log.logger(), Queue: 10})
+		const n = 100
+		for i := range n {
+			j.Record(try(fmt.Sprintf("d%d.com", i), time.Now()))
+			if i == 20 {
+				time.Sleep(500 * time.Millisecond) // a write is under way and hangs
+			}
+		}
+		close(s.wait)
+		time.Sleep(2 * time.Minute)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		lost := metric(t, reg, "kinward_journal_lost_total", "queue full")
+		if got := s.queries(t); lost == 0 || got+uint64(lost) != n {
+			t.Errorf("%d stored and %v lost, want %d together and some lost", got, lost, n)
+		}
+		if got, want := strings.Count(log.String(), "attempts were lost"), 1; got != want {
+			t.Errorf("logged %d times, want %d:\n%s", got, want, log)
+		}
+		if want := fmt.Sprintf("count=%v", lost); !strings.Contains(log.String(), want) {
+			t.Errorf("log lacks %s:\n%s", want, log)
+		}
+	})
+}
+
+// While the store works slowly the queue is the only place to wait in.
+func TestSlowStoreHoldsTheQueueBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, reg := &memory{wait: make(chan struct{})}, prometheus.NewRegistry()
+		j, _ := start(t, Config{Store: s, Registerer: reg, Queue: 10})
+		j.Record(try("first.com", time.Now()))
+		time.Sleep(time.Second) // its write hangs now
+		const n = 50
+		for i := range n {
+			j.Record(try(fmt.Sprintf("d%d.com", i), time.Now()))
+			synctest.Wait()
+		}
+		if w := metric(t, reg, "kinward_journal_unwritten_incidents"); w > 10 {
+			t.Errorf("%v incidents wait in memory, want at most 10", w)
+		}
+		close(s.wait)
+		if err := j.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		lost := metric(t, reg, "kinward_journal_lost_total", "queue full")
+		if got := s.queries(t); got+uint64(lost) != n+1 || got < 20 {
+			t.Errorf("%d stored and %v lost, want %d together and at least 20 stored", got, lost, n+1)
+		}
+	})
+}
+
+func TestKeysThatAFormerRunLeftAreTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memory{}
+		j, stop := start(t, Config{Store: s})
+		j.Record(try("omegle.com", time.Now()))
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(24 * time.Hour)
+		start(t, Config{Store: s})
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if s.incidents(t)[0].Open {
+			t.Error("an incident of yesterday is still open")
+		}
+	})
+}
+
+func TestRunTakesUpWhatAFormerRunLeftOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memory{}
+		for i, pause := range []time.Duration{0, Gap - time.Minute, Gap} {
+			time.Sleep(pause)
+			j, stop := start(t, Config{Store: s})
+			j.Record(try("omegle.com", time.Now()))
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+			if n, want := len(s.incidents(t)), []int{1, 1, 2}[i]; n != want {
+				t.Errorf("run %d, %s after the last: %d incidents, want %d", i, pause, n, want)
+			}
+		}
+	})
+}
+
+func TestRunGoesOnWithoutWhatItCannotTakeUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, log := &memory{err: errAway}, &logged{}
+		j, _ := start(t, Config{Store: s, Logger: log.logger()})
+		synctest.Wait()
+		s.set(nil)
+		j.Record(try("omegle.com", time.Now()))
+		if err := j.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(log.String(), "cannot be taken up") {
+			t.Errorf("not logged:\n%s", log)
+		}
+	})
+}
+
+func TestEndedIncidentsLoseTheirKeyAndAnIdleJournalSleeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &memory{}
+		j, _ := start(t, Config{Store: s})
+		j.Record(try("omegle.com", time.Now()))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !s.incidents(t)[0].Open {
+			t.Error("closed after a minute")
+		}
+		time.Sleep(Gap + 3*time.Minute)
+		synctest.Wait()
+		if s.incidents(t)[0].Open {
+			t.Error("still open when it cannot grow any more")
+		}
+		before := s.writes
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if s.writes != before {
+			t.Errorf("%d writes on an idle day, want none", s.writes-before)
+		}
+	})
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	if _, err := New(Config{}); err == nil {
+		t.Error("a journal without a store was made")
+	}
+	if _, err := New(Config{Store: &memory{}, Queue: -1}); err == nil {
+		t.Error("a negative queue was taken")
+	}
+	reg := prometheus.NewRegistry()
+	c := Config{Store: &memory{}, Registerer: reg}
+	if _, err := New(c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(c); err == nil {
+		t.Error("two journals share one registry")
+	}
+}
+
+func TestMetricsAreWellFormed(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	if _, err := New(Config{Store: &memory{}, Registerer: reg}); err != nil {
+		t.Fatal(err)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v %v", problems, err)
+	}
+}
+
+func TestRecordDoesNotAllocate(t *testing.T) {
+	j, err := New(Config{Store: &memory{}, Queue: 500})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := try("www.omegle.com", noon, omegle)
+	if n := testing.AllocsPerRun(1000, func() { j.Record(a) }); n != 0 { // half of them find the queue full
+		t.Errorf("Record allocates %v times, want 0", n)
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	j, err := New(Config{Store: &memory{}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	a := try("www.omegle.com", noon, omegle)
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		if n%defaultQueue == 0 { // never measure the cheaper way of a full queue
+			b.StopTimer()
+			for len(j.queue) > 0 {
+				<-j.queue
+			}
+			b.StartTimer()
+		}
+		j.Record(a)
+	}
+	if n := j.queueLost.Load(); n > 0 {
+		b.Fatalf("%d attempts found the queue full", n)
+	}
+}
+
+func BenchmarkMerge(b *testing.B) {
+	for _, bb := range []struct {
+		name     string
+		services int
+		change   []func(*policy.Attempt)
+	}{
+		{"one service", 1, []func(*policy.Attempt){omegle}},
+		{"1000 domains", 1000, nil},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			var in []policy.Attempt
+			for i := range bb.services {
+				in = append(in, try(fmt.Sprintf("www.d%d.com", i), noon, bb.change...))
+			}
+			m := newMerger(defaultOpen, defaultQueue)
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				a := in[n%len(in)]
+				a.Time = noon.Add(time.Duration(n) * 10 * time.Microsecond)
+				m.add(&a, false)
+				if n++; n%25_000 == 0 { // a flush every 250 ms at 100,000 a second
+					for m.waits() {
+						m.take(maxBatch)
+						m.committed()
+					}
+				}
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "attempts/s")
+		})
+	}
+}
+
+// What an open incident of one name takes, for Config.Open.
+func BenchmarkOpenIncident(b *testing.B) {
+	const n = 10_000
+	var before, after runtime.MemStats
+	for b.Loop() {
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		m := newMerger(n, n)
+		for i := range n {
+			a := try(fmt.Sprintf("www.d%d.com", i), noon)
+			m.add(&a, false)
+		}
+		for m.waits() {
+			m.take(maxBatch)
+			m.committed()
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/incident")
+		runtime.KeepAlive(m)
+	}
+}

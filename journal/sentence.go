@@ -1,0 +1,113 @@
+package journal
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"kinward/policy"
+)
+
+// Names tells what guardians call things. A nil function, and one that returns
+// "", means that the thing has no name any more. Now decides whether the year is
+// written: where it is zero, only a span of two years has its years.
+type Names struct {
+	Profile  func(policy.ProfileID) string
+	Device   func(policy.DeviceID) string
+	Service  func(id string) string
+	Category func(id string) string
+	Now      time.Time
+}
+
+// Sentence tells an incident in one plain line, with times in zone (nil is UTC):
+//
+//	Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried Omegle, "Chat with strangers", 4 times; it was blocked.
+//
+// It says that a device looked something up, never that somebody visited it or
+// meant to. What people do not ask for themselves, harmful addresses in a
+// message or a page, was not tried but looked up.
+func Sentence(i Incident, names Names, zone *time.Location) string {
+	if zone == nil {
+		zone = time.UTC
+	}
+	verb := "tried"
+	if i.Verdict == policy.Watch.String() || i.Reason == policy.BySecurity.String() {
+		verb = "looked up"
+	}
+	thing := i.Domain
+	if i.Service != "" {
+		thing = call(names.Service, i.Service, i.Service)
+	}
+	if i.Category != "" {
+		thing += fmt.Sprintf(", %q", call(names.Category, i.Category, i.Category))
+	}
+	return fmt.Sprintf("%s  %s %s %s, %s; %s.", span(i.First.In(zone), i.Last.In(zone), names.Now.In(zone)),
+		who(i, names), verb, thing, times(i.Tries), outcomeText(i))
+}
+
+func who(i Incident, names Names) string {
+	device := "an unknown device"
+	switch {
+	case i.Device != 0:
+		device = call(names.Device, i.Device, "a removed device")
+	case i.Client != "":
+		device = "the device at " + i.Client
+	}
+	profile := call(names.Profile, i.Profile, "")
+	if profile == "" {
+		return device + " (a removed profile)"
+	}
+	return fmt.Sprintf("%s (profile %s)", device, profile)
+}
+
+func outcomeText(i Incident) string {
+	switch {
+	case i.Verdict == policy.Watch.String():
+		return "it was allowed and recorded"
+	case i.Hidden != "":
+		return fmt.Sprintf("it led to %s, which was blocked", i.Hidden)
+	case i.Reason == policy.ByRule.String():
+		return "it was blocked by the family's own rule"
+	}
+	return "it was blocked"
+}
+
+func call[K any](f func(K) string, id K, otherwise string) string {
+	if f != nil {
+		if s := f(id); s != "" {
+			return s
+		}
+	}
+	return otherwise
+}
+
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// span writes a range of times as briefly as it can be understood.
+func span(first, last, now time.Time) string {
+	const day, clock = "Mon 2 Jan", "15:04"
+	date := day
+	if first.Year() != last.Year() || !now.IsZero() && first.Year() != now.Year() {
+		date += " 2006"
+	}
+	if first.Format(date) != last.Format(date) {
+		return first.Format(date+" "+clock) + " – " + last.Format(date+" "+clock)
+	}
+	from, to := first.Format(clock), last.Format(clock)
+	var b strings.Builder
+	b.WriteString(first.Format(date + " "))
+	_, east := first.Zone()
+	if _, e := last.Zone(); e != east { // the clock was changed meanwhile: 02:50 CEST–02:10 CET
+		return b.String() + first.Format(clock+" MST") + "–" + last.Format(clock+" MST")
+	}
+	b.WriteString(from)
+	if to != from {
+		b.WriteString("–" + to)
+	}
+	return b.String()
+}

@@ -1,0 +1,237 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"kinward/journal"
+	"kinward/policy"
+)
+
+// errNoFamily guards the one thing that must not happen: a reader who sees
+// another family's incidents.
+var errNoFamily = errors.New("it must say which family's")
+
+// Write implements [journal.Store]: one transaction, synced to the disk before
+// it returns.
+func (db *DB) Write(ctx context.Context, b journal.Batch) error {
+	err := db.transact(ctx, func(tx *sql.Tx) error {
+		if err := writeRows(ctx, tx, b.Rows); err != nil {
+			return err
+		}
+		if err := writeCounts(ctx, tx, b.Counts); err != nil {
+			return err
+		}
+		if b.CloseBefore.IsZero() {
+			return nil
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE incidents SET open_key = '' WHERE open_key <> '' AND last_at < $1`, b.CloseBefore.UnixMilli())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("writing %d incidents and %d counts: %w", len(b.Rows), len(b.Counts), err)
+	}
+	return nil
+}
+
+func writeRows(ctx context.Context, tx *sql.Tx, rows []journal.Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	stmt, err := tx.PrepareContext(ctx, `
+		INSERT INTO incidents (family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (family_id, incident_id) DO UPDATE SET
+			first_at = excluded.first_at, last_at = excluded.last_at,
+			open_key = excluded.open_key, details = excluded.details`)
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for _, r := range rows {
+		if _, err := stmt.ExecContext(ctx, int64(r.Family), r.ID, int64(r.Profile), int64(r.Device),
+			r.First.UnixMilli(), r.Last.UnixMilli(), r.Key, r.Details); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeCounts(ctx context.Context, tx *sql.Tx, counts []journal.Count) error {
+	for _, c := range counts {
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO counts (family_id, profile_id, day, category, tries, queries)
+			VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (family_id, profile_id, day, category) DO UPDATE SET
+				tries = counts.tries + excluded.tries, queries = counts.queries + excluded.queries`,
+			int64(c.Family), int64(c.Profile), c.Day, c.Category, int64(c.Tries), int64(c.Queries)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// OpenIncidents implements [journal.Store].
+func (db *DB) OpenIncidents(ctx context.Context, since time.Time, limit int) ([]journal.Row, error) {
+	var out []journal.Row
+	err := db.rows(ctx, func(r journal.Row) bool {
+		out = append(out, r)
+		return true
+	}, `WHERE open_key <> '' AND last_at >= $1 ORDER BY last_at DESC LIMIT $2`, since.UnixMilli(), limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading open incidents: %w", err)
+	}
+	return out, nil
+}
+
+// Incidents returns the incidents that f describes, newest first. One whose
+// details cannot be read is left out and logged. A filter by service or address
+// looks at every incident of its time, since only the details tell those.
+func (db *DB) Incidents(ctx context.Context, f journal.Filter) ([]journal.Incident, error) {
+	if f.Family == 0 {
+		return nil, fmt.Errorf("reading incidents: %w", errNoFamily)
+	}
+	out := []journal.Incident{}
+	since, until := bounds(f)
+	err := db.rows(ctx, func(r journal.Row) bool {
+		i, err := r.Incident()
+		if err != nil {
+			db.log.Warn("an incident cannot be read and is left out", "error", err)
+			return true
+		}
+		if f.Matches(i) {
+			out = append(out, i)
+		}
+		return len(out) < f.Max()
+	}, `WHERE family_id = $1 AND last_at >= $2 AND first_at < $3
+			AND ($4 = 0 OR profile_id = $4) AND ($5 = 0 OR device_id = $5)
+		ORDER BY last_at DESC, incident_id DESC`,
+		int64(f.Family), since, until, int64(f.Profile), int64(f.Device))
+	if err != nil {
+		return nil, fmt.Errorf("reading incidents: %w", err)
+	}
+	return out, nil
+}
+
+// bounds returns the times of f in milliseconds.
+func bounds(f journal.Filter) (since, until int64) {
+	since, until = -1<<62, 1<<62
+	if !f.Since.IsZero() {
+		since = f.Since.UnixMilli()
+	}
+	if !f.Until.IsZero() {
+		until = f.Until.UnixMilli()
+	}
+	return since, until
+}
+
+// rows calls each for the incidents of a query until it returns false.
+func (db *DB) rows(ctx context.Context, each func(journal.Row) bool, where string, args ...any) error {
+	rows, err := db.read.QueryContext(ctx,
+		`SELECT family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details FROM incidents `+where, args...)
+	if err != nil {
+		return explain(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r journal.Row
+		var first, last int64
+		if err := rows.Scan(&r.Family, &r.ID, &r.Profile, &r.Device, &first, &last, &r.Key, &r.Details); err != nil {
+			return explain(err)
+		}
+		r.First, r.Last = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC()
+		if !each(r) {
+			return nil
+		}
+	}
+	return explain(rows.Err())
+}
+
+// Counts returns how often what must not be named was tried, newest day first:
+// of f's family, profile and days (UTC) alone. The other fields of f must be
+// empty, since a count has no device, name or time.
+func (db *DB) Counts(ctx context.Context, f journal.Filter) ([]journal.Count, error) {
+	if f.Family == 0 {
+		return nil, fmt.Errorf("reading counts: %w", errNoFamily)
+	}
+	if f.Device != 0 || f.Client != "" || f.Service != "" {
+		return nil, errors.New("reading counts: a count has no device and no service")
+	}
+	since, until := "", "~" // before and after all days
+	if !f.Since.IsZero() {
+		since = f.Since.UTC().Format(time.DateOnly)
+	}
+	if !f.Until.IsZero() {
+		until = f.Until.Add(-time.Millisecond).UTC().Format(time.DateOnly)
+	}
+	rows, err := db.read.QueryContext(ctx, `
+		SELECT family_id, profile_id, category, day, tries, queries FROM counts
+		WHERE family_id = $1 AND ($2 = 0 OR profile_id = $2) AND day >= $3 AND day <= $4
+		ORDER BY day DESC, profile_id, category LIMIT $5`,
+		int64(f.Family), int64(f.Profile), since, until, f.Max())
+	if err != nil {
+		return nil, fmt.Errorf("reading counts: %w", explain(err))
+	}
+	defer rows.Close()
+	out := []journal.Count{}
+	for rows.Next() {
+		var c journal.Count
+		if err := rows.Scan(&c.Family, &c.Profile, &c.Category, &c.Day, &c.Tries, &c.Queries); err != nil {
+			return nil, fmt.Errorf("reading counts: %w", explain(err))
+		}
+		out = append(out, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading counts: %w", explain(err))
+	}
+	return out, nil
+}
+
+// transact runs f in a transaction of the one writer.
+func (db *DB) transact(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return explain(err)
+	}
+	defer tx.Rollback() // does nothing once committed
+	if err := f(tx); err != nil {
+		return explain(err)
+	}
+	return explain(tx.Commit())
+}
+
+// Change is one row of the record of what guardians changed.
+type Change struct {
+	Family   policy.FamilyID `json:"family"`
+	Revision uint64          `json:"revision"` // of the family, after the change
+	At       time.Time       `json:"at"`
+	Who      string          `json:"who"`
+	What     string          `json:"what"`
+}
+
+// Changes returns the newest changes of a family, newest first, at most limit.
+func (db *DB) Changes(ctx context.Context, family policy.FamilyID, limit int) ([]Change, error) {
+	rows, err := db.read.QueryContext(ctx, `
+		SELECT family_id, revision, at, who, what FROM changes WHERE family_id = $1 ORDER BY revision DESC LIMIT $2`, int64(family), limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading changes: %w", explain(err))
+	}
+	defer rows.Close()
+	out := []Change{}
+	for rows.Next() {
+		var c Change
+		var at int64
+		if err := rows.Scan(&c.Family, &c.Revision, &at, &c.Who, &c.What); err != nil {
+			return nil, fmt.Errorf("reading changes: %w", explain(err))
+		}
+		c.At = time.UnixMilli(at).UTC()
+		out = append(out, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading changes: %w", explain(err))
+	}
+	return out, nil
+}
