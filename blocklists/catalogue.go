@@ -20,7 +20,7 @@ type Catalogue struct {
 	Quiet      []QuietName
 	Sources    []CatalogueSource // sorted by ID
 
-	guarded map[Name]SkipReason // what Guard answers
+	guarded map[Name]guarded // what Guard answers from
 }
 
 // CategoryInfo is what parents are shown of a category.

@@ -177,11 +177,15 @@ func (l *loader) categoryRow(text string) error {
 
 // What kinds of names must stay reachable. Help and broad share theirs.
 var (
-	helpKinds = []string{"child-helpline", "crisis-suicide", "csam-reporting", "domestic-violence", "drugs-advice",
+	helpKinds = []string{
+		"child-helpline", "crisis-suicide", "csam-reporting", "domestic-violence", "drugs-advice",
 		"eating-disorder-help", "emergency-services", "lgbtq-support", "mental-health", "school-safety",
-		"sexual-abuse-reporting", "sexual-health-education", "trafficking-hotline"}
-	technicalKinds = []string{"android-private-dns-probe", "app-store", "captive-portal", "certificate-status",
-		"dnssec-root", "emergency-location", "os-update", "push-notification", "time-server"}
+		"sexual-abuse-reporting", "sexual-health-education", "trafficking-hotline",
+	}
+	technicalKinds = []string{
+		"android-private-dns-probe", "app-store", "captive-portal", "certificate-status",
+		"dnssec-root", "emergency-location", "os-update", "push-notification", "time-server",
+	}
 )
 
 func (l *loader) reachableRow(text string) error {

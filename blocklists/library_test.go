@@ -264,8 +264,13 @@ func TestPlausible(t *testing.T) {
 		last, next int
 		want       error
 	}{
-		{500_282, 2, ErrCollapsed}, {100, 50, nil}, {100, 49, ErrCollapsed}, {19, 1, nil},
-		{1000, 10_000, nil}, {1000, 10_001, ErrExploded}, {999, 1_000_000, nil},
+		{500_282, 2, ErrCollapsed},
+		{100, 50, nil},
+		{100, 49, ErrCollapsed},
+		{19, 1, nil},
+		{1000, 10_000, nil},
+		{1000, 10_001, ErrExploded},
+		{999, 1_000_000, nil},
 	} {
 		if err := plausible(tt.last, tt.next); !errors.Is(err, tt.want) {
 			t.Errorf("%d to %d: got %v", tt.last, tt.next, err)

@@ -102,8 +102,13 @@ func indexOfKey(what string, keys []string, s string) (int, error) {
 // archiveMagics are the first bytes of files that pack lists up. Tar is found
 // by its own mark, and gzip is undone before a list gets here.
 var archiveMagics = []struct{ magic, kind string }{
-	{"\x1f\x8b", "gzip"}, {"PK\x03\x04", "zip"}, {"\xfd7zXZ\x00", "xz"}, {"BZh", "bzip2"},
-	{"\x28\xb5\x2f\xfd", "zstd"}, {"7z\xbc\xaf\x27\x1c", "7z"}, {"Rar!", "rar"},
+	{"\x1f\x8b", "gzip"},
+	{"PK\x03\x04", "zip"},
+	{"\xfd7zXZ\x00", "xz"},
+	{"BZh", "bzip2"},
+	{"\x28\xb5\x2f\xfd", "zstd"},
+	{"7z\xbc\xaf\x27\x1c", "7z"},
+	{"Rar!", "rar"},
 }
 
 // sniff refuses what begins like a web page, an archive or other data. head is

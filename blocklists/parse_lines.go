@@ -198,7 +198,7 @@ func (p *listParser) unanchoredLine(pattern []byte, flags ruleFlags) error {
 	switch why := notPlain(host); {
 	case why != SkipNone:
 		return p.skip(why)
-	case bytes.IndexAny(host, "|^") >= 0, len(host) == 0, host[len(host)-1] == '.':
+	case bytes.ContainsAny(host, "|^"), len(host) == 0, host[len(host)-1] == '.':
 		return p.skip(SkipOpen)
 	}
 	return p.plainHost(first, flags|ruleSoftTLD) // a bare word here may be prose

@@ -125,7 +125,7 @@ func TestDecide(t *testing.T) {
 		{"MeetMe", "C", "www.meetme.com", Block, ByCategory, KeepItem},
 		{"Bumble", "C", "bumble.com", Block, ByCategory, KeepItem},
 		{"LiveMe", "C", "liveme.com", Block, ByCategory, KeepItem},
-		{"Grindr", "D", "grindr.mobi", Block, ByCategory, KeepItem},
+		{"Grindr", "C", "grindr.mobi", Block, ByCategory, KeepItem},
 		{"TikTok", "C", "www.tiktok.com", Block, ByKnownRisk, KeepItem},
 		{"Holla", "C", "holla.world", Block, ByCategory, KeepItem},
 		{"Skout", "C", "skout.com", Block, ByCategory, KeepItem},
@@ -316,13 +316,16 @@ func TestBlockingMoreNeverAllowsMore(t *testing.T) {
 func TestIdentify(t *testing.T) {
 	w := newWorld(t)
 	presets, _ := EmbeddedPresets()
-	f := &Family{ID: 1, Name: "Home", Default: 1,
+	f := &Family{
+		ID: 1, Name: "Home", Default: 1,
 		Profiles: []Profile{{ID: 1, Name: "Everyone", Preset: BandC}, {ID: 2, Name: "Adults", Preset: Adult}},
 		Devices: []Device{
 			{ID: 1, Name: "laptop", Profile: 2, Networks: []netip.Prefix{netip.MustParsePrefix("192.168.1.20/32"), netip.MustParsePrefix("fd00::20/128")}},
 			{ID: 2, Name: "guests", Profile: 1, Networks: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}},
 			{ID: 3, Name: "visitor", Profile: 2, Networks: []netip.Prefix{netip.MustParsePrefix("192.168.2.5/32")}, Until: at},
-		}}
+			{ID: 4, Name: "loaned", Profile: 1, Networks: []netip.Prefix{netip.MustParsePrefix("192.168.2.6/32")}, Until: at, Then: 2},
+		},
+	}
 	d, err := NewDirectory(f, presets, w.Index, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -340,6 +343,7 @@ func TestIdentify(t *testing.T) {
 		{"nobody we know", "10.0.0.1", at, 0, 1},
 		{"before the end", "192.168.2.5", at.Add(-time.Second), 3, 2},
 		{"after the end the household's profile", "192.168.2.5", at, 3, 1},
+		{"after the end its own profile", "192.168.2.6", at, 4, 2},
 		{"an address with a zone", "fd00::20%eth0", at, 1, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,6 +31,7 @@ type Directory struct {
 type deviceAsker struct {
 	asker Asker
 	until time.Time
+	then  Asker // from until on
 }
 
 // Asker is who asks a question and which policy applies to them.
@@ -78,9 +79,18 @@ func NewDirectory(f *Family, presets *Presets, x *blocklists.Index, revision uin
 			}
 			d.devices.Insert(n.Masked(), int32(len(d.askers)))
 		}
+		then := dev.Then
+		if then == 0 {
+			then = f.Default
+		}
+		after, ok := policies[then]
+		if !ok {
+			return nil, fmt.Errorf("compiling device %q: profile %d, which is to follow, does not exist", dev.Name, then)
+		}
 		d.askers = append(d.askers, deviceAsker{
 			asker: Asker{Family: f.ID, Profile: dev.Profile, Device: dev.ID, Policy: p},
 			until: dev.Until,
+			then:  Asker{Family: f.ID, Profile: then, Device: dev.ID, Policy: after},
 		})
 	}
 	return d, nil
@@ -96,9 +106,7 @@ func (d *Directory) Identify(c Clues, now time.Time) Asker {
 	}
 	a := &d.askers[i]
 	if !a.until.IsZero() && !now.Before(a.until) {
-		back := d.household
-		back.Device = a.asker.Device
-		return back
+		return a.then
 	}
 	return a.asker
 }

@@ -65,9 +65,9 @@ type Device struct {
 	Name     string
 	Profile  ProfileID
 	Networks []netip.Prefix // a single address is a prefix of full length
-	// Until is when Profile ends and the family's default applies again; the
-	// zero time is never.
+	// Until is when Profile ends and Then applies; the zero time is never.
 	Until time.Time
+	Then  ProfileID // 0 is the family's default
 }
 
 // Action is what happens to a question.

@@ -21,8 +21,10 @@ const (
 	numPresets
 )
 
-var presetNames = [numPresets]string{"A", "B", "C", "D", "E", "adult"}
-var presetAges = [numPresets]string{"0–7 years", "8–10 years", "11–12 years", "13–15 years", "16–17 years", "adult"}
+var (
+	presetNames = [numPresets]string{"A", "B", "C", "D", "E", "adult"}
+	presetAges  = [numPresets]string{"0–7 years", "8–10 years", "11–12 years", "13–15 years", "16–17 years", "adult"}
+)
 
 // String returns "A" to "E" or "adult".
 func (p Preset) String() string { return presetNames[p] }

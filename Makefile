@@ -1,0 +1,54 @@
+# Kinward. Two commands to begin with: make run, make test.
+# Needs Go and make; what the tests need beyond that, .ci/install-tools installs.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --match 'v*' 2>/dev/null)
+LDFLAGS  = -s -w -X main.release=$(VERSION:v%=%)
+FUZZTIME ?= 30s
+
+# Tools of the checks, kept out of go.mod so that nothing of them is shipped.
+GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: run build test check unit fuzz bench perf cover tools clean
+
+run: build ## Build and start on loopback; prints what to do next
+	@bin/kinward serve
+
+build: ## Build bin/kinward: one static file
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/kinward ./cmd/kinward
+
+test: tools check unit ## Everything that must hold
+
+check: ## Form and static analysis
+	@$(GO) mod verify >/dev/null && $(GO) mod tidy -diff
+	@bad="$$($(GOFUMPT) -l . )"; test -z "$$bad" || { echo "not gofumpt-ed:"; echo "$$bad"; exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+
+unit: ## Tests, with the race detector, in random order; fuzz seeds included
+	$(GO) test -race -shuffle=on ./...
+	$(GO) test -run 'DoesNotAllocate|Allocs' ./...
+
+fuzz: ## Fuzz every parser for FUZZTIME each
+	@set -e; for f in $$(grep -rl '^func Fuzz' --include='*_test.go' .); do \
+	  for t in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
+	    echo "$$t in $$(dirname $$f)"; \
+	    $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) $$(dirname $$f); \
+	  done; done
+
+bench: ## Benchmarks; compare two runs with benchstat
+	$(GO) test -run '^$$' -bench . -benchmem -count $(or $(COUNT),6) ./blocklists ./policy ./journal ./resolver
+
+perf: tools build ## The whole program under dnsperf on loopback: CPU a query
+	$(GO) test -tags perf -count=1 -v -run '^TestPerf$$' ./cmd/kinward
+
+cover: ## Coverage of all packages by all tests
+	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./...
+	$(GO) tool cover -func=coverage.out | tail -1
+
+tools: ## Install what the tests need, where it is absent
+	@.ci/install-tools
+
+clean:
+	rm -rf bin coverage.out

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+)
+
+func (c *cli) checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check a configuration and print what would be in force",
+		Long: `Reads the configuration as serve would (file, KINWARD_… variables, flags), checks it
+as a whole, and prints what would be in force. Secrets are masked. Nothing is started
+and nothing is written.`,
+		Example: `  kinward check
+  kinward check --config /etc/kinward/kinward.yaml
+  kinward check --dns 192.168.1.10:53 --json`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.config(cmd)
+			if err != nil {
+				return err
+			}
+			effective := map[string]any{}
+			text, err := yaml.Marshal(cfg.masked())
+			if err != nil {
+				return err
+			}
+			if err := yaml.Unmarshal(text, &effective); err != nil { // the keys as in the file, for JSON
+				return err
+			}
+			return c.print(effective, func(w io.Writer) {
+				fmt.Fprintf(w, "# The configuration is valid. In force would be:\n%s", text)
+			})
+		},
+	}
+	addSettingFlags(cmd)
+	return c.addJSON(cmd)
+}
+
+// masked returns a copy that may be shown to anybody.
+func (c *config) masked() *config {
+	out := *c
+	out.Upstream = make([]string, len(c.Upstream))
+	for i, u := range c.Upstream {
+		out.Upstream[i] = maskURL(u)
+	}
+	return &out
+}
+
+// maskURL hides the credentials of a URL; a text that is none is returned as it
+// is.
+func maskURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.User == nil {
+		return s
+	}
+	u.User = nil
+	return u.Scheme + "://***@" + u.Host + u.RequestURI()
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+
+	"kinward/resolver"
+)
+
+// config is everything an operator can set. Each value comes from the first of
+// these that gives it: a flag, a KINWARD_… variable, the YAML file, the default.
+type config struct {
+	Data     string      `mapstructure:"data" yaml:"data"`
+	DNS      []string    `mapstructure:"dns" yaml:"dns"`
+	Upstream []string    `mapstructure:"upstream" yaml:"upstream"`
+	Metrics  string      `mapstructure:"metrics" yaml:"metrics"`
+	AllowNet []string    `mapstructure:"allow-net" yaml:"allow-net"`
+	Block    string      `mapstructure:"block" yaml:"block"`
+	Cache    cacheConfig `mapstructure:"cache" yaml:"cache"`
+	Lists    listsConfig `mapstructure:"lists" yaml:"lists"`
+	Log      logConfig   `mapstructure:"log" yaml:"log"`
+}
+
+type cacheConfig struct {
+	Megabytes int `mapstructure:"megabytes" yaml:"megabytes"`
+}
+
+type listsConfig struct {
+	AllowPrivate bool `mapstructure:"allow-private" yaml:"allow-private"`
+}
+
+type logConfig struct {
+	Level  string `mapstructure:"level" yaml:"level"`
+	Format string `mapstructure:"format" yaml:"format"`
+}
+
+// defaultConfig is the one place of defaults.
+func defaultConfig() config {
+	return config{
+		Data:     defaultDataFolder(),
+		DNS:      []string{"127.0.0.1:1053"},
+		Upstream: []string{"udp://9.9.9.9:53", "udp://149.112.112.112:53"},
+		Metrics:  "127.0.0.1:9153",
+		// Loopback, private, link-local and unique-local ranges: never an open resolver.
+		AllowNet: []string{
+			"127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
+			"169.254.0.0/16", "fe80::/10", "fc00::/7",
+		},
+		Block: "nxdomain",
+		Cache: cacheConfig{Megabytes: 64},
+		Log:   logConfig{Level: "info", Format: "text"},
+	}
+}
+
+// defaultDataFolder follows the XDG base directory specification's state home.
+// Where no home is known it is empty, and --data must be given.
+func defaultDataFolder() string {
+	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, "kinward")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".local", "state", "kinward")
+}
+
+// keySep separates the levels of a key inside viper. It is not the usual dot,
+// because names with dots are data here.
+const keySep = "::"
+
+// loadConfig reads the configuration. path may be empty: no file. flags holds
+// the flags of the command that runs; those that were set win.
+func loadConfig(path string, flags *pflag.FlagSet, environ []string) (*config, error) {
+	v := viper.NewWithOptions(viper.KeyDelimiter(keySep))
+	v.SetConfigType("yaml")
+	keys := configKeys()
+	for _, k := range keys {
+		v.SetDefault(k.name, k.value)
+	}
+	if path != "" {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("reading configuration %s: there is no such file", path)
+		} else if err != nil {
+			return nil, fmt.Errorf("reading configuration: %w", err)
+		}
+		if err := checkYAML(path, text); err != nil {
+			return nil, err
+		}
+		if err := v.ReadConfig(strings.NewReader(string(text))); err != nil {
+			return nil, fmt.Errorf("reading configuration %s: %w", path, err)
+		}
+	}
+	if err := bindEnvironment(v, keys, environ); err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
+		f := flags.Lookup(k.flag())
+		if f == nil || !f.Changed {
+			continue
+		}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			v.Set(k.name, list.GetSlice())
+		} else {
+			v.Set(k.name, f.Value.String())
+		}
+	}
+	c := &config{}
+	if err := v.UnmarshalExact(c); err != nil {
+		return nil, fmt.Errorf("reading configuration: %w", err)
+	}
+	if _, err := c.resolve(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// settings is the configuration in the types that the rooms take.
+type settings struct {
+	upstreams []resolver.Upstream
+	allowNets []netip.Prefix
+	block     resolver.BlockMode
+	level     slog.Level
+}
+
+// resolve checks the configuration as a whole. Every error names the key, the
+// value and what would be right.
+func (c *config) resolve() (*settings, error) {
+	s := &settings{}
+	if c.Data == "" {
+		return nil, errors.New("data: no folder is given and no home directory is known; give one with --data")
+	}
+	if len(c.DNS) == 0 {
+		return nil, errors.New("dns: give at least one address to listen on, for example 127.0.0.1:1053")
+	}
+	for _, a := range c.DNS {
+		if err := checkListenAddr("dns", a); err != nil {
+			return nil, err
+		}
+	}
+	if c.Metrics != "" {
+		if err := checkListenAddr("metrics", c.Metrics); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Upstream) == 0 {
+		return nil, errors.New("upstream: give at least one server that resolves what is allowed, for example udp://9.9.9.9:53")
+	}
+	for _, u := range c.Upstream {
+		parsed, err := resolver.ParseUpstream(u)
+		if err != nil {
+			return nil, fmt.Errorf("upstream: %w", err)
+		}
+		s.upstreams = append(s.upstreams, parsed)
+	}
+	if len(c.AllowNet) == 0 {
+		return nil, errors.New("allow-net: nobody may ask; give at least one network, for example 192.168.0.0/16")
+	}
+	for _, n := range c.AllowNet {
+		p, err := parseNetwork(n)
+		if err != nil {
+			return nil, fmt.Errorf("allow-net: %w", err)
+		}
+		s.allowNets = append(s.allowNets, p)
+	}
+	var err error
+	if s.block, err = resolver.ParseBlockMode(c.Block); err != nil {
+		return nil, fmt.Errorf("block: %w", err)
+	}
+	if c.Cache.Megabytes < 1 || c.Cache.Megabytes > 65536 {
+		return nil, fmt.Errorf("cache: megabytes: %d is not between 1 and 65536", c.Cache.Megabytes)
+	}
+	if err := s.level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		return nil, fmt.Errorf("log: level: %q is not debug, info, warn or error", c.Log.Level)
+	}
+	if !slices.Contains([]string{"text", "json"}, c.Log.Format) {
+		return nil, fmt.Errorf("log: format: %q is not text or json", c.Log.Format)
+	}
+	return s, nil
+}
+
+func checkListenAddr(key, s string) error {
+	if _, err := netip.ParseAddrPort(s); err != nil {
+		return fmt.Errorf("%s: %q is not an address with a port; write it like 127.0.0.1:1053 or [::1]:1053", key, s)
+	}
+	return nil
+}
+
+// parseNetwork reads "192.168.0.0/16", or an address alone as a network of one.
+func parseNetwork(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a.Unmap().WithZone(""), a.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, fmt.Errorf("%q is not a network; write it like 192.168.0.0/16 or 192.168.1.20", s)
+	}
+	if p.Masked() != p {
+		return p, fmt.Errorf("%q has bits set beyond its length; did you mean %s?", s, p.Masked())
+	}
+	return p, nil
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
+
+	"kinward/blocklists"
+)
+
+// viper alone lets much pass: 5.9 becomes 5, '' becomes 0, "port" and "Port"
+// are one key, an unknown key is dropped. What a filter is told must not be
+// guessed at, so the file is checked against the config struct before viper
+// layers it with the environment and the flags.
+
+// configKey is one setting that has a value, e.g. "block::mode".
+type configKey struct {
+	name  string // levels joined by keySep
+	value any    // the default
+}
+
+// flag returns the name of the key's flag; only top-level keys have one.
+func (k configKey) flag() string { return strings.ReplaceAll(k.name, keySep, "-") }
+
+// env returns the name of the key's variable, e.g. KINWARD_BLOCK_MODE.
+func (k configKey) env() string {
+	return "KINWARD_" + strings.ToUpper(strings.NewReplacer(keySep, "_", "-", "_").Replace(k.name))
+}
+
+// configKeys lists every setting with its default.
+func configKeys() []configKey {
+	return appendKeys(nil, "", reflect.ValueOf(defaultConfig()))
+}
+
+func appendKeys(keys []configKey, prefix string, v reflect.Value) []configKey {
+	for i := range v.NumField() {
+		name := prefix + v.Type().Field(i).Tag.Get("yaml")
+		if f := v.Field(i); f.Kind() == reflect.Struct {
+			keys = appendKeys(keys, name+keySep, f)
+		} else {
+			keys = append(keys, configKey{name, f.Interface()})
+		}
+	}
+	return keys
+}
+
+// checkYAML reports the first unknown key, key given twice (in any spelling) or
+// value of a wrong type, with its line and what would be right.
+func checkYAML(path string, text []byte) error {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return fmt.Errorf("reading configuration %s: %w", path, err)
+	}
+	if len(doc.Content) == 0 { // empty, or comments alone
+		return nil
+	}
+	if err := checkMapping(doc.Content[0], reflect.TypeFor[config](), "the configuration"); err != nil {
+		return fmt.Errorf("reading configuration %s: %w", path, err)
+	}
+	return nil
+}
+
+func checkMapping(n *yaml.Node, t reflect.Type, what string) error {
+	if n.Kind != yaml.MappingNode {
+		return fmt.Errorf("line %d: %s must be a list of keys with values", n.Line, what)
+	}
+	valid := map[string]reflect.Type{}
+	var names []string
+	for i := range t.NumField() {
+		name := t.Field(i).Tag.Get("yaml")
+		valid[name] = t.Field(i).Type
+		names = append(names, name)
+	}
+	seen := map[string]int{}
+	for i := 0; i < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if line, twice := seen[strings.ToLower(key.Value)]; twice {
+			return fmt.Errorf("line %d: key %q stands already on line %d; give it once", key.Line, key.Value, line)
+		}
+		seen[strings.ToLower(key.Value)] = key.Line
+		want, ok := valid[key.Value]
+		if !ok {
+			return fmt.Errorf("line %d: there is no key %q in %s; did you mean %q?",
+				key.Line, key.Value, what, blocklists.Nearest(key.Value, names))
+		}
+		if err := checkValue(value, want, key.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkValue(n *yaml.Node, t reflect.Type, key string) error {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return checkMapping(n, t, strconv.Quote(key))
+	case reflect.Slice:
+		if n.Kind != yaml.SequenceNode {
+			return fmt.Errorf("line %d: %s must be a list, for example [a, b]", n.Line, key)
+		}
+		for _, item := range n.Content {
+			if err := checkValue(item, t.Elem(), key); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	want := map[reflect.Kind]string{reflect.String: "!!str", reflect.Int: "!!int", reflect.Bool: "!!bool"}[t.Kind()]
+	if n.Kind != yaml.ScalarNode || n.Tag != want {
+		words := map[string]string{"!!str": "a text (in quotes, if it looks like a number)", "!!int": "a whole number", "!!bool": "true or false"}
+		return fmt.Errorf("line %d: %s: %q is not %s", n.Line, key, n.Value, words[want])
+	}
+	return nil
+}
+
+// kubernetesEnv matches what Kubernetes sets by itself for a service that is
+// called kinward.
+var kubernetesEnv = regexp.MustCompile(`^KINWARD_(SERVICE_|PORT(_|$))`)
+
+// bindEnvironment gives viper the KINWARD_… variables of environ. A variable
+// that sets nothing is an error: a typing mistake must not leave a filter with
+// its defaults. KINWARD_CONFIG names the file and is read elsewhere.
+func bindEnvironment(v *viper.Viper, keys []configKey, environ []string) error {
+	var names []string
+	for _, k := range keys {
+		names = append(names, k.env())
+	}
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, "KINWARD_") || name == "KINWARD_CONFIG" || kubernetesEnv.MatchString(name) {
+			continue
+		}
+		i := slices.Index(names, name)
+		if i < 0 {
+			return fmt.Errorf("reading the environment: there is no variable %s; did you mean %s?", name, blocklists.Nearest(name, names))
+		}
+		parsed, err := parseEnv(value, keys[i].value)
+		if err != nil {
+			return fmt.Errorf("reading the environment: %s: %w", name, err)
+		}
+		v.Set(keys[i].name, parsed)
+	}
+	return nil
+}
+
+// parseEnv reads a variable as the type of the key's default. Lists are
+// separated by commas.
+func parseEnv(value string, like any) (any, error) {
+	switch like.(type) {
+	case []string:
+		var items []string
+		for item := range strings.SplitSeq(value, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				items = append(items, item)
+			}
+		}
+		return items, nil
+	case int:
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a whole number", value)
+		}
+		return n, nil
+	case bool:
+		b, err := strconv.ParseBool(value)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not true or false", value)
+		}
+		return b, nil
+	}
+	return value, nil
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+func yamlOf(t *testing.T, c *config) string {
+	t.Helper()
+	b, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kinward.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func settingFlags(t *testing.T, args ...string) *pflag.FlagSet {
+	t.Helper()
+	cmd := &cobra.Command{}
+	addSettingFlags(cmd)
+	if err := cmd.ParseFlags(args); err != nil {
+		t.Fatal(err)
+	}
+	return cmd.Flags()
+}
+
+func TestConfigLayers(t *testing.T) {
+	path := writeConfig(t, "dns: [127.0.0.1:2053]\nupstream: [udp://192.0.2.1]\nmetrics: 127.0.0.1:2153\ncache:\n  megabytes: 8\n")
+	got, err := loadConfig(path, settingFlags(t, "--dns", "127.0.0.1:4053", "--dns", "[::1]:4053"),
+		[]string{"KINWARD_DNS=127.0.0.1:3053", "KINWARD_UPSTREAM=udp://192.0.2.2, tcp://192.0.2.3", "KINWARD_DATA=/srv/kinward", "HOME=/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaultConfig()
+	want.DNS = []string{"127.0.0.1:4053", "[::1]:4053"}            // flag over variable over file
+	want.Upstream = []string{"udp://192.0.2.2", "tcp://192.0.2.3"} // variable over file
+	want.Metrics, want.Cache.Megabytes = "127.0.0.1:2153", 8       // file over default
+	want.Data = "/srv/kinward"
+	if d := cmp.Diff(&want, got); d != "" {
+		t.Errorf("loadConfig (-want +got):\n%s", d)
+	}
+}
+
+func TestConfigRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name, yaml string
+		want       []string
+	}{
+		{"an unknown key, with its line and the nearest", "dns: [127.0.0.1:53]\nupstraem: [udp://192.0.2.1]\n", []string{"line 2", `"upstraem"`, `"upstream"`}},
+		{"an unknown key further in", "cache:\n  size: 5\n", []string{"line 2", `"size"`, `"megabytes"`}},
+		{"a key twice", "metrics: 127.0.0.1:1\nmetrics: 127.0.0.1:2\n", []string{"metrics"}},
+		{"a key twice in another case", "metrics: 127.0.0.1:1\nMetrics: 127.0.0.1:2\n", []string{"line 2", `"Metrics"`, "line 1"}},
+		{"a key in another case alone", "Metrics: 127.0.0.1:2\n", []string{"line 1", `"Metrics"`, `"metrics"`}},
+		{"a fraction for a whole number", "cache:\n  megabytes: 5.9\n", []string{"line 2", "5.9", "whole number"}},
+		{"an empty text for a number", "cache:\n  megabytes: ''\n", []string{"line 2", "whole number"}},
+		{"a number in quotes", "cache:\n  megabytes: '12'\n", []string{"line 2", "whole number"}},
+		{"a text for a list", "dns: 127.0.0.1:53\n", []string{"line 1", "dns", "list"}},
+		{"a number for a text", "data: 5\n", []string{"line 1", "data", "text"}},
+		{"a text for yes or no", "lists:\n  allow-private: 'yes'\n", []string{"line 2", "true or false"}},
+		{"nothing for a list", "dns:\n", []string{"line 1", "dns", "list"}},
+		{"no mapping", "- dns\n", []string{"line 1", "keys"}},
+		{"no YAML", "dns: [\n", []string{"line"}},
+		{"an address without a port", "dns: [192.168.1.1]\n", []string{"dns", "192.168.1.1", "127.0.0.1:1053"}},
+		{"an encrypted upstream", "upstream: ['tls://9.9.9.9']\n", []string{"upstream", "tls://9.9.9.9", "later"}},
+		{"a network with bits beyond its length", "allow-net: [192.168.1.1/16]\n", []string{"allow-net", "192.168.0.0/16"}},
+		{"no network", "allow-net: []\n", []string{"allow-net", "nobody"}},
+		{"an unknown block mode", "block: maybe\n", []string{"block", "maybe", "nxdomain"}},
+		{"no cache", "cache:\n  megabytes: 0\n", []string{"megabytes", "0"}},
+		{"an unknown level", "log:\n  level: loud\n", []string{"level", "loud"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := loadConfig(writeConfig(t, tt.yaml), settingFlags(t), nil)
+			if err == nil {
+				t.Fatalf("loadConfig takes\n%s", tt.yaml)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("loadConfig: %v; want it to hold %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestConfigEnvironmentRefuses(t *testing.T) {
+	for env, want := range map[string]string{
+		"KINWARD_UPSTREEM=udp://192.0.2.1":  "KINWARD_UPSTREAM",
+		"KINWARD_CACHE_MEGABYTES=many":      "whole number",
+		"KINWARD_LISTS_ALLOW_PRIVATE=maybe": "true or false",
+	} {
+		if _, err := loadConfig("", settingFlags(t), []string{env}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want an error with %q", env, err, want)
+		}
+	}
+	// What Kubernetes sets for a service of this name is nobody's mistake.
+	if _, err := loadConfig("", settingFlags(t), []string{"KINWARD_SERVICE_HOST=10.0.0.1", "KINWARD_PORT=udp://10.0.0.1:53", "KINWARD_PORT_53_UDP=udp://10.0.0.1:53"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestConfigKeysAreFlags: what serve takes as a flag is a key of the same name.
+func TestConfigKeysAreFlags(t *testing.T) {
+	keys := map[string]bool{}
+	for _, k := range configKeys() {
+		keys[k.name] = true
+	}
+	settingFlags(t).VisitAll(func(f *pflag.Flag) {
+		if !keys[f.Name] {
+			t.Errorf("flag --%s is no key", f.Name)
+		}
+	})
+}
+
+func TestMaskURL(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://user:secret@example.org/list?a=b": "https://***@example.org/list?a=b",
+		"https://example.org/list":                 "https://example.org/list",
+		"/srv/list":                                "/srv/list",
+	} {
+		if got := maskURL(in); got != want {
+			t.Errorf("maskURL(%s) = %s; want %s", in, got, want)
+		}
+	}
+}
+
+func FuzzCheckYAML(f *testing.F) {
+	for _, s := range []string{"dns: [127.0.0.1:53]\n", "cache:\n  megabytes: 5\n", "a: &a [*a]\n", "? [a]\n: b\n", "- x", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) { _ = checkYAML("fuzz", []byte(s)) })
+}

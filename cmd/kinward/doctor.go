@@ -1,0 +1,323 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"kinward/blocklists"
+	"kinward/policy"
+	"kinward/resolver"
+)
+
+// finding is what doctor found about one thing.
+type finding struct {
+	What   string `json:"what"`
+	State  string `json:"state"` // ok, note or fault
+	Detail string `json:"detail"`
+	Do     string `json:"do,omitempty"`
+}
+
+// statusReply is what the owner of the data folder knows of itself.
+type statusReply struct {
+	Serving   bool                      `json:"serving"`
+	Version   string                    `json:"version"`
+	Started   time.Time                 `json:"started,omitzero"`
+	Addresses []string                  `json:"addresses,omitempty"`
+	Upstreams []resolver.UpstreamHealth `json:"upstreams,omitempty"`
+	Database  string                    `json:"database"` // "" is well
+	Lost      float64                   `json:"lost"`     // attempts that could not be kept since the start
+	Lists     []listView                `json:"lists"`
+	Blocks    bool                      `json:"blocks"` // the household's profile blocks a name that it must
+	Profile   string                    `json:"profile"`
+}
+
+var opStatus = operation[struct{}, statusReply]{"status", status}
+
+// mustBlock is a name that every preset for children blocks.
+const mustBlock = "omegle.com"
+
+func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, error) {
+	s, err := n.state(ctx)
+	if err != nil {
+		return statusReply{}, err
+	}
+	household := s.Directory.Household()
+	v := policy.Decide(household.Policy, policy.Ask(s.Index, blocklists.MustName(mustBlock), time.Now()))
+	r := statusReply{
+		Version: version(), Lists: n.listViews(s.Index),
+		Blocks: v.Action == policy.Block, Profile: household.Policy.Name,
+	}
+	if _, err := n.db.Health(ctx, true); err != nil {
+		r.Database = err.Error()
+	}
+	if sv := n.serving; sv != nil {
+		r.Serving, r.Started = true, sv.started
+		for _, a := range sv.server.Addrs() {
+			r.Addresses = append(r.Addresses, a.String())
+		}
+		r.Upstreams = sv.server.Health()
+		if r.Lost, err = sumOf(sv.registry, "kinward_journal_lost_total"); err != nil {
+			return statusReply{}, err
+		}
+	}
+	return r, nil
+}
+
+// sumOf adds up a counter over its labels.
+func sumOf(g prometheus.Gatherer, name string) (sum float64, err error) {
+	families, err := g.Gather()
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum, err
+}
+
+func (c *cli) doctorCommand() *cobra.Command {
+	serverOnly := false
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what works, what does not, and what to do",
+		Long: `Looks at the configuration, the data folder, the running server, the upstreams, the
+lists and port 53. Exits with 1 if something is at fault. It asks the server for
+example.com; nothing that it does is recorded as an attempt.`,
+		Example: `  kinward doctor
+  kinward doctor --json
+  kinward doctor --server`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.config(cmd)
+			if err != nil {
+				return err
+			}
+			diagnose := examineAll
+			if serverOnly {
+				diagnose = examineServer
+			}
+			findings := diagnose(cmd.Context(), cfg)
+			if err := c.print(findings, func(w io.Writer) { printFindings(w, findings) }); err != nil {
+				return err
+			}
+			for _, f := range findings {
+				if f.State == "fault" {
+					return &codedError{exitFailed, nil}
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&serverOnly, "server", false, "look only whether the server runs and answers, for health checks")
+	return c.addJSON(cmd)
+}
+
+// examination gathers findings.
+type examination struct{ findings []finding }
+
+func (e *examination) ok(what, detail string, args ...any) {
+	e.findings = append(e.findings, finding{what, "ok", fmt.Sprintf(detail, args...), ""})
+}
+
+func (e *examination) note(what, do, detail string, args ...any) {
+	e.findings = append(e.findings, finding{what, "note", fmt.Sprintf(detail, args...), do})
+}
+
+func (e *examination) fault(what, do, detail string, args ...any) {
+	e.findings = append(e.findings, finding{what, "fault", fmt.Sprintf(detail, args...), do})
+}
+
+// examineServer looks whether the server runs and answers by itself; what lies
+// beyond it does not matter.
+func examineServer(ctx context.Context, cfg *config) []finding {
+	e := &examination{}
+	st, err := opStatus.call(ctx, cfg, struct{}{}, nil)
+	switch {
+	case err != nil:
+		e.fault("server", "see the message", "%v", err)
+	case !st.Serving:
+		e.fault("server", "start it with: kinward serve", "it does not run on the data folder %s", cfg.Data)
+	}
+	for _, a := range st.Addresses {
+		for _, network := range []string{"udp", "tcp"} {
+			e.answers(ctx, network, a)
+		}
+	}
+	return e.findings
+}
+
+// answers asks the server a name that it knows by itself.
+func (e *examination) answers(ctx context.Context, network, addr string) bool {
+	what := "DNS on " + addr + "/" + network
+	if _, _, err := ask(ctx, network, reachable(addr), "localhost."); err != nil {
+		e.fault(what, "see the server's log", "%v", err)
+		return false
+	}
+	e.ok(what, "answers")
+	return true
+}
+
+// reachable returns an address to ask a listener at: one on all addresses is
+// asked on loopback.
+func reachable(addr string) string {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil || !ap.Addr().IsUnspecified() {
+		return addr
+	}
+	loopback := netip.IPv6Loopback()
+	if ap.Addr().Is4() {
+		loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return netip.AddrPortFrom(loopback, ap.Port()).String()
+}
+
+func examineAll(ctx context.Context, cfg *config) []finding {
+	e := &examination{}
+	e.ok("configuration", "it is valid")
+	set, err := cfg.resolve()
+	if err != nil { // loadConfig has checked it
+		e.fault("configuration", "mend it; see: kinward check", "%v", err)
+		return e.findings
+	}
+	e.networks(set.allowNets)
+	st, err := opStatus.call(ctx, cfg, struct{}{}, nil)
+	if err != nil {
+		e.fault("data folder", "see the message", "%v", err)
+	} else {
+		e.status(ctx, cfg, st)
+	}
+	upstreams := cfg.Upstream
+	if st.Serving { // it may have been started with others
+		upstreams = nil
+		for _, u := range st.Upstreams {
+			upstreams = append(upstreams, u.Upstream)
+		}
+	}
+	for _, u := range upstreams {
+		e.upstream(ctx, u)
+	}
+	for _, h := range port53Holders("/proc") {
+		if !strings.HasPrefix(h.Program, "kinward") {
+			e.note("port 53", letGo(h), "%s holds it on %s", h.who(), h.Address)
+		}
+	}
+	return e.findings
+}
+
+// networks warns of a configuration that makes an open resolver.
+func (e *examination) networks(nets []netip.Prefix) {
+	for _, n := range nets {
+		if n.Bits() == 0 {
+			e.fault("who may ask", "name your own networks with allow-net", "%s is everybody: an open resolver is soon used to attack others", n)
+			return
+		}
+	}
+	e.ok("who may ask", "%d networks", len(nets))
+}
+
+func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
+	if st.Database != "" {
+		e.fault("database", "stop serve, and go back to a backup with: kinward restore FILE", "%s", st.Database)
+	} else {
+		e.ok("database", "whole, in %s", cfg.Data)
+	}
+	if free, ok := freeSpace(cfg.Data); ok && free < 256<<20 {
+		e.fault("disk", "make room", "only %d MB are free where the data folder lies", free>>20)
+	}
+	if st.Blocks {
+		e.ok("filter", "profile %s blocks %s", st.Profile, mustBlock)
+	} else {
+		e.note("filter", "if that is not meant, see: kinward profiles", "profile %s, which every unlisted device has, does not block %s", st.Profile, mustBlock)
+	}
+	for _, l := range st.Lists {
+		switch {
+		case l.Problem != "":
+			e.fault("list "+l.ID, "kinward lists update "+l.ID, "%s", l.Problem)
+		case l.Entries == 0:
+			e.fault("list "+l.ID, "kinward lists update "+l.ID, "it is empty and protects nobody")
+		default:
+			e.ok("list "+l.ID, "%d entries", l.Entries)
+		}
+	}
+	if !st.Serving {
+		e.fault("server", "start it with: kinward serve", "it does not run on the data folder %s", cfg.Data)
+		return
+	}
+	e.ok("server", "version %s runs since %s", st.Version, st.Started.Local().Format("2 Jan 15:04"))
+	if st.Lost > 0 {
+		e.fault("record", "see the server's log for why", "%.0f attempts could not be kept since the start", st.Lost)
+	}
+	for _, a := range st.Addresses {
+		e.listener(ctx, a)
+	}
+}
+
+// listener asks the server a name that it knows by itself and one that it must
+// ask others for, over UDP and TCP.
+func (e *examination) listener(ctx context.Context, addr string) {
+	for _, network := range []string{"udp", "tcp"} {
+		if !e.answers(ctx, network, addr) {
+			continue
+		}
+		what := "resolving through " + addr + "/" + network
+		reply, took, err := ask(ctx, network, reachable(addr), "example.com.")
+		switch {
+		case err != nil:
+			e.fault(what, "see upstream below", "%v", err)
+		case reply.Rcode != dns.RcodeSuccess:
+			e.fault(what, "see upstream below", "example.com is answered with %s", dns.RcodeToString[reply.Rcode])
+		default:
+			e.ok(what, "example.com took %s", took.Round(time.Millisecond))
+		}
+	}
+}
+
+func (e *examination) upstream(ctx context.Context, u string) {
+	what := "upstream " + u
+	network, addr, _ := strings.Cut(u, "://")
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		addr = net.JoinHostPort(addr, "53")
+	}
+	reply, took, err := ask(ctx, network, addr, "example.com.")
+	switch {
+	case err != nil:
+		e.fault(what, "check the line to the internet and the router's firewall, or give another with --upstream", "%v", err)
+	case reply.Rcode != dns.RcodeSuccess:
+		e.fault(what, "give another with --upstream", "example.com is answered with %s", dns.RcodeToString[reply.Rcode])
+	default:
+		e.ok(what, "answers in %s", took.Round(time.Millisecond))
+	}
+}
+
+// ask sends one question for an address, with two seconds to answer.
+func ask(ctx context.Context, network, addr, name string) (*dns.Msg, time.Duration, error) {
+	m := new(dns.Msg)
+	m.SetQuestion(name, dns.TypeA)
+	reply, took, err := (&dns.Client{Net: network, Timeout: 2 * time.Second}).ExchangeContext(ctx, m, addr)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return nil, took, errors.New("no answer within 2 seconds")
+	}
+	return reply, took, err
+}
+
+func printFindings(w io.Writer, findings []finding) {
+	marks := map[string]string{"ok": "ok   ", "note": "note ", "fault": "FAULT"}
+	for _, f := range findings {
+		fmt.Fprintf(w, "%s  %s: %s\n", marks[f.State], f.What, f.Detail)
+		if f.Do != "" {
+			fmt.Fprintf(w, "       what to do: %s\n", f.Do)
+		}
+	}
+}

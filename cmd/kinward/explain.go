@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kinward/blocklists"
+	"kinward/policy"
+)
+
+type explainRequest struct {
+	Name   string `json:"name"`
+	Device string `json:"device"` // name or address; "" is anyone without a device of their own
+	At     string `json:"at"`     // wall-clock time of the family; "" is now
+}
+
+var opExplain = operation[explainRequest, policy.Explanation]{"explain", explain}
+
+func (c *cli) explainCommand() *cobra.Command {
+	var req explainRequest
+	cmd := &cobra.Command{
+		Use:   "explain NAME",
+		Short: "Tell what happens to a name, and why",
+		Long: `Decides about a name exactly as the resolver does, and shows the path that led to
+the verdict: what is known of the name, which list and which entry of it says so,
+and which step of the order of decision settled the matter.`,
+		Example: `  kinward explain omegle.com
+  kinward explain omegle.com --device 192.168.1.20 --at "2026-11-23 21:30"
+  kinward explain tiktok.com --device "Mum's laptop" --json`,
+		Args: exactArgs("a NAME, for example omegle.com"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req.Name = args[0]
+			return do(cmd.Context(), c, cmd, opExplain, req, printExplanation)
+		},
+	}
+	cmd.Flags().StringVar(&req.Device, "device", "", "for this device: its name or its address")
+	cmd.Flags().StringVar(&req.At, "at", "", `at this time of the family's clock, for example "2026-11-23 21:30" (default now)`)
+	return c.addJSON(cmd)
+}
+
+func explain(ctx context.Context, n *node, req explainRequest, _ progress) (policy.Explanation, error) {
+	name, err := blocklists.ParseName(req.Name)
+	if err != nil {
+		return policy.Explanation{}, usageError(err)
+	}
+	s, err := n.state(ctx)
+	if err != nil {
+		return policy.Explanation{}, err
+	}
+	family, _, err := n.db.Family(ctx)
+	if err != nil {
+		return policy.Explanation{}, err
+	}
+	at := time.Now().In(n.zone(family))
+	if req.At != "" {
+		if at, err = parseTime(req.At, n.zone(family)); err != nil {
+			return policy.Explanation{}, usageError(fmt.Errorf("--at: %w", err))
+		}
+	}
+	asker := s.Directory.Household()
+	if req.Device != "" {
+		if asker, err = findAsker(s.Directory, family, req.Device, at); err != nil {
+			return policy.Explanation{}, err
+		}
+	}
+	return policy.Explain(s, asker, name, at), nil
+}
+
+// findAsker returns who asks from a device, given by its name or an address.
+func findAsker(d *policy.Directory, f *policy.Family, device string, at time.Time) (policy.Asker, error) {
+	if addr, err := netip.ParseAddr(device); err == nil {
+		return d.Identify(policy.Clues{Addr: addr}, at), nil
+	}
+	var names []string
+	for _, dev := range f.Devices {
+		names = append(names, dev.Name)
+		if strings.EqualFold(dev.Name, device) && len(dev.Networks) > 0 {
+			return d.Identify(policy.Clues{Addr: dev.Networks[0].Addr()}, at), nil
+		}
+	}
+	if len(names) == 0 {
+		return policy.Asker{}, &codedError{exitNothing, fmt.Errorf("no device is called %q, and none is known yet; give an address, or add one with: kinward devices add", device)}
+	}
+	return policy.Asker{}, &codedError{exitNothing, fmt.Errorf("no device is called %q; did you mean %q? Otherwise give an address", device, blocklists.Nearest(device, names))}
+}
+
+func printExplanation(w io.Writer, e policy.Explanation) {
+	fmt.Fprintf(w, "%s\n\n", e.Sentence)
+	field := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "  %-10s %s\n", name, value)
+		}
+	}
+	field("verdict", e.Verdict+" ("+e.Reason+")")
+	field("profile", e.Profile+", preset "+e.Preset)
+	field("device", e.Device)
+	field("at", e.At.Format("Mon 2 Jan 2006 15:04 MST"))
+	if e.Service != "" {
+		field("service", fmt.Sprintf("%s (blocking: %s)", e.Service, e.Strength))
+	}
+	field("category", e.Category)
+	field("list", e.List)
+	field("entry", e.Entry)
+	field("recorded", e.Recorded)
+	fmt.Fprintf(w, "\nWhat is known of the name:\n")
+	if len(e.Labels) == 0 {
+		fmt.Fprintf(w, "  nothing\n")
+	}
+	for _, l := range e.Labels {
+		parts := []string{}
+		for _, s := range []string{l.Category, l.Service} {
+			if s != "" {
+				parts = append(parts, s)
+			}
+		}
+		parts = append(parts, l.Marks...)
+		fmt.Fprintf(w, "  %s: entry %s of list %s (%s); the profile says %q\n",
+			strings.Join(parts, ", "), l.Entry, l.List, l.Match, l.Choice)
+	}
+	fmt.Fprintf(w, "\nHow it was decided, first match wins:\n")
+	for i, s := range e.Steps {
+		mark := " "
+		if s.Settled {
+			mark = "→"
+		}
+		fmt.Fprintf(w, "%s %d. %s: %s\n", mark, i+1, s.Step, s.Found)
+	}
+}

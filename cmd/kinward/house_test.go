@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// The rules of the house, as tests: who may import whom, and that what stands
+// beside the code (Dockerfile, unit, samples, documents) still fits it.
+
+const top = "../.."
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(top, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestImports keeps the rooms apart: data flows one way, and the hot path
+// depends on neither database nor pages.
+func TestImports(t *testing.T) {
+	allowed := map[string][]string{
+		"kinward/blocklists": {},
+		"kinward/policy":     {"kinward/blocklists"},
+		"kinward/journal":    {"kinward/blocklists", "kinward/policy"},
+		"kinward/store":      {"kinward/blocklists", "kinward/policy", "kinward/journal"},
+		"kinward/resolver":   {"kinward/blocklists", "kinward/policy"},
+	}
+	only := map[string]string{ // who alone may import a module
+		"github.com/spf13/viper": "kinward/cmd/kinward",
+		"modernc.org/sqlite":     "kinward/store",
+	}
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "kinward/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p struct {
+			ImportPath                         string
+			Imports, TestImports, XTestImports []string
+		}
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		seen++
+		rules, known := allowed[p.ImportPath]
+		if !known && p.ImportPath != "kinward/cmd/kinward" {
+			t.Errorf("package %s has no import rule; add one here, and to DESIGN.md", p.ImportPath)
+		}
+		for _, i := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			if owner := only[i]; owner != "" && owner != p.ImportPath {
+				t.Errorf("%s imports %s, which only %s may", p.ImportPath, i, owner)
+			}
+			if strings.HasPrefix(i, "kinward/") && known && i != p.ImportPath && !slices.Contains(rules, i) {
+				t.Errorf("%s imports %s", p.ImportPath, i)
+			}
+		}
+	}
+	if seen < len(allowed) {
+		t.Errorf("go list shows %d packages; want at least %d", seen, len(allowed))
+	}
+}
+
+// TestSampleConfiguration: the sample and every YAML block of the documents
+// load, and the sample shows every key with its default.
+func TestSampleConfiguration(t *testing.T) {
+	text := readFile(t, "deploy/kinward.yaml")
+	if err := checkYAML("deploy/kinward.yaml", []byte(text)); err != nil {
+		t.Error(err)
+	}
+	got, err := loadConfig(filepath.Join(top, "deploy/kinward.yaml"), (&cobra.Command{}).Flags(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaultConfig()
+	if g, w := yamlOf(t, got), yamlOf(t, &want); g != w {
+		t.Errorf("deploy/kinward.yaml says\n%s\nthe defaults are\n%s", g, w)
+	}
+	blocks := 0
+	for _, doc := range []string{"README.md", "CONTRIBUTING.md"} {
+		for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readFile(t, doc), -1) {
+			blocks++
+			if err := checkYAML(doc, []byte(m[1])); err != nil {
+				t.Errorf("%v\n%s", err, m[1])
+			}
+		}
+	}
+	if blocks == 0 {
+		t.Error("the documents show no configuration")
+	}
+}
+
+// TestDockerfile checks the image's parts where no engine builds it: what is
+// copied exists and is made, nobody is root, settings and commands are real.
+func TestDockerfile(t *testing.T) {
+	text := readFile(t, "Dockerfile")
+	line := func(re string) []string {
+		m := regexp.MustCompile("(?m)^" + re).FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("Dockerfile has no line like %s", re)
+		}
+		return m
+	}
+	goVersion := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readFile(t, "go.mod"))[1]
+	if got := line(`FROM golang:(\d+\.\d+)\S* AS build`)[1]; got != goVersion {
+		t.Errorf("Dockerfile builds with Go %s; go.mod says %s", got, goVersion)
+	}
+	build := line(`RUN CGO_ENABLED=0 go build .* -o (\S+) (\./\S+)`)
+	if _, err := os.Stat(filepath.Join(top, build[2])); err != nil {
+		t.Error(err)
+	}
+	line(`FROM scratch`)
+	if user := line(`USER (\d+):(\d+)`); user[1] == "0" || user[2] == "0" {
+		t.Error("Dockerfile runs as root")
+	}
+	line(`COPY --from=build ` + regexp.QuoteMeta(build[1]) + ` /kinward`)
+	line(`COPY --from=build \S*ca-certificates.crt`) // lists come over https
+	line(`COPY --from=build --chown=\d+:\d+ /data /data`)
+	line(`ENTRYPOINT \["/kinward"\]`)
+	line(`CMD \["serve"\]`)
+	env := regexp.MustCompile(`(KINWARD_[A-Z_]+)=(\S+)`).FindAllString(text, -1)
+	cfg, err := loadConfig("", (&cobra.Command{}).Flags(), env)
+	if err != nil {
+		t.Fatalf("the image's environment %q: %v", env, err)
+	}
+	if cfg.Data != "/data" {
+		t.Errorf("the image keeps its data in %s; want its volume /data", cfg.Data)
+	}
+	for _, a := range append(slices.Clone(cfg.DNS), cfg.Metrics) {
+		port := a[strings.LastIndexByte(a, ':')+1:]
+		line(`EXPOSE .*\b` + port + `/`)
+	}
+	health := line(`HEALTHCHECK .* CMD (\[.*\])`)[1]
+	var argv []string
+	if err := json.Unmarshal([]byte(health), &argv); err != nil {
+		t.Fatal(err)
+	}
+	checkCommandLine(t, argv[1:])
+}
+
+// TestSystemdUnit: every kinward command line in the unit is one that exists.
+func TestSystemdUnit(t *testing.T) {
+	text := readFile(t, "deploy/systemd/kinward.service")
+	commands := regexp.MustCompile(`(?m)^ExecStart(?:Pre)?=\S*/kinward (.*)$`).FindAllStringSubmatch(text, -1)
+	if len(commands) != 2 {
+		t.Errorf("the unit starts %d kinward commands; want check and serve", len(commands))
+	}
+	for _, m := range commands {
+		checkCommandLine(t, strings.Fields(m[1]))
+	}
+	for _, want := range []string{"CAP_NET_BIND_SERVICE", "NoNewPrivileges=yes", "ProtectSystem=strict", "DynamicUser=yes", "StateDirectory=kinward"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the unit lacks %s", want)
+		}
+	}
+}
+
+// checkCommandLine parses a command line without running it.
+func checkCommandLine(t *testing.T, args []string) {
+	t.Helper()
+	cmd, rest, err := newRoot(os.Stdout, os.Stderr).Find(args)
+	if err != nil {
+		t.Errorf("kinward %s: %v", strings.Join(args, " "), err)
+		return
+	}
+	if err := cmd.ParseFlags(rest); err != nil {
+		t.Errorf("kinward %s: %v", strings.Join(args, " "), err)
+		return
+	}
+	if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil {
+		t.Errorf("kinward %s: %v", strings.Join(args, " "), err)
+	}
+}
+
+// TestHelp: every command has a one-line summary and examples, and every
+// example, and every command line of the documents, is one that exists.
+func TestHelp(t *testing.T) {
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Name() == "completion" || c.Name() == "help" {
+			return
+		}
+		if c.Short == "" || c.Example == "" {
+			t.Errorf("%s has no summary or no examples", c.CommandPath())
+		}
+		for line := range strings.SplitSeq(c.Example, "\n") {
+			if strings.TrimSpace(line) != "" {
+				checkCommandLine(t, shellWords(t, strings.TrimPrefix(strings.TrimSpace(line), "kinward ")))
+			}
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot(os.Stdout, os.Stderr))
+	shown := 0
+	for _, doc := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md"} {
+		lines := bufio.NewScanner(strings.NewReader(readFile(t, doc)))
+		for lines.Scan() {
+			if m := regexp.MustCompile(`^ *(?:\$ )?(?:sudo )?(?:bin/)?kinward ([a-z].*)$`).FindStringSubmatch(lines.Text()); m != nil {
+				shown++
+				words, _, _ := strings.Cut(m[1], "   #")
+				checkCommandLine(t, shellWords(t, words))
+			}
+		}
+	}
+	if shown < 5 {
+		t.Errorf("the documents show %d command lines; want at least 5", shown)
+	}
+}
+
+// shellWords splits a command line at blanks outside double quotes.
+func shellWords(t *testing.T, line string) []string {
+	t.Helper()
+	var words []string
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 1 {
+			words = append(words, part)
+			continue
+		}
+		words = append(words, strings.Fields(part)...)
+	}
+	return words
+}
+
+// TestStandsAlone: nothing in the tree speaks of the place it was written in.
+func TestStandsAlone(t *testing.T) {
+	bad := regexp.MustCompile(`\.\./shared|/work/|/root/|proxy\.golang\.org`)
+	files := 0
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); name == ".git" || name == "bin" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		files++
+		text, err := os.ReadFile(path)
+		if err != nil || filepath.Base(path) == "house_test.go" {
+			return err
+		}
+		if m := bad.Find(text); m != nil {
+			t.Errorf("%s holds %q", path, m)
+		}
+		return nil
+	})
+	if err != nil || files < 50 {
+		t.Errorf("walking the tree: %d files, %v", files, err)
+	}
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kinward/journal"
+	"kinward/policy"
+)
+
+type incidentsRequest struct {
+	Since   string `json:"since"`
+	Device  string `json:"device"`
+	Profile string `json:"profile"`
+	Limit   int    `json:"limit"`
+}
+
+// incidentView is an incident with the words for it.
+type incidentView struct {
+	journal.Incident
+	ProfileName  string `json:"profile_name"`
+	DeviceName   string `json:"device_name"`
+	ServiceName  string `json:"service_name,omitempty"`
+	CategoryName string `json:"category_name,omitempty"`
+	Why          string `json:"why"`
+	Sentence     string `json:"sentence"`
+}
+
+type incidentsReply struct {
+	Zone      string         `json:"zone"`
+	Since     time.Time      `json:"since"`
+	Incidents []incidentView `json:"incidents"` // newest first
+	Counted   []countView    `json:"counted"`   // what was blocked and is only counted
+	More      bool           `json:"more"`      // the limit cut the list
+}
+
+// countView is a day's count with the words for it.
+type countView struct {
+	journal.Count
+	ProfileName  string `json:"profile_name"`
+	CategoryName string `json:"category_name"`
+}
+
+var opIncidents = operation[incidentsRequest, incidentsReply]{"incidents", incidents}
+
+const maxIncidents = journal.MaxLimit - 1 // in one reply; one more tells whether there are more
+
+func (c *cli) incidentsCommand() *cobra.Command {
+	var req incidentsRequest
+	cmd := &cobra.Command{
+		Use:   "incidents",
+		Short: "Tell what was attempted",
+		Long: `Tells what was attempted, the newest first: when, from which device, at which
+service, how often, and what Kinward did. Retries and the several questions of one
+attempt are one. A look-up is not a visit: pages and apps ask for names by
+themselves, and a device may have been in other hands.`,
+		Example: `  kinward incidents
+  kinward incidents --since 2h
+  kinward incidents --since "2026-11-23 18:00" --device Tablet --json`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return do(cmd.Context(), c, cmd, opIncidents, req, printIncidents)
+		},
+	}
+	cmd.Flags().StringVar(&req.Since, "since", "7d", "how far back: a span (2h, 7d) or a time of the family's clock")
+	cmd.Flags().StringVar(&req.Device, "device", "", "only this device: its name, or the address of one without a name")
+	cmd.Flags().StringVar(&req.Profile, "profile", "", "only this profile")
+	cmd.Flags().IntVar(&req.Limit, "limit", 100, "at most so many")
+	return c.addJSON(cmd)
+}
+
+func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (incidentsReply, error) {
+	if req.Limit < 1 || req.Limit > maxIncidents {
+		return incidentsReply{}, usageError(fmt.Errorf("--limit: %d is not between 1 and %d", req.Limit, maxIncidents))
+	}
+	if n.serving != nil {
+		if err := n.serving.journal.Flush(ctx); err != nil {
+			return incidentsReply{}, err
+		}
+	}
+	s, err := n.state(ctx)
+	if err != nil {
+		return incidentsReply{}, err
+	}
+	f, _, err := n.db.Family(ctx)
+	if err != nil {
+		return incidentsReply{}, err
+	}
+	zone := n.zone(f)
+	since, err := sinceText(req.Since, time.Now(), zone)
+	if err != nil {
+		return incidentsReply{}, usageError(fmt.Errorf("--since: %w", err))
+	}
+	filter := journal.Filter{Family: f.ID, Since: since, Limit: req.Limit + 1}
+	if req.Profile != "" {
+		if filter.Profile, err = findProfile(f, req.Profile); err != nil {
+			return incidentsReply{}, err
+		}
+	}
+	if req.Device != "" {
+		filter.Device, filter.Client = findDevice(f, req.Device)
+	}
+	found, err := n.db.Incidents(ctx, filter)
+	if err != nil {
+		return incidentsReply{}, err
+	}
+	rep := incidentsReply{Zone: zone.String(), Since: since.In(zone), Incidents: []incidentView{}, Counted: []countView{}}
+	if len(found) > req.Limit {
+		found, rep.More = found[:req.Limit], true
+	}
+	names := n.names(s)
+	for _, i := range found {
+		rep.Incidents = append(rep.Incidents, viewIncident(i, names, zone))
+	}
+	counts, err := n.db.Counts(ctx, journal.Filter{Family: f.ID, Since: since, Profile: filter.Profile, Limit: maxIncidents})
+	if err != nil {
+		return incidentsReply{}, err
+	}
+	for _, c := range counts {
+		rep.Counted = append(rep.Counted, countView{c, names.Profile(c.Profile), names.Category(c.Category)})
+	}
+	return rep, nil
+}
+
+func viewIncident(i journal.Incident, names journal.Names, zone *time.Location) incidentView {
+	i.First, i.Last = i.First.In(zone), i.Last.In(zone)
+	v := incidentView{
+		Incident: i, ProfileName: names.Profile(i.Profile), DeviceName: names.Device(i.Device),
+		Why: why(i), Sentence: journal.Sentence(i, names, zone),
+	}
+	if v.DeviceName == "" && i.Client != "" {
+		v.DeviceName = "the device at " + i.Client
+	}
+	if i.Service != "" {
+		v.ServiceName = names.Service(i.Service)
+	}
+	if i.Category != "" {
+		v.CategoryName = names.Category(i.Category)
+	}
+	return v
+}
+
+// why says in a few words what settled an incident's verdict.
+func why(i journal.Incident) string {
+	switch i.Reason {
+	case policy.ByRule.String():
+		return fmt.Sprintf("the family's own rule %d for %s", i.Rule, i.Entry)
+	case policy.ByKnownRisk.String():
+		return fmt.Sprintf("marked as an app with a record of harm; entry %s of list %s", i.Entry, i.List)
+	case policy.ByService.String():
+		return fmt.Sprintf("the profile's choice about the service; entry %s of list %s", i.Entry, i.List)
+	case policy.BySecurity.String():
+		return fmt.Sprintf("dangerous to everybody; entry %s of list %s", i.Entry, i.List)
+	}
+	return fmt.Sprintf("the profile's choice about the category; entry %s of list %s", i.Entry, i.List)
+}
+
+func findProfile(f *policy.Family, name string) (policy.ProfileID, error) {
+	var names []string
+	for _, p := range f.Profiles {
+		if strings.EqualFold(p.Name, name) {
+			return p.ID, nil
+		}
+		names = append(names, p.Name)
+	}
+	return 0, &codedError{exitNothing, fmt.Errorf("no profile is called %q; there are: %s", name, strings.Join(names, ", "))}
+}
+
+// findDevice reads a device's name, or else the address of an unknown one.
+func findDevice(f *policy.Family, ref string) (policy.DeviceID, string) {
+	for _, d := range f.Devices {
+		if strings.EqualFold(d.Name, ref) {
+			return d.ID, ""
+		}
+		for _, net := range d.Networks {
+			if networkText(net) == ref {
+				return d.ID, ""
+			}
+		}
+	}
+	return 0, ref
+}
+
+func printIncidents(w io.Writer, r incidentsReply) {
+	if len(r.Incidents) == 0 && len(r.Counted) == 0 {
+		fmt.Fprintf(w, "All calm: nothing was recorded since %s.\n", r.Since.Format("Mon 2 Jan 15:04"))
+		return
+	}
+	for _, i := range r.Incidents {
+		fmt.Fprintf(w, "%s\n    why: %s\n", i.Sentence, i.Why)
+	}
+	for _, c := range r.Counted {
+		fmt.Fprintf(w, "On %s (UTC), profile %s: %q was tried %d times and blocked; it is counted, not named.\n",
+			c.Day, c.ProfileName, c.CategoryName, c.Tries)
+	}
+	if r.More {
+		fmt.Fprintf(w, "There are older ones; see more with --limit.\n")
+	}
+	fmt.Fprintf(w, "\nTimes are of %s. A look-up is not a visit: pages and apps also ask by themselves.\n", r.Zone)
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kinward/blocklists"
+	"kinward/journal"
+	"kinward/policy"
+	"kinward/store"
+)
+
+// node is the owner of a data folder: what serve runs on, and what a command
+// opens for itself when no serve runs.
+type node struct {
+	cfg       *config
+	log       *slog.Logger
+	lock      *os.File
+	catalogue *blocklists.Catalogue
+	presets   *policy.Presets
+	lists     *blocklists.Library
+	db        *store.DB
+
+	mu      sync.Mutex                        // one change of the state at a time
+	current atomic.Pointer[policy.State]      // nil until the first compile
+	broken  atomic.Pointer[map[string]string] // lists that could not be compiled, with the reason
+
+	serving *serving // nil where no serve runs
+}
+
+// openNode takes the data folder and opens what lies in it. Nothing is compiled
+// yet.
+func openNode(ctx context.Context, c *config, log *slog.Logger) (_ *node, err error) {
+	lock, err := lockFolder(c.Data)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{cfg: c, log: log, lock: lock}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	catalogue := make(chan error, 1) // parsed while the database opens
+	go func() {
+		var err error
+		n.catalogue, err = blocklists.Embedded()
+		catalogue <- err
+	}()
+	n.db, err = store.Open(ctx, filepath.Join(c.Data, store.FileName), store.Options{Logger: log, Who: "command line"})
+	if err := errors.Join(err, <-catalogue); err != nil {
+		return nil, err
+	}
+	if n.presets, err = policy.EmbeddedPresets(); err != nil {
+		return nil, err
+	}
+	n.lists, err = blocklists.OpenLibrary(filepath.Join(c.Data, "lists"), blocklists.LibraryOptions{
+		FetchOptions: blocklists.FetchOptions{AllowPrivate: c.Lists.AllowPrivate, Version: version()},
+		Guard:        n.catalogue.Guard,
+	})
+	return n, err
+}
+
+// close gives the data folder back.
+func (n *node) close() error {
+	var errs []error
+	if n.db != nil {
+		errs = append(errs, n.db.Close())
+	}
+	return errors.Join(append(errs, n.lock.Close())...)
+}
+
+// state returns the index and the directory in force, compiled at the first
+// call.
+func (n *node) state(ctx context.Context) (*policy.State, error) {
+	if s := n.current.Load(); s != nil {
+		return s, nil
+	}
+	if err := n.recompile(ctx); err != nil {
+		return nil, err
+	}
+	return n.current.Load(), nil
+}
+
+// recompile makes a new index of the catalogue and all lists, and the directory
+// that goes with it, and puts both in force together. A list whose kept copy
+// cannot be read is left out, loudly: a home without that list is better off
+// than a home without names, and than one without any filter.
+func (n *node) recompile(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	start := time.Now()
+	broken := map[string]string{}
+	var inputs []blocklists.ListInput
+	for _, l := range n.lists.Lists() {
+		inputs = append(inputs, blocklists.ListInput{
+			ID: l.ID, Name: l.Name, Category: l.Category,
+			Entries: func(emit func(blocklists.Entry) error) error { return n.lists.Entries(l.ID, emit) },
+		})
+	}
+	x, err := blocklists.Compile(n.catalogue, inputs)
+	for err != nil {
+		var bad *blocklists.ListError
+		if !errors.As(err, &bad) {
+			return err
+		}
+		broken[bad.ID] = bad.Err.Error()
+		n.log.Error("leaving a list out: its kept copy cannot be read", "list", bad.ID, "error", bad.Err,
+			"do", "kinward lists update "+bad.ID)
+		inputs = without(inputs, bad.ID)
+		x, err = blocklists.Compile(n.catalogue, inputs)
+	}
+	if err := n.publish(ctx, x); err != nil {
+		return err
+	}
+	n.broken.Store(&broken)
+	n.log.Debug("compiled the index", "names", x.Names(), "lists", len(x.Lists()), "bytes", x.Bytes(), "took", time.Since(start))
+	return nil
+}
+
+func without(inputs []blocklists.ListInput, id string) []blocklists.ListInput {
+	var kept []blocklists.ListInput
+	for _, in := range inputs {
+		if in.ID != id {
+			kept = append(kept, in)
+		}
+	}
+	return kept
+}
+
+// refresh makes a new directory from the store after a family's change.
+func (n *node) refresh(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.current.Load()
+	if s == nil {
+		return nil // the first compile will read the change
+	}
+	return n.publish(ctx, s.Index)
+}
+
+// publish puts an index in force with a directory compiled against it.
+func (n *node) publish(ctx context.Context, x *blocklists.Index) error {
+	family, revision, err := n.db.Family(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := policy.NewDirectory(family, n.presets, x, revision)
+	if err != nil {
+		return err
+	}
+	n.current.Store(&policy.State{Index: x, Directory: d})
+	return nil
+}
+
+// changed carries a family's change into force, or says why there was none;
+// every operation that changes something ends with it.
+func (n *node) changed(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return n.refresh(ctx)
+	case errors.Is(err, store.ErrNotFound):
+		return &codedError{exitNothing, err}
+	case errors.Is(err, store.ErrInvalid), errors.Is(err, store.ErrConflict):
+		return usageError(err)
+	}
+	return err
+}
+
+// zone returns the family's time zone.
+func (n *node) zone(f *policy.Family) *time.Location {
+	if z, err := time.LoadLocation(f.Zone); err == nil && f.Zone != "" {
+		return z
+	}
+	return time.Local
+}
+
+// names tells the journal's sentences what guardians call things.
+func (n *node) names(s *policy.State) journal.Names {
+	return journal.Names{
+		Now:     time.Now(),
+		Profile: s.Directory.ProfileName,
+		Device:  s.Directory.DeviceName,
+		Service: func(id string) string {
+			if svc := s.Index.Service(s.Index.ServiceNumber(id)); svc != nil {
+				return svc.Name
+			}
+			return id
+		},
+		Category: func(id string) string {
+			c, err := blocklists.ParseCategory(id)
+			if err != nil {
+				return id
+			}
+			return s.Index.Categories()[c].Name
+		},
+	}
+}
+
+// sinceText reads how far back to look: "24h", "7d", or a date with or without
+// a time in zone.
+func sinceText(s string, now time.Time, zone *time.Location) (time.Time, error) {
+	if d, err := parseSpan(s); err == nil {
+		return now.Add(-d), nil
+	}
+	return parseTime(s, zone)
+}
+
+// parseSpan reads a span of time: "15m", "2h", "7d".
+func parseSpan(s string) (time.Duration, error) {
+	var days int
+	if k, err := fmt.Sscanf(s, "%dd", &days); err == nil && k == 1 && s == fmt.Sprintf("%dd", days) && days < 36500 {
+		return time.Duration(days) * 24 * time.Hour, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not a span of time; write it like 15m, 2h or 7d", s)
+	}
+	return d, nil
+}
+
+// parseTime reads a wall-clock time in zone.
+func parseTime(s string, zone *time.Location) (time.Time, error) {
+	for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
+			return t, nil
+		}
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.In(zone), nil
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time; write it like \"2026-11-23 21:30\"", s)
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestPort53Holders reads a /proc made by hand: systemd-resolved and dnsmasq on
+// port 53, a program on another port, a client that asks a server's port 53.
+func TestPort53Holders(t *testing.T) {
+	proc := t.TempDir()
+	write := func(name, text string) {
+		path := filepath.Join(proc, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	write("net/udp", head+
+		"   1: 3500007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 1001 2 0 0\n"+
+		"   2: 0100A8C0:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1002 2 0 0\n"+
+		"   3: 0100007F:0400 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1003 2 0 0\n")
+	write("net/tcp", head+
+		"   1: 0100007F:1F90 09090909:0035 01 00000000:00000000 00:00000000 00000000     0        0 1004 2 0 0\n"+
+		"   2: 0100007F:0035 01010101:9999 06 00000000:00000000 00:00000000 00000000     0        0 1005 2 0 0\n")
+	write("net/udp6", head+
+		"   1: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1006 2 0 0\n")
+	write("77/comm", "dnsmasq\n")
+	write("77/fd/none", "")
+	if err := os.Symlink("socket:[1002]", filepath.Join(proc, "77/fd/4")); err != nil {
+		t.Fatal(err)
+	}
+	want := []holder{
+		{Address: "127.0.0.53", Program: "systemd-resolve"},
+		{Address: "192.168.0.1", Program: "dnsmasq"},
+		{Address: "::1"},
+	}
+	got := port53Holders(proc)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("port53Holders (-want +got):\n%s", d)
+	}
+	for _, h := range got {
+		if letGo(h) == "" {
+			t.Errorf("no word on how %q lets go", h.Program)
+		}
+	}
+	if got := port53Holders(filepath.Join(proc, "missing")); got != nil {
+		t.Errorf("without /proc: %v", got)
+	}
+}

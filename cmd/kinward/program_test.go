@@ -1,0 +1,620 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+)
+
+// These tests start the program as it is shipped, beside a real upstream, and
+// use it as a home would: with dig and kdig, and with its own commands.
+
+// binary is the program under test, built once by TestMain.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "kinward-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(dir, "kinward")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// upstream is a real DNS server for names that the tests make up.
+type upstream struct {
+	addr  string
+	asked atomic.Int64
+	down  atomic.Bool
+}
+
+// zone is what the upstream knows; everything else is NXDOMAIN.
+var zone = []string{
+	"allowed.example. 3600 IN A 192.0.2.1",
+	"allowed.example. 3600 IN AAAA 2001:db8::1",
+	"example.com. 3600 IN A 192.0.2.2",
+	"omegle.com. 3600 IN A 192.0.2.66",
+	"www.childline.org.uk. 3600 IN A 192.0.2.3",
+	"innocent.example. 3600 IN CNAME cdn.omegle.com.",
+	"cdn.omegle.com. 3600 IN A 192.0.2.67",
+	"listed.example. 3600 IN A 192.0.2.4",
+	"later.example. 3600 IN A 192.0.2.5",
+}
+
+func startUpstream(t *testing.T) *upstream {
+	t.Helper()
+	u := &upstream{}
+	answers := map[dns.Question][]dns.RR{}
+	names := map[string]bool{}
+	for _, text := range zone {
+		rr, err := dns.NewRR(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := rr.Header()
+		names[h.Name] = true
+		types := []uint16{h.Rrtype}
+		if h.Rrtype == dns.TypeCNAME {
+			types = []uint16{dns.TypeA, dns.TypeAAAA}
+		}
+		for _, qtype := range types {
+			q := dns.Question{Name: h.Name, Qtype: qtype, Qclass: dns.ClassINET}
+			answers[q] = append(answers[q], rr)
+		}
+	}
+	handler := dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) {
+		u.asked.Add(1)
+		if u.down.Load() {
+			return
+		}
+		m := new(dns.Msg).SetReply(r)
+		q := r.Question[0]
+		q.Name = strings.ToLower(q.Name)
+		m.Answer = answers[q]
+		for i := 0; i < len(m.Answer) && i < 5; i++ {
+			if c, ok := m.Answer[i].(*dns.CNAME); ok {
+				m.Answer = append(m.Answer[:i+1:i+1], answers[dns.Question{Name: c.Target, Qtype: q.Qtype, Qclass: q.Qclass}]...)
+			}
+		}
+		if !names[q.Name] {
+			m.Rcode = dns.RcodeNameError
+		}
+		w.WriteMsg(m)
+	})
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.addr = pc.LocalAddr().String()
+	l, err := net.Listen("tcp", u.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*dns.Server{{PacketConn: pc, Handler: handler}, {Listener: l, Handler: handler}} {
+		go s.ActivateAndServe()
+		t.Cleanup(func() { s.Shutdown() })
+	}
+	return u
+}
+
+// home is a running kinward with its data folder.
+type home struct {
+	t      *testing.T
+	data   string
+	args   []string
+	cmd    *exec.Cmd
+	dns    string // host:port
+	port   string
+	web    string
+	banner string
+	log    *bytes.Buffer
+	ended  chan error
+}
+
+// startHome starts the program on ports of its own choosing.
+func startHome(t *testing.T, u *upstream, args ...string) *home {
+	t.Helper()
+	h := &home{t: t, data: t.TempDir(), args: append([]string{"--upstream", "udp://" + u.addr}, args...)}
+	h.start()
+	return h
+}
+
+func (h *home) start() {
+	h.t.Helper()
+	h.cmd = exec.Command(binary, append([]string{"serve", "--data", h.data, "--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0"}, h.args...)...)
+	h.log = &bytes.Buffer{}
+	h.cmd.Stderr = h.log
+	out, err := h.cmd.StdoutPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.ended = make(chan error, 1)
+	ready := make(chan string, 1)
+	go func() {
+		var text strings.Builder
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			text.WriteString(lines.Text() + "\n")
+			if strings.Contains(lines.Text(), "port 53") && strings.Contains(lines.Text(), "now") {
+				ready <- text.String() // near the end of the banner
+				break
+			}
+		}
+		io.Copy(io.Discard, out)
+		h.ended <- h.cmd.Wait()
+	}()
+	select {
+	case h.banner = <-ready:
+	case err := <-h.ended:
+		h.t.Fatalf("serve ended at its start: %v\n%s", err, h.log)
+	case <-time.After(20 * time.Second):
+		h.cmd.Process.Kill()
+		h.t.Fatalf("serve printed no banner\n%s", h.log)
+	}
+	h.dns = regexp.MustCompile(`answers DNS questions on (\S+:\d+) `).FindStringSubmatch(h.banner)[1]
+	_, h.port, _ = net.SplitHostPort(h.dns)
+	h.web = regexp.MustCompile(`(http://\S+)/healthz`).FindStringSubmatch(h.banner)[1]
+	h.t.Cleanup(func() { h.cmd.Process.Kill() })
+}
+
+// stop ends serve by a signal and returns how it ended.
+func (h *home) stop(s os.Signal) error {
+	h.t.Helper()
+	if err := h.cmd.Process.Signal(s); err != nil {
+		h.t.Fatal(err)
+	}
+	select {
+	case err := <-h.ended:
+		return err
+	case <-time.After(15 * time.Second):
+		h.t.Fatalf("serve does not end after %v\n%s", s, h.log)
+		return nil
+	}
+}
+
+// run executes one of kinward's own commands on the home's data folder.
+func (h *home) run(args ...string) (stdout, stderr string, code int) {
+	h.t.Helper()
+	cmd := exec.Command(binary, append(args, "--data", h.data)...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		h.t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// must runs a command that must succeed.
+func (h *home) must(args ...string) string {
+	h.t.Helper()
+	out, errs, code := h.run(args...)
+	if code != 0 {
+		h.t.Fatalf("kinward %s: exit code %d\n%s%s", strings.Join(args, " "), code, out, errs)
+	}
+	return out
+}
+
+// into runs a command with --json and reads its output.
+func (h *home) into(v any, args ...string) {
+	h.t.Helper()
+	if err := json.Unmarshal([]byte(h.must(append(args, "--json")...)), v); err != nil {
+		h.t.Fatalf("kinward %s --json: %v", strings.Join(args, " "), err)
+	}
+}
+
+// tool runs a real DNS client against the home.
+func (h *home) tool(name string, args ...string) string {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 15*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, name, append([]string{"@127.0.0.1", "-p", h.port}, args...)...).CombinedOutput()
+	if err != nil {
+		h.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func (h *home) get(path string) (int, string) {
+	h.t.Helper()
+	resp, err := http.Get(h.web + path)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func wantAll(t *testing.T, what, got string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if !strings.Contains(got, w) {
+			t.Errorf("%s lacks %q:\n%s", what, w, got)
+		}
+	}
+}
+
+func wantNone(t *testing.T, what, got string, not ...string) {
+	t.Helper()
+	for _, w := range not {
+		if strings.Contains(got, w) {
+			t.Errorf("%s holds %q:\n%s", what, w, got)
+		}
+	}
+}
+
+// TestProgramHousehold is a parent's first evening.
+func TestProgramHousehold(t *testing.T) {
+	u := startUpstream(t)
+	h := startHome(t, u)
+	wantAll(t, "the banner", h.banner, h.data, `"Everyone"`, "11–12 years", "Chat with strangers", "adults' devices too",
+		"devices exempt 192.168.1.20", "explain omegle.com", "setcap", ":53")
+
+	// Blocked, over UDP and TCP, with the reason as an extended error.
+	for _, transport := range []string{"+notcp", "+tcp"} {
+		got := h.tool("kdig", transport, "+edns", "omegle.com", "A")
+		wantAll(t, "kdig "+transport, got, "NXDOMAIN", "EDE: 17 (Filtered)", "SOA")
+		wantNone(t, "kdig "+transport, got, "192.0.2.66")
+		wantAll(t, "dig "+transport, h.tool("dig", transport, "www.omegle.com", "AAAA"), "NXDOMAIN", "EDE: 17")
+	}
+	// Allowed, with the question's case kept and the time to live cut for a child.
+	for _, transport := range []string{"+notcp", "+tcp"} {
+		wantAll(t, "dig "+transport, h.tool("dig", transport, "aLLowed.Example", "A"), "NOERROR", ";aLLowed.Example.", "192.0.2.1", "\t60\tIN\tA")
+	}
+	wantAll(t, "a help line", h.tool("kdig", "www.childline.org.uk"), "192.0.2.3")
+	wantAll(t, "a name that leads to a blocked one", h.tool("kdig", "+edns", "innocent.example"), "EDE: 17")
+	wantAll(t, "a name that is not", h.tool("kdig", "nothing.example"), "NXDOMAIN")
+
+	// What was attempted, while serve runs.
+	var got incidentsReply
+	h.into(&got, "incidents")
+	byDomain := map[string]incidentView{}
+	for _, i := range got.Incidents {
+		byDomain[i.Domain] = i
+	}
+	omegle, hidden := byDomain["omegle.com"], byDomain["innocent.example"]
+	if len(got.Incidents) > 2 || omegle.ServiceName != "Omegle" || omegle.Verdict != "block" || omegle.ProfileName != "Everyone" ||
+		omegle.DeviceName != "the device at 127.0.0.1" || omegle.Queries < 4 || omegle.Tries != 1 {
+		t.Errorf("incidents are %+v", got.Incidents)
+	}
+	if hidden.Domain != "" && hidden.Hidden != "cdn.omegle.com" {
+		t.Errorf("the hidden attempt is %+v", hidden)
+	}
+	text := h.must("incidents")
+	wantAll(t, "incidents", text, "the device at 127.0.0.1 (profile Everyone)", "Omegle", `"Chat with strangers"`, "it was blocked", "why:")
+	wantNone(t, "incidents", text, "childline", "allowed.example", "nothing.example")
+
+	// The path to a verdict, from the running server.
+	wantAll(t, "explain", h.must("explain", "www.omegle.com", "--device", "192.168.1.20", "--at", "2026-11-23 21:30"),
+		"is blocked", "Omegle", "entry omegle.com of list catalogue", "preset C", "23 Nov 2026 21:30", "→")
+	var e struct{ Verdict, Reason, Entry, List string }
+	h.into(&e, "explain", "www.childline.org.uk")
+	if e.Verdict != "allow" || e.Reason != "help" || e.Entry != "childline.org.uk" {
+		t.Errorf("explain of a help line is %+v", e)
+	}
+
+	// An exemption and a rule, at once and without a restart.
+	wantAll(t, "devices exempt", h.must("devices", "exempt", "127.0.0.1", "--name", "Laptop"), "Laptop", "Adults", "kinward devices remove")
+	wantAll(t, "kdig after the exemption", h.tool("kdig", "omegle.com"), "192.0.2.66")
+	h.must("devices", "remove", "Laptop")
+	wantAll(t, "kdig after its end", h.tool("kdig", "omegle.com"), "NXDOMAIN")
+	h.must("rules", "allow", "omegle.com")
+	wantAll(t, "kdig after the rule", h.tool("kdig", "omegle.com"), "192.0.2.66")
+	h.must("rules", "remove", "1")
+	if _, errs, code := h.run("rules", "deny", "www.childline.org.uk"); code != exitUsage || !strings.Contains(errs, "never blocks") {
+		t.Errorf("a rule against a help line: exit code %d, %s", code, errs)
+	}
+
+	// Health and metrics.
+	if code, body := h.get("/healthz"); code != 200 || body != "ok\n" {
+		t.Errorf("/healthz is %d %q", code, body)
+	}
+	if code, body := h.get("/readyz"); code != 200 || !strings.Contains(body, `"ready":true`) {
+		t.Errorf("/readyz is %d %q", code, body)
+	}
+	_, metrics := h.get("/metrics")
+	wantAll(t, "/metrics", metrics, `kinward_list_entries{list="catalogue"} `, "kinward_index_names ", "kinward_build_info{")
+	wantNone(t, "/metrics", metrics, "omegle", "Laptop", "127.0.0.1\"} 1\nkinward_device")
+	problems, err := promlint.New(strings.NewReader(metrics)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("promlint: %s: %s", p.Metric, p.Text)
+	}
+
+	if err := h.stop(syscall.SIGTERM); err != nil {
+		t.Errorf("serve ended with %v\n%s", err, h.log)
+	}
+	wantNone(t, "the log", h.log.String(), "omegle", "allowed.example", "childline")
+
+	// Nothing of what was allowed lies anywhere in the data folder; what was
+	// blocked does, so that the search would have found it.
+	found := map[string]bool{}
+	err = filepath.WalkDir(h.data, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		for _, name := range []string{"omegle.com", "allowed.example", "childline", "nothing.example"} {
+			if bytes.Contains(content, []byte(name)) {
+				found[name] = true
+			}
+		}
+		return err
+	})
+	if err != nil || len(found) != 1 || !found["omegle.com"] {
+		t.Errorf("the data folder holds the names %v, %v; want omegle.com alone", found, err)
+	}
+}
+
+// TestProgramKeepsTheRecord: what was attempted outlives a restart, and a kill
+// without a warning leaves the database whole.
+func TestProgramKeepsTheRecord(t *testing.T) {
+	u := startUpstream(t)
+	h := startHome(t, u)
+	h.tool("kdig", "tinder.com")
+	if err := h.stop(syscall.SIGTERM); err != nil { // flushes what is not written yet
+		t.Fatalf("serve ended with %v\n%s", err, h.log)
+	}
+	wantAll(t, "incidents without serve", h.must("incidents"), "Tinder")
+	h.start()
+	wantAll(t, "incidents after a restart", h.must("incidents"), "Tinder")
+	h.tool("kdig", "bumble.com")
+	wantAll(t, "incidents before the kill", h.must("incidents"), "Bumble") // flushed: on disk from here on
+	h.stop(syscall.SIGKILL)
+	wantAll(t, "incidents after kill -9", h.must("incidents"), "Tinder", "Bumble")
+	h.start()
+	wantAll(t, "doctor's word on the database", firstLine(h, "database"), "ok")
+	wantAll(t, "kdig after kill -9", h.tool("kdig", "omegle.com"), "NXDOMAIN")
+}
+
+// firstLine returns doctor's line about something.
+func firstLine(h *home, what string) string {
+	out, _, _ := h.run("doctor")
+	for line := range strings.SplitSeq(out, "\n") {
+		if strings.Contains(line, what) {
+			return line
+		}
+	}
+	return out
+}
+
+// TestProgramLists adds, refuses, updates, reloads and removes lists under way.
+func TestProgramLists(t *testing.T) {
+	u := startUpstream(t)
+	var page atomic.Value
+	page.Store("0.0.0.0 listed.example\n0.0.0.0 www.childline.org.uk\n0.0.0.0 msedge.net\n")
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, page.Load().(string))
+	}))
+	defer web.Close()
+	config := filepath.Join(t.TempDir(), "kinward.yaml")
+	writeFile := func(text string) {
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeFile("lists:\n  allow-private: true\nblock: nxdomain\n")
+	h := startHome(t, u, "--config", config)
+
+	wantAll(t, "kdig before the list", h.tool("kdig", "listed.example"), "192.0.2.4")
+	wantAll(t, "lists add", h.must("lists", "add", web.URL+"/dating.txt", "--category", "dating"), "1 name taken", "1 shared host", "1 name that must stay reachable")
+	wantAll(t, "kdig with the list", h.tool("kdig", "listed.example"), "NXDOMAIN")
+	wantAll(t, "the help line that it names", h.tool("kdig", "www.childline.org.uk"), "192.0.2.3")
+	wantAll(t, "explain", h.must("explain", "listed.example"), "entry listed.example of list dating", `"Dating`)
+	if _, metrics := h.get("/metrics"); !strings.Contains(metrics, `kinward_list_entries{list="dating"} 1`) {
+		t.Error("/metrics lacks the list's entries")
+	}
+
+	// A list gone bad keeps its last good copy, and says so.
+	page.Store("<!doctype html><html><body>Sign in to the hotel's Wi-Fi</body></html>")
+	out, errs, code := h.run("lists", "update")
+	if code != exitFailed {
+		t.Errorf("lists update of a web page: exit code %d\n%s%s", code, out, errs)
+	}
+	wantAll(t, "lists update", out, "last good copy", "web page")
+	wantAll(t, "lists", h.must("lists"), "web page")
+	wantAll(t, "kdig with the last good copy", h.tool("kdig", "listed.example"), "NXDOMAIN")
+	page.Store("com\nlisted.example\n")
+	out, _, _ = h.run("lists", "update", "dating")
+	wantAll(t, "lists update with com", out, "com")
+	wantAll(t, "kdig still", h.tool("kdig", "listed.example", "+edns"), "EDE: 17")
+
+	// An update in force without a restart; a reload reads configuration too.
+	page.Store("listed.example\nlater.example\n")
+	h.must("lists", "update")
+	wantAll(t, "kdig after the update", h.tool("kdig", "later.example"), "NXDOMAIN")
+	writeFile("lists:\n  allow-private: true\nblock: zero\n")
+	if err := h.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if strings.Contains(h.tool("kdig", "later.example"), "0.0.0.0") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the reload is not in force\n%s", h.log)
+		}
+	}
+	h.must("lists", "remove", "dating")
+	wantAll(t, "kdig without the list", h.tool("kdig", "listed.example"), "192.0.2.4")
+	if _, errs, code := h.run("lists", "remove", "dating"); code != exitNothing {
+		t.Errorf("removing a list that is not there: exit code %d, %s", code, errs)
+	}
+}
+
+// TestProgramReloadDropsNothing asks all the time while configuration and lists
+// are read again and again.
+func TestProgramReloadDropsNothing(t *testing.T) {
+	h := startHome(t, startUpstream(t))
+	stop := make(chan struct{})
+	result := make(chan error, 1)
+	go func() {
+		c := &dns.Client{Timeout: 3 * time.Second}
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				if i < 100 {
+					result <- fmt.Errorf("only %d questions were asked", i)
+				}
+				result <- nil
+				return
+			default:
+			}
+			m := new(dns.Msg).SetQuestion("omegle.com.", dns.TypeA)
+			want := dns.RcodeNameError
+			if i%2 == 0 {
+				m.SetQuestion("allowed.example.", dns.TypeA)
+				want = dns.RcodeSuccess
+			}
+			r, _, err := c.Exchange(m, h.dns)
+			if err != nil || r.Rcode != want {
+				result <- fmt.Errorf("question %d for %s: %v, %v", i, m.Question[0].Name, r, err)
+				return
+			}
+		}
+	}()
+	for range 20 {
+		if err := h.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	close(stop)
+	if err := <-result; err != nil {
+		t.Errorf("%v\n%s", err, h.log)
+	}
+}
+
+// TestProgramUpstreamDown: a question gets an answer when no upstream does.
+func TestProgramUpstreamDown(t *testing.T) {
+	u := startUpstream(t)
+	h := startHome(t, u)
+	u.down.Store(true)
+	wantAll(t, "kdig", h.tool("kdig", "+edns", "+timeout=8", "+retry=0", "allowed.example"), "SERVFAIL", "EDE: 22")
+	wantAll(t, "a blocked name meanwhile", h.tool("kdig", "omegle.com"), "NXDOMAIN")
+}
+
+// TestProgramBackup goes back to a backup and finds what was there.
+func TestProgramBackup(t *testing.T) {
+	h := startHome(t, startUpstream(t))
+	h.tool("kdig", "omegle.com")
+	h.must("rules", "deny", "allowed.example")
+	file := filepath.Join(t.TempDir(), "backup.tar.gz")
+	wantAll(t, "backup", h.must("backup", file), "kinward restore")
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the backup has mode %v, %v", info.Mode(), err)
+	}
+	if _, errs, code := h.run("backup", file); code != exitUsage || !strings.Contains(errs, "exists already") {
+		t.Errorf("backup over a file: exit code %d, %s", code, errs)
+	}
+	h.must("rules", "remove", "1")
+	if _, errs, code := h.run("restore", file); code != exitFailed || !strings.Contains(errs, "in use") {
+		t.Errorf("restore under serve: exit code %d, %s", code, errs)
+	}
+	if err := h.stop(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	// A damaged backup is refused before anything is touched.
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string][]byte{"cut": whole[:len(whole)/2], "changed": append(append([]byte{}, whole[:len(whole)/2]...), make([]byte, len(whole)/2)...), "foreign": []byte("hello")} {
+		bent := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(bent, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, errs, code := h.run("restore", bent); code != exitFailed {
+			t.Errorf("restore of a %s backup: exit code %d, %s", name, code, errs)
+		}
+	}
+	wantNone(t, "rules before the restore", h.must("rules"), "allowed.example")
+	wantAll(t, "restore", h.must("restore", file), "before-restore-")
+	wantAll(t, "rules after the restore", h.must("rules"), "allowed.example")
+	wantAll(t, "incidents after the restore", h.must("incidents"), "Omegle")
+	h.start()
+	wantAll(t, "kdig after the restore", h.tool("kdig", "allowed.example"), "NXDOMAIN")
+}
+
+// TestProgramRefuses: what is wrong ends with the right exit code and a word
+// about what to do.
+func TestProgramRefuses(t *testing.T) {
+	u := startUpstream(t)
+	h := startHome(t, u)
+	for _, tt := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"a second serve on the folder", []string{"serve", "--dns", "127.0.0.1:0", "--metrics", ""}, exitFailed, "in use by another kinward"},
+		{"an upstream that is Kinward itself", []string{"serve", "--data", t.TempDir(), "--dns", h.dns, "--upstream", "udp://" + h.dns}, exitFailed, "listen"},
+		{"a taken port", []string{"serve", "--data", t.TempDir(), "--dns", h.dns, "--upstream", "udp://" + u.addr}, exitFailed, "Another program has this address"},
+		{"an encrypted upstream", []string{"serve", "--upstream", "tls://9.9.9.9"}, exitUsage, "later version"},
+		{"a flag that is not", []string{"serve", "--dsn", "x"}, exitUsage, "--help"},
+		{"a command that is not", []string{"explian", "x"}, exitUsage, "explain"},
+		{"a missing argument", []string{"explain"}, exitUsage, "NAME"},
+		{"a name that is none", []string{"explain", "a..b"}, exitUsage, "empty label"},
+		{"a device that is not", []string{"explain", "omegle.com", "--device", "Tablet"}, exitNothing, "Tablet"},
+		{"a time that is none", []string{"explain", "omegle.com", "--at", "soon"}, exitUsage, "2026-11-23 21:30"},
+		{"a category that is not", []string{"lists", "add", "/tmp/x", "--category", "datting"}, exitUsage, `"dating"`},
+		{"a file that is not", []string{"lists", "add", "/nonexistent/list", "--category", "dating"}, exitFailed, "/nonexistent/list"},
+		{"a private address without leave", []string{"lists", "add", "http://127.0.0.1:9/x", "--category", "dating"}, exitFailed, "private"},
+		{"a profile that is not", []string{"profiles", "preset", "Nobody", "D"}, exitNothing, "Nobody"},
+		{"a service that is not", []string{"profiles", "choose", "Everyone", "tikttok", "allow"}, exitUsage, `"tiktok"`},
+		{"a rule that is not", []string{"rules", "remove", "77"}, exitNothing, "77"},
+		{"a configuration that is not", []string{"check", "--config", "/nonexistent/kinward.yaml"}, exitUsage, "no such file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			args := tt.args
+			out, errs, code := h.run(args...)
+			if strings.Contains(strings.Join(args, " "), "--data ") {
+				cmd := exec.Command(binary, args...)
+				combined, _ := cmd.CombinedOutput()
+				out, errs, code = "", string(combined), cmd.ProcessState.ExitCode()
+			}
+			if code != tt.code || !strings.Contains(errs, tt.want) {
+				t.Errorf("exit code %d, want %d with %q:\n%s%s", code, tt.code, tt.want, out, errs)
+			}
+		})
+	}
+}

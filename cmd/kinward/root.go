@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"kinward/blocklists"
+)
+
+// cli is what every command shares: where it writes, and how it reads its
+// configuration.
+type cli struct {
+	out, err   *os.File
+	configPath string
+	json       bool
+}
+
+func newRoot(stdout, stderr *os.File) *cobra.Command {
+	c := &cli{out: stdout, err: stderr}
+	root := &cobra.Command{
+		Use:   "kinward",
+		Short: "A DNS resolver for families",
+		Long: `Kinward answers a family's DNS questions. It blocks stranger chat, dating and
+other known-risk services, and tells guardians, in plain words, what was attempted.
+
+Start it with "kinward serve"; the other commands work while it runs, and without it.`,
+		Example: `  kinward serve
+  kinward explain omegle.com
+  kinward incidents
+  kinward devices exempt 192.168.1.20`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		var names []string
+		for _, sub := range root.Commands() {
+			names = append(names, sub.Name())
+		}
+		return usageError(fmt.Errorf("there is no command %q; did you mean %q? See: kinward --help", args[0], blocklists.Nearest(args[0], names)))
+	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError(fmt.Errorf("%w; see: %s --help", err, cmd.CommandPath()))
+	})
+	root.PersistentFlags().StringVar(&c.configPath, "config", os.Getenv("KINWARD_CONFIG"), "YAML file with the configuration (or KINWARD_CONFIG)")
+	root.PersistentFlags().String("data", "", "folder that holds everything kept (default "+defaultDataFolder()+")")
+	root.AddCommand(
+		c.serveCommand(), c.checkCommand(), c.explainCommand(), c.listsCommand(), c.incidentsCommand(),
+		c.devicesCommand(), c.rulesCommand(), c.profilesCommand(),
+		c.backupCommand(), c.restoreCommand(), c.doctorCommand(), c.versionCommand(),
+	)
+	return root
+}
+
+// config reads the configuration for a command.
+func (c *cli) config(cmd *cobra.Command) (*config, error) {
+	cfg, err := loadConfig(c.configPath, cmd.Flags(), os.Environ())
+	if err != nil {
+		return nil, usageError(err)
+	}
+	return cfg, nil
+}
+
+// addJSON gives a command the --json flag.
+func (c *cli) addJSON(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().BoolVar(&c.json, "json", false, "print data as JSON")
+	return cmd
+}
+
+// print writes v as JSON where --json was given, otherwise as text does.
+func (c *cli) print(v any, text func(io.Writer)) error {
+	if !c.json {
+		text(c.out)
+		return nil
+	}
+	e := json.NewEncoder(c.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// progress shows how far a long operation is on the error stream, so that
+// redirected output stays clean. On a terminal a line replaces the last.
+func (c *cli) progress() (p progress, done func()) {
+	if !isTerminal(c.err) {
+		return func(text string) { fmt.Fprintln(c.err, text) }, func() {}
+	}
+	shown := false
+	return func(text string) { fmt.Fprintf(c.err, "\r\033[K%s", text); shown = true },
+		func() {
+			if shown {
+				fmt.Fprint(c.err, "\r\033[K")
+			}
+		}
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// do runs an operation for a command: configuration, call, print.
+func do[Req, Rep any](ctx context.Context, c *cli, cmd *cobra.Command, op operation[Req, Rep], req Req, text func(io.Writer, Rep)) error {
+	cfg, err := c.config(cmd)
+	if err != nil {
+		return err
+	}
+	p, done := c.progress()
+	rep, err := op.call(ctx, cfg, req, p)
+	done()
+	if err != nil {
+		return err
+	}
+	return c.print(rep, func(w io.Writer) { text(w, rep) })
+}
+
+// exactArgs is cobra.ExactArgs with an error that says what is missing, and the
+// exit code for a wrong command line.
+func exactArgs(what ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(what) {
+			return nil
+		}
+		if len(args) < len(what) {
+			return usageError(fmt.Errorf("%s needs %s; see: %s --help", cmd.CommandPath(), what[len(args)], cmd.CommandPath()))
+		}
+		return usageError(fmt.Errorf("%s does not understand %q; see: %s --help", cmd.CommandPath(), args[len(what)], cmd.CommandPath()))
+	}
+}

@@ -1,0 +1,345 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"kinward/blocklists"
+	"kinward/journal"
+	"kinward/policy"
+	"kinward/resolver"
+)
+
+// serving is what a node has while it answers questions.
+type serving struct {
+	server   *resolver.Server
+	journal  *journal.Journal
+	registry *prometheus.Registry
+	started  time.Time
+}
+
+func (c *cli) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer DNS questions",
+		Long: `Answers DNS questions for a family, and keeps what was attempted.
+
+Every flag is also a key of the YAML configuration and a variable: --allow-net is
+"allow-net" in the file and KINWARD_ALLOW_NET in the environment (lists separated by
+commas). A flag wins over a variable, a variable over the file.
+
+SIGHUP reads the configuration and the lists again without dropping a question;
+SIGTERM finishes what is under way, writes what was attempted, and ends.`,
+		Example: `  kinward serve
+  kinward serve --dns 192.168.1.10:53 --data /var/lib/kinward
+  kinward serve --config /etc/kinward/kinward.yaml
+  kinward serve --upstream udp://192.168.1.1:53 --allow-net 192.168.0.0/16`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.config(cmd)
+			if err != nil {
+				return err
+			}
+			return c.serve(cmd.Context(), cmd, cfg)
+		},
+	}
+	addSettingFlags(cmd)
+	return cmd
+}
+
+// addSettingFlags gives a command the flags that are also settings.
+func addSettingFlags(cmd *cobra.Command) {
+	d := defaultConfig()
+	f := cmd.Flags()
+	f.StringArray("dns", nil, "address to answer on, UDP and TCP; repeatable (default "+strings.Join(d.DNS, ", ")+")")
+	f.StringArray("upstream", nil, "server that resolves what is allowed, udp://ADDRESS[:PORT] or tcp://…; repeatable (default "+strings.Join(d.Upstream, ", ")+")")
+	f.String("metrics", "", "address for health and metrics over HTTP (default "+d.Metrics+")")
+	f.StringArray("allow-net", nil, "network that may ask; repeatable (default: loopback and private networks)")
+}
+
+func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err error) {
+	started := time.Now()
+	set, err := cfg.resolve()
+	if err != nil {
+		return usageError(err)
+	}
+	level := new(slog.LevelVar)
+	level.Set(set.level)
+	log := newLogger(c.err, cfg.Log.Format, level)
+	n, err := openNode(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	if err := n.recompile(ctx); err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	j, err := journal.New(journal.Config{Store: n.db, Logger: log, Registerer: registry})
+	if err != nil {
+		return err
+	}
+	server, err := resolver.New(resolver.Config{
+		Listen: cfg.DNS, Upstreams: set.upstreams, AllowNets: set.allowNets, Block: set.block,
+		CacheBytes: int64(cfg.Cache.Megabytes) << 20,
+		State:      n.current.Load, Log: j, Logger: log, Registerer: registry,
+	})
+	if err != nil {
+		return explainBindError(err)
+	}
+	n.serving = &serving{server, j, registry, started}
+	web, err := listenHTTP(cfg.Metrics, n, registry)
+	if err != nil {
+		return err
+	}
+	control, err := listenControl(n)
+	if err != nil {
+		return err
+	}
+
+	// The journal outlives the resolver, so that what the last answers attempted
+	// is written; the sockets for commands and metrics close last.
+	running, ended := errgroup.WithContext(ctx)
+	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
+	written := make(chan error, 1)
+	go func() { written <- j.Run(writing) }()
+	running.Go(func() error { return server.Run(ended) })
+	running.Go(control.run)
+	running.Go(web.run)
+	running.Go(func() error { return c.reloadOnHangup(ended, n, cmd, level) })
+	running.Go(func() error {
+		<-ended.Done()
+		web.draining.Store(true)
+		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		return errors.Join(control.server.Shutdown(shut), web.shutdown(shut))
+	})
+	log.Debug("ready", "took", time.Since(started))
+	c.banner(n, server, web.addr())
+	err = running.Wait()
+	stopWriting()
+	return errors.Join(err, <-written)
+}
+
+func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// explainBindError says what to do about an address that cannot be had.
+func explainBindError(err error) error {
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w\nPorts below 1024 need a privilege. Give it to the program once with:\n  sudo setcap cap_net_bind_service=+ep %s", err, program())
+	case errors.Is(err, syscall.EADDRINUSE):
+		text := fmt.Sprintf("%v\nAnother program has this address already.", err)
+		for _, h := range port53Holders("/proc") {
+			text += fmt.Sprintf("\n%s holds %s port 53. To let it go: %s", h.who(), h.Address, letGo(h))
+		}
+		return errors.New(text)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w\nThis machine has no such address; \"ip addr\" shows those that it has", err)
+	}
+	return err
+}
+
+// program returns the path of this program as it was called, for printing.
+func program() string {
+	if strings.ContainsRune(os.Args[0], os.PathSeparator) {
+		return os.Args[0]
+	}
+	return "kinward"
+}
+
+func (h holder) who() string {
+	if h.Program == "" {
+		return "A program that only root may look at"
+	}
+	return h.Program
+}
+
+// reloadOnHangup reads configuration and lists again at each SIGHUP.
+func (c *cli) reloadOnHangup(ctx context.Context, n *node, cmd *cobra.Command, level *slog.LevelVar) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangup:
+			if err := c.reload(ctx, n, cmd, level); err != nil {
+				n.log.Error("keeping what was in force: the reload failed", "error", err)
+				continue
+			}
+			s := n.current.Load()
+			n.log.Info("reloaded configuration and lists", "names", s.Index.Names(), "lists", len(s.Index.Lists()))
+		}
+	}
+}
+
+// reload puts a changed configuration and changed lists in force. What cannot
+// change while it runs is said; nothing is half-applied.
+func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *slog.LevelVar) error {
+	cfg, err := c.config(cmd)
+	if err != nil {
+		return err
+	}
+	set, err := cfg.resolve()
+	if err != nil {
+		return err
+	}
+	for _, fixed := range []struct {
+		key     string
+		changed bool
+	}{
+		{"data", cfg.Data != n.cfg.Data},
+		{"dns", !slices.Equal(cfg.DNS, n.cfg.DNS)},
+		{"metrics", cfg.Metrics != n.cfg.Metrics},
+		{"cache", cfg.Cache != n.cfg.Cache},
+		{"lists", cfg.Lists != n.cfg.Lists},
+		{"log format", cfg.Log.Format != n.cfg.Log.Format},
+	} {
+		if fixed.changed {
+			n.log.Warn("a changed setting takes effect at the next start", "key", fixed.key)
+		}
+	}
+	if err := n.recompile(ctx); err != nil {
+		return err
+	}
+	if err := n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, AllowNets: set.allowNets, Block: set.block}); err != nil {
+		return err
+	}
+	level.Set(set.level)
+	return nil
+}
+
+// banner tells a person who started the program what it does and what to do
+// next.
+func (c *cli) banner(n *node, server *resolver.Server, metrics string) {
+	s := n.current.Load()
+	household := s.Directory.Household()
+	w := c.out
+	var addrs []string
+	for _, a := range server.Addrs() {
+		addrs = append(addrs, a.String())
+	}
+	fmt.Fprintf(w, "Kinward %s answers DNS questions on %s (UDP and TCP).\n", version(), strings.Join(addrs, " and "))
+	if metrics != "" {
+		fmt.Fprintf(w, "Health and metrics: http://%s/healthz and http://%s/metrics\n", metrics, metrics)
+	}
+	fmt.Fprintf(w, "What it keeps: %s\n", n.cfg.Data)
+	fmt.Fprintf(w, "What is allowed is resolved by %s (another: --upstream udp://ADDRESS:53).\n\n", upstreamWords(n.cfg.Upstream))
+
+	blocked, watched := chosen(s, household.Policy)
+	fmt.Fprintf(w, "Every device that asks here has the profile %q (preset %s, %s).\n",
+		household.Policy.Name, household.Policy.Preset, household.Policy.Preset.Ages())
+	fmt.Fprintf(w, "  Blocked and recorded:  %s\n", strings.Join(blocked, "; "))
+	if len(watched) > 0 {
+		fmt.Fprintf(w, "  Allowed and recorded:  %s\n", strings.Join(watched, "; "))
+	}
+	fmt.Fprintf(w, "  %d services and %d names are listed. Help lines stay open, and are never recorded.\n", s.Index.Services(), s.Index.Names())
+	k := commandPrefix(n.cfg)
+	fmt.Fprintf(w, `
+This applies to adults' devices too. To exempt one, by its address:
+  %[1]s devices exempt 192.168.1.20
+
+Try it, in another terminal:
+  dig @%[2]s omegle.com%[3]s
+  %[1]s explain omegle.com
+  %[1]s incidents
+  %[1]s lists
+  %[1]s doctor
+`, k, server.Addrs()[0].Addr(), digPort(server.Addrs()[0].Port()))
+	c.wholeHome(n, server)
+}
+
+func digPort(port uint16) string {
+	if port == 53 {
+		return ""
+	}
+	return fmt.Sprintf(" -p %d", port)
+}
+
+// commandPrefix is how to call this program with this data folder.
+func commandPrefix(c *config) string {
+	if c.Data == defaultDataFolder() {
+		return program()
+	}
+	return program() + " --data " + c.Data
+}
+
+// wholeHome says how to serve the whole home, unless that is what runs.
+func (c *cli) wholeHome(n *node, server *resolver.Server) {
+	for _, a := range server.Addrs() {
+		if a.Port() == 53 && !a.Addr().IsLoopback() {
+			fmt.Fprintf(c.out, "\nIn the router, hand out this machine's address as the home's only DNS server (DHCP).\n")
+			return
+		}
+	}
+	home := "ADDRESS-OF-THIS-MACHINE"
+	if a, ok := homeAddress(); ok {
+		home = a.String()
+	}
+	fmt.Fprintf(c.out, "\nTo serve the whole home, on port 53 (stop this one first, with Ctrl-C):\n"+
+		"  sudo setcap cap_net_bind_service=+ep %[1]s && %[1]s serve --dns %[2]s --data %[3]s\n"+
+		"then, in the router, hand out %[4]s as the home's only DNS server (DHCP).\n",
+		program(), net.JoinHostPort(home, "53"), n.cfg.Data, home)
+	holders := port53Holders("/proc")
+	if len(holders) == 0 {
+		fmt.Fprintf(c.out, "Nothing holds port 53 now.\n")
+	}
+	for _, h := range holders {
+		fmt.Fprintf(c.out, "%s holds port 53 on %s now. To let it go:\n     %s\n", h.who(), h.Address, letGo(h))
+	}
+}
+
+func upstreamWords(upstreams []string) string {
+	if slices.Equal(upstreams, defaultConfig().Upstream) {
+		return "Quad9, 9.9.9.9 and 149.112.112.112, unencrypted"
+	}
+	return strings.Join(upstreams, " and ")
+}
+
+// chosen lists the names of the categories that a policy blocks and watches,
+// the most serious first.
+func chosen(s *policy.State, p *policy.Policy) (blocked, watched []string) {
+	type ranked struct {
+		rank int
+		name string
+	}
+	var b, w []ranked
+	for c, info := range s.Index.Categories() {
+		switch r := (ranked{info.Rank, info.Name}); p.Category(blocklists.Category(c)).Action() {
+		case policy.Block:
+			b = append(b, r)
+		case policy.Watch:
+			w = append(w, r)
+		}
+	}
+	names := func(rs []ranked) (out []string) {
+		slices.SortFunc(rs, func(a, b ranked) int { return a.rank - b.rank })
+		for _, r := range rs {
+			out = append(out, r.name)
+		}
+		return out
+	}
+	return names(b), names(w)
+}

@@ -1,0 +1,114 @@
+package resolver
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// benchmark measures a message's way through the near stages, without sockets.
+func benchmark(b *testing.B, prepare func(*Server), msg *dns.Msg, want int) {
+	s := still(b)
+	if prepare != nil {
+		prepare(s)
+	}
+	wire := packed(msg)
+	from := netip.MustParseAddrPort(household + ":1053")
+	q := &query{}
+	b.ReportAllocs()
+	for b.Loop() {
+		q.reset(wire, from, overUDP)
+		if s.answerNear(b.Context(), q) != done {
+			b.Fatal("no answer")
+		}
+	}
+	if got := int(q.out[3] & 0xF); got != want {
+		b.Fatalf("rcode %d, want %d", got, want)
+	}
+}
+
+func BenchmarkBlocked(b *testing.B) {
+	benchmark(b, nil, msgFor("www.stranger.example.", dns.TypeA), dns.RcodeNameError)
+}
+
+func cached(b *testing.B, name string, records ...string) func(*Server) {
+	return func(s *Server) {
+		k := keyFor(name)
+		s.cache.put(k, entryFor(b, k, time.Now().Add(24*time.Hour), records...))
+	}
+}
+
+func BenchmarkCached(b *testing.B) {
+	benchmark(b, cached(b, "www.fine.example", "www.fine.example. 86400 IN A 192.0.2.1"),
+		msgFor("www.fine.example.", dns.TypeA), dns.RcodeSuccess)
+}
+
+func BenchmarkCachedChain(b *testing.B) {
+	benchmark(b, cached(b, "www.fine.example",
+		"www.fine.example. 86400 IN CNAME fine.cdn.example.", "fine.cdn.example. 86400 IN CNAME edge.cdn.example.",
+		"edge.cdn.example. 86400 IN A 192.0.2.1", "edge.cdn.example. 86400 IN A 192.0.2.2"),
+		msgFor("www.fine.example.", dns.TypeA), dns.RcodeSuccess)
+}
+
+// BenchmarkUDP is the same with a socket and a client on the same machine, one
+// question at a time.
+func BenchmarkUDP(b *testing.B) {
+	s := start(b, config(b, newFake(b)))
+	c := dial(b, s, "udp", household)
+	defer c.Close()
+	c.SetDeadline(time.Time{})
+	wire, buf := packed(msgFor("www.stranger.example.", dns.TypeA)), make([]byte, 1500)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Write(wire); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Read(buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkMissed is a question that goes to an upstream on the same machine.
+func BenchmarkMissed(b *testing.B) {
+	up := newFake(b, "fine.example. 0 IN A 192.0.2.1")
+	s := start(b, config(b, up))
+	c := dial(b, s, "udp", household)
+	defer c.Close()
+	c.SetDeadline(time.Time{})
+	wire, buf := packed(msgFor("fine.example.", dns.TypeA)), make([]byte, 1500)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Write(wire); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Read(buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// What is blocked or cached costs one allocation: the canonical name.
+func TestAllocationsOfAQuery(t *testing.T) {
+	s := still(t)
+	k := keyFor("www.fine.example")
+	s.cache.put(k, entryFor(t, k, time.Now().Add(time.Hour), "www.fine.example. 60 IN CNAME x.example.", "x.example. 60 IN A 192.0.2.1"))
+	from := netip.MustParseAddrPort(household + ":1053")
+	for _, name := range []string{"www.stranger.example.", "www.fine.example."} {
+		wire := packed(msgFor(name, dns.TypeA))
+		q := &query{}
+		ctx := t.Context()
+		run := func() {
+			q.reset(wire, from, overUDP)
+			if s.answerNear(ctx, q) != done {
+				t.Fatal("no answer")
+			}
+		}
+		run()
+		if n := testing.AllocsPerRun(1000, run); n > 1 {
+			t.Errorf("%s: %v allocations, want 1, for the name", name, n)
+		}
+	}
+}

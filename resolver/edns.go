@@ -1,0 +1,103 @@
+package resolver
+
+// Sizes of messages.
+const (
+	maxPlainUDP = 512   // RFC 1035 §4.2.1, for clients without EDNS
+	maxEDNSUDP  = 1232  // IPv6's least MTU of 1280 less 48 bytes of headers: never a fragment (DNS flag day 2020)
+	maxMessage  = 65535 // TCP's length field
+)
+
+const bitDO = 1 << 15 // of OPT's TTL field, second half (RFC 3225 §3)
+
+// EDE info codes (RFC 8914 §4).
+const (
+	edeNone             = -1
+	edeOther            = 0
+	edeBlocked          = 15
+	edeFiltered         = 17
+	edeProhibited       = 18
+	edeNotAuthoritative = 20
+	edeNotSupported     = 21
+	edeNoReachable      = 22
+	edeNetworkError     = 23
+	edeInvalidData      = 24
+)
+
+// extendedError is an Extended DNS Error: a code, and a text for people. The
+// texts are fixed: no profile, device, rule, list or schedule ever stands in
+// one, since they travel in clear.
+type extendedError struct {
+	code int
+	text string
+}
+
+var (
+	noError         = extendedError{code: edeNone}
+	errFiltered     = extendedError{edeFiltered, "Filtered by the family's settings"}
+	errDangerous    = extendedError{edeBlocked, "Blocked as dangerous"}
+	errProhibited   = extendedError{edeProhibited, ""} // short: it goes to strangers
+	errSnooping     = extendedError{edeNotAuthoritative, ""}
+	errNotSupported = extendedError{edeNotSupported, ""}
+	errBusy         = extendedError{edeOther, "Too many questions at once"}
+	errUnreachable  = extendedError{edeNoReachable, "No upstream answered"}
+	errNetwork      = extendedError{edeNetworkError, "The network to the upstream failed"}
+	errInvalid      = extendedError{edeInvalidData, "The upstream's answer could not be read"}
+)
+
+// parseOPT reads the asker's OPT record (RFC 6891 §6.1). Options that Kinward
+// does not know are passed over (§6.1.2), but must be whole.
+func (q *query) parseOPT(r record) bool {
+	q.edns = true
+	ttl := r.ttl(q.msg)
+	q.vers = uint8(ttl >> 16)
+	q.do = ttl&bitDO != 0
+	if q.via != overTCP {
+		// §6.2.3: sizes below 512 are 512.
+		q.limit = min(max(int(r.class), maxPlainUDP), maxEDNSUDP)
+	}
+	for at := r.data; at < r.next; {
+		if at+4 > r.next {
+			return false
+		}
+		at += 4 + int(word(q.msg, at+2))
+		if at > r.next {
+			return false
+		}
+	}
+	return true
+}
+
+// optLen returns the room that the OPT record of an answer without EDE takes.
+func (q *query) optLen() int {
+	if q.edns {
+		return 11
+	}
+	return 0
+}
+
+// appendOPT ends the answer with an OPT record if the asker sent one (RFC 6891
+// §7). extended is the upper part of the rcode.
+func (q *query) appendOPT(extended int, e extendedError) {
+	if !q.edns {
+		return
+	}
+	var do uint32
+	if q.do { // RFC 3225 §3: copied to the answer
+		do = bitDO
+	}
+	b := append(q.out, 0) // the root
+	b = appendWord(b, typeOPT)
+	b = appendWord(b, maxEDNSUDP)
+	b = appendLong(b, uint32(extended)<<24|do)
+	if e.code == edeNone {
+		b = appendWord(b, 0)
+	} else {
+		b = appendWord(b, uint16(6+len(e.text)))
+		b = appendWord(b, 15) // the option EDE
+		b = appendWord(b, uint16(2+len(e.text)))
+		b = appendWord(b, uint16(e.code))
+		b = append(b, e.text...)
+	}
+	q.out = b
+	putWord(q.out, atAR, word(q.out, atAR)+1)
+}

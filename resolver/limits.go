@@ -1,0 +1,64 @@
+package resolver
+
+import "time"
+
+// Limits bounds what strangers and broken networks can make the server hold. A
+// zero field is its default.
+type Limits struct {
+	InFlight        int           // questions that wait for upstreams; above, SERVFAIL at once
+	UpstreamSockets int           // sockets to upstreams at once; above, questions wait their turn
+	QueryDeadline   time.Duration // for a question that goes to upstreams
+	AttemptTimeout  time.Duration // for one upstream to answer
+	ProbeInterval   time.Duration // between two looks for loops
+	Drain           time.Duration // for questions in flight when the server stops
+
+	TCPConns          int           // open connections
+	TCPConnsPerClient int           // from one IPv4 address or IPv6 /64
+	TCPInFlight       int           // questions of one connection at once
+	TCPIdle           time.Duration // without a question
+	TCPRead           time.Duration // for the rest of a message that has begun
+	TCPWrite          time.Duration // for the client to take an answer
+}
+
+// The defaults of Limits.
+const (
+	defaultInFlight        = 4096                    // some 10 KB each, so 40 MB at worst
+	defaultUpstreamSockets = 1024                    // 50,000 questions a second at 20 ms each, and within usual limits of descriptors
+	defaultQueryDeadline   = 4 * time.Second         // stub resolvers ask again after 5 s (resolv.conf(5))
+	defaultAttemptTimeout  = 1500 * time.Millisecond // room for a second upstream, and a third try, before the deadline
+	defaultProbeInterval   = time.Minute
+	defaultDrain           = 3 * time.Second // shorter than any supervisor's patience
+
+	defaultTCPConns          = 1024
+	defaultTCPConnsPerClient = 128              // a whole household or office may share one address
+	defaultTCPInFlight       = 64               // a page asks some dozen names at once
+	defaultTCPIdle           = 10 * time.Second // RFC 7766 §6.2.3 leaves it to us: a few seconds
+	defaultTCPRead           = 5 * time.Second
+	defaultTCPWrite          = 5 * time.Second
+)
+
+func (l Limits) withDefaults() Limits {
+	or := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	orTime := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	or(&l.InFlight, defaultInFlight)
+	or(&l.UpstreamSockets, defaultUpstreamSockets)
+	orTime(&l.QueryDeadline, defaultQueryDeadline)
+	orTime(&l.AttemptTimeout, defaultAttemptTimeout)
+	orTime(&l.ProbeInterval, defaultProbeInterval)
+	orTime(&l.Drain, defaultDrain)
+	or(&l.TCPConns, defaultTCPConns)
+	or(&l.TCPConnsPerClient, defaultTCPConnsPerClient)
+	or(&l.TCPInFlight, defaultTCPInFlight)
+	orTime(&l.TCPIdle, defaultTCPIdle)
+	orTime(&l.TCPRead, defaultTCPRead)
+	orTime(&l.TCPWrite, defaultTCPWrite)
+	return l
+}

@@ -1,0 +1,21 @@
+//go:build !linux
+
+package resolver
+
+import (
+	"net"
+	"syscall"
+)
+
+// Elsewhere than on Linux one socket serves an address, and on an unspecified
+// one the system chooses where answers leave from: listen on each address by
+// itself there.
+const (
+	canSharePort = false
+	msgTruncated = 0
+	oobLen       = 0
+)
+
+func sharePort(_, _ string, _ syscall.RawConn) error { return nil }
+func wantDestination(*net.UDPConn) error             { return nil }
+func replyFrom([]byte) []byte                        { return nil }

@@ -1,0 +1,53 @@
+package resolver
+
+import (
+	"context"
+	"net/netip"
+
+	"kinward/blocklists"
+)
+
+// Names that are never asked of an upstream.
+var (
+	resolverArpa = blocklists.MustName("resolver.arpa")
+	probeZone    = blocklists.MustName("loop-probe.kinward.invalid")
+)
+
+var (
+	loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	loopback6 = netip.IPv6Loopback()
+)
+
+// local answers special names by itself. Names of the home (home.arpa, local,
+// private reverse zones) are not among them: the home's own server may know
+// them, and forwarding by domain is to find it.
+func (s *Server) local(_ context.Context, q *query) step {
+	top := q.name.Suffix(1)
+	switch top {
+	case "\x09localhost": // RFC 6761 §6.3
+		switch {
+		case q.class != classIN:
+		case q.qtype == typeA:
+			return q.address(loopback4, localTTL, noError, outLocal)
+		case q.qtype == typeAAAA:
+			return q.address(loopback6, localTTL, noError, outLocal)
+		}
+		return q.negative(rcodeNoError, top, localTTL, noError, outLocal)
+	case "\x07invalid": // RFC 6761 §6.4
+		if q.name.IsBelow(probeZone) && q.name != probeZone && !s.ownProbe(q) {
+			// Another Kinward looks for a loop through this one: only if the
+			// probe goes on can it find its way back.
+			return pass
+		}
+		return q.negative(rcodeNXDomain, top, localTTL, noError, outLocal)
+	case "\x04test", "\x05onion": // RFC 6761 §6.2, RFC 7686 §2
+		return q.negative(rcodeNXDomain, top, localTTL, noError, outLocal)
+	case "\x04arpa":
+		if q.name.IsBelow(resolverArpa) {
+			// RFC 9462 §6.4: what another resolver designates is not ours to pass
+			// on, since it would lead past the filter.
+			return q.negative(rcodeNoError, resolverArpa, localTTL, noError, outLocal)
+		}
+	}
+	return pass
+}

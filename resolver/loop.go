@@ -1,0 +1,122 @@
+package resolver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"kinward/blocklists"
+)
+
+// checkSelf refuses an upstream that is one of the server's own addresses.
+// Roundabout ways home are found by probes.
+func (s *Server) checkSelf(u Upstream) error {
+	for _, l := range s.addrs {
+		if l.Port() != u.addr.Port() {
+			continue
+		}
+		ip, up := l.Addr().Unmap().WithZone(""), u.addr.Addr().WithZone("")
+		if ip == up || ip.IsUnspecified() && (up.IsLoopback() || isOfThisHost(up)) {
+			return fmt.Errorf("using upstream %s: %w", u, ErrUpstreamIsSelf)
+		}
+	}
+	return nil
+}
+
+// isOfThisHost reports whether a is an address of one of the interfaces.
+func isOfThisHost(a netip.Addr) bool {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return false // the probe will find it
+	}
+	for _, n := range addrs {
+		if n, ok := n.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap() == a {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// probeLoops looks for upstreams that lead back here, at the start and then at
+// every interval, until ctx ends.
+func (s *Server) probeLoops(ctx context.Context) {
+	t := time.NewTicker(s.limits.ProbeInterval)
+	defer t.Stop()
+	for {
+		s.probe(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// probe asks each upstream for a name that nobody else asks for. If our own
+// listener hears that question, the upstream leads back to us: it is not used
+// until a later probe is answered without coming back.
+func (s *Server) probe(ctx context.Context) {
+	s.probing.Lock() // a peer has one token at a time
+	defer s.probing.Unlock()
+	var wg sync.WaitGroup
+	for _, p := range s.settings.Load().peers {
+		wg.Go(func() { s.probePeer(ctx, p) })
+	}
+	wg.Wait()
+}
+
+func (s *Server) probePeer(ctx context.Context, p *peer) {
+	var b [tokenLen / 2]byte
+	rand.Read(b[:])
+	token := hex.EncodeToString(b[:])
+	p.caught.Store(false)
+	p.token.Store(&token)
+	defer p.token.Store(nil)
+	m, err := s.ask(ctx, p, question{name: probeName(token), qtype: typeTXT, class: classIN})
+	if err != nil || m.Rcode != dns.RcodeNameError && m.Rcode != dns.RcodeSuccess {
+		// Proves nothing either way: a loop may be too slow to close, and another
+		// Kinward that left us out for looping says SERVFAIL.
+		return
+	}
+	if !p.caught.Load() && p.looping.Swap(false) {
+		s.metrics.upstreamLooping.WithLabelValues(p.String()).Set(0)
+		s.log.Info("an upstream no longer leads back to Kinward and is used again", "upstream", p.String())
+	}
+}
+
+const tokenLen = 32 // characters of a probe's random label
+
+// probeName returns the name that a probe with this token asks for.
+func probeName(token string) blocklists.Name {
+	return blocklists.Name(rune(tokenLen)) + blocklists.Name(token) + probeZone
+}
+
+// ownProbe reports whether q asks for the name of one of our own probes, and
+// marks the upstream that it came back through.
+func (s *Server) ownProbe(q *query) bool {
+	for _, p := range q.set.peers {
+		token := p.token.Load()
+		if token == nil || q.name != probeName(*token) {
+			continue
+		}
+		p.caught.Store(true)
+		if !p.looping.Swap(true) {
+			s.metrics.loops.Inc()
+			s.metrics.upstreamLooping.WithLabelValues(p.String()).Set(1)
+			s.log.Error("an upstream leads back to Kinward, so it is not used any more: "+
+				"set another upstream, or make that server ask somebody else than Kinward",
+				"upstream", p.String(), "returned_by", q.from.Addr().Unmap().String())
+		}
+		return true
+	}
+	return false
+}

@@ -1,0 +1,183 @@
+package resolver
+
+import (
+	"bytes"
+	"net/netip"
+	"time"
+
+	"kinward/blocklists"
+	"kinward/policy"
+)
+
+// transport is what a question came by.
+type transport uint8
+
+const (
+	overUDP transport = iota
+	overTCP
+	numTransports
+)
+
+var transportNames = [numTransports]string{"udp", "tcp"}
+
+// outcome is what became of a question, for the counters.
+type outcome uint8
+
+const (
+	outAllowed   outcome = iota // answered from the cache or an upstream
+	outBlocked                  // answered with a block
+	outLocal                    // answered by Kinward itself: special names, ANY
+	outRefused                  // the asker or the question is not served
+	outMalformed                // FORMERR, NOTIMP or BADVERS
+	outFailed                   // SERVFAIL
+	outDropped                  // not answered at all
+	numOutcomes
+)
+
+var outcomeNames = [numOutcomes]string{"allowed", "blocked", "local", "refused", "malformed", "failed", "dropped"}
+
+// question is what is asked of an upstream, and the cache's key: all that an
+// answer can depend on, and nothing about who asks.
+type question struct {
+	name   blocklists.Name
+	qtype  uint16
+	class  uint16
+	do, cd bool // RFC 4035 §3.2.1, §3.2.2
+}
+
+// query is one question on its way through the stages. The listener that read
+// it owns it; stages write the answer to out, and only listeners send.
+type query struct {
+	msg  []byte // the message as it came; belongs to the listener
+	from netip.AddrPort
+	via  transport
+
+	// What the message says, filled by the stage read.
+	question
+	id     uint16
+	flags  uint16
+	asked  []byte // the question as it came: its name's case goes back byte for byte
+	fault  int    // the rcode of what is wrong with the message, 0 for nothing
+	edns   bool
+	vers   uint8 // EDNS version
+	limit  int   // the most bytes that the answer may have
+	hasRec bool  // RD
+
+	// What was found out about it.
+	now     time.Time
+	set     *settings
+	state   *policy.State
+	asker   policy.Asker
+	verdict policy.Verdict
+	hidden  blocklists.Name // the blocked name that the asked one led to
+
+	out     []byte
+	outcome outcome
+}
+
+// reset makes q the query for a message. Only the memory of its answer stays.
+func (q *query) reset(msg []byte, from netip.AddrPort, via transport) {
+	*q = query{msg: msg, from: from, via: via, out: q.out[:0]}
+}
+
+// detach returns a copy of q that does not use the listener's buffers, so that
+// it can be answered while the listener reads on.
+func (q *query) detach() *query {
+	c := *q
+	c.msg, c.out = nil, nil
+	c.asked = bytes.Clone(q.asked)
+	return &c
+}
+
+// opcode returns the header's opcode; 0 is QUERY.
+func (q *query) opcode() int { return int(q.flags&maskOpcode) >> 11 }
+
+// parse reads the message. It returns false where no answer is due: without a
+// header there is no ID to answer, and answering answers lets two servers talk
+// to each other for ever. Anything else wrong with the message is left in
+// q.fault, so that who may ask is decided before what they get to know.
+func (q *query) parse() bool {
+	msg := q.msg
+	if len(msg) < headerLen {
+		return false
+	}
+	q.id, q.flags = word(msg, 0), word(msg, atFlags)
+	if q.flags&bitQR != 0 {
+		return false
+	}
+	q.limit = maxPlainUDP
+	if q.via == overTCP {
+		q.limit = maxMessage
+	}
+	if q.opcode() != 0 { // its sections may mean something else (RFC 1996, RFC 2136)
+		q.fault = rcodeNotImp
+		return true
+	}
+	q.hasRec = q.flags&bitRD != 0
+	q.cd = q.flags&bitCD != 0
+	q.fault = rcodeFormErr
+	if word(msg, atQD) != 1 { // RFC 9619
+		return true
+	}
+	name, off, ok := readName(msg, headerLen)
+	if !ok || off+4 > len(msg) {
+		return true
+	}
+	q.name, q.qtype, q.class = name, word(msg, off), word(msg, off+2)
+	q.asked = msg[headerLen : off+4]
+	if q.parseRest(off + 4) {
+		q.fault = rcodeNoError
+	}
+	return true
+}
+
+// parseRest reads what follows the question: in a query that is an OPT record
+// and perhaps a signature (TSIG, SIG(0)), which a forwarder need not check. An
+// IXFR also carries the SOA record that the asker has (RFC 1995 §3).
+func (q *query) parseRest(off int) bool {
+	an, ns, ar := word(q.msg, atAN), word(q.msg, atNS), word(q.msg, atAR)
+	if an > 0 || ar > 2 || ns > 1 || ns == 1 && q.qtype != typeIXFR {
+		return false
+	}
+	for i := range ns + ar {
+		r, ok := readRecord(q.msg, off)
+		if !ok {
+			return false
+		}
+		off = r.next
+		if r.rtype == typeOPT {
+			if i < ns || q.edns || r.owner != "" { // RFC 6891 §6.1.1
+				return false
+			}
+			if !q.parseOPT(r) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// attempt returns what is worth keeping of q. It is called once the verdict is
+// final; q.verdict is about q.hidden where that is set.
+func (q *query) attempt() policy.Attempt {
+	a := policy.Attempt{
+		Time:     q.now,
+		Family:   q.asker.Family,
+		Profile:  q.asker.Profile,
+		Device:   q.asker.Device,
+		Client:   q.from.Addr().Unmap(),
+		Name:     q.name,
+		Type:     q.qtype,
+		Verdict:  q.verdict,
+		Hidden:   q.hidden,
+		Revision: q.state.Directory.Revision(),
+	}
+	x := q.state.Index
+	if svc := x.Service(q.verdict.Label.Service); svc != nil {
+		a.Service = svc.ID
+	}
+	if q.verdict.Rule == 0 && q.verdict.Label.Depth > 0 {
+		a.List = x.List(q.verdict.Label.List).ID
+	}
+	return a
+}

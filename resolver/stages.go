@@ -1,0 +1,163 @@
+package resolver
+
+import (
+	"context"
+
+	"kinward/blocklists"
+	"kinward/policy"
+)
+
+// step is what a stage says when it has looked at a query.
+type step uint8
+
+const (
+	pass  step = iota // the next stage's turn
+	done              // q.out is the answer
+	quiet             // no answer is due
+)
+
+// stage is one part of the way of a query.
+type stage func(context.Context, *query) step
+
+// stages lists the way of every query. The near ones never wait and run in the
+// listener's own loop; what passes them all goes to the far ones, in one of a
+// bounded number of goroutines. run stands around both, so that a bad packet
+// cannot end the process.
+func (s *Server) stages() (near, far []stage) {
+	near = []stage{
+		s.read,     // nothing else looks at bytes that a stranger chose
+		s.admit,    // before everything that costs or tells something
+		s.check,    // what cannot be served is not worth a look-up
+		s.identify, // everything below may ask who it is
+		s.local,    // special names: never asked of others, the same for all
+		s.decide,   // before the cache: families differ, answers do not
+		s.minimise, // after decide, or ANY would tell that a blocked name exists
+		s.recall,   // the cache
+	}
+	far = []stage{
+		s.forward, // the upstreams
+	}
+	return near, far
+}
+
+// read takes the message apart and stamps it with the time and the settings
+// that hold for it.
+func (s *Server) read(_ context.Context, q *query) step {
+	q.now = s.now()
+	q.set = s.settings.Load()
+	if !q.parse() {
+		return quiet
+	}
+	return pass
+}
+
+// admit refuses whoever is not on the allow-list, so that Kinward is never an
+// open resolver. All that arrives here is plain DNS; the list does not govern
+// encrypted listeners, where a token identifies the asker.
+func (s *Server) admit(_ context.Context, q *query) step {
+	if !q.set.admits(q.from.Addr()) {
+		return q.plain(rcodeRefused, errProhibited, outRefused)
+	}
+	return pass
+}
+
+// check answers questions that are malformed or of a kind that is not served.
+func (s *Server) check(_ context.Context, q *query) step {
+	switch {
+	case q.fault != 0:
+		return q.plain(q.fault, noError, outMalformed)
+	case q.vers != 0:
+		return q.plain(rcodeBadVers, noError, outMalformed) // RFC 6891 §6.1.3
+	}
+	switch q.class {
+	case classCH, classNONE, classANY:
+		// CHAOS asks about the server itself, and the upstream's version is not
+		// ours to tell; NONE and ANY are no classes of data (RFC 6895 §3.2).
+		return q.plain(rcodeRefused, errNotSupported, outRefused)
+	}
+	switch q.qtype {
+	case 0, typeOPT: // reserved, or a pseudo record that nobody can own (RFC 6895 §3.1)
+		return q.plain(rcodeFormErr, noError, outMalformed)
+	case typeTKEY, typeTSIG: // hop by hop, and no keys are kept here
+		return q.plain(rcodeNotImp, errNotSupported, outMalformed)
+	case typeAXFR, typeIXFR: // a zone's, not a resolver's
+		return q.plain(rcodeRefused, errNotSupported, outRefused)
+	}
+	return pass
+}
+
+// identify finds out who asks and which policy applies.
+func (s *Server) identify(_ context.Context, q *query) step {
+	q.state = s.state()
+	q.asker = q.state.Directory.Identify(policy.Clues{Addr: q.from.Addr()}, q.now)
+	return pass
+}
+
+// decide asks the policy, and answers what it blocks.
+func (s *Server) decide(_ context.Context, q *query) step {
+	q.verdict = policy.Decide(q.asker.Policy, policy.Ask(q.state.Index, q.name, q.now))
+	if q.verdict.Action == policy.Block {
+		return q.block()
+	}
+	return pass
+}
+
+// minimise answers what is allowed but not worth asking an upstream for.
+func (s *Server) minimise(_ context.Context, q *query) step {
+	switch {
+	case q.qtype == typeANY:
+		return q.hinfo()
+	case !q.hasRec:
+		// Without recursion the answer could only tell what others asked for
+		// lately (cache snooping): nobody's business, least of all in a family.
+		return q.plain(rcodeRefused, errSnooping, outRefused)
+	}
+	return pass
+}
+
+// recall answers from the cache.
+func (s *Server) recall(_ context.Context, q *query) step {
+	e := s.cache.get(q.question, q.now)
+	if e == nil {
+		s.metrics.cacheMisses.Inc()
+		return pass
+	}
+	s.metrics.cacheHits.Inc()
+	return s.release(q, e)
+}
+
+// release answers with e, unless the asker's policy blocks a name that e leads
+// to: the target of a CNAME, DNAME, SVCB or HTTPS record, or another owner.
+func (s *Server) release(q *query, e *entry) step {
+	if v, n, blocked := inspect(q, e); blocked {
+		q.verdict, q.hidden = v, n
+		return q.block()
+	}
+	q.addEntry(e)
+	return done
+}
+
+// inspect decides about the names that e leads to, each as if it had been
+// asked. Where the asked name was allowed by its own right (a help line, what
+// devices need, the family's own rule or choice of service), only what is
+// dangerous is blocked behind it.
+func inspect(q *query, e *entry) (v policy.Verdict, n blocklists.Name, blocked bool) {
+	if len(e.leads) == 0 {
+		return v, "", false
+	}
+	own := false
+	switch q.verdict.Reason {
+	case policy.ByHelp, policy.ByPlumbing, policy.ByRule:
+		own = true
+	case policy.ByService:
+		own = q.verdict.Action == policy.Allow
+	}
+	x := q.state.Index
+	for i, set := range e.labels(x) {
+		v := policy.Decide(q.asker.Policy, policy.Question{Name: e.leads[i], Labels: x.Labels(set), Time: q.now})
+		if v.Action == policy.Block && (!own || v.Reason == policy.BySecurity) {
+			return v, e.leads[i], true
+		}
+	}
+	return v, "", false
+}
