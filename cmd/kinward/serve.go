@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -251,9 +252,9 @@ func (c *cli) banner(n *node, server *resolver.Server, metrics string) {
 	blocked, watched := chosen(s, household.Policy)
 	fmt.Fprintf(w, "Every device that asks here has the profile %q (preset %s, %s).\n",
 		household.Policy.Name, household.Policy.Preset, household.Policy.Preset.Ages())
-	fmt.Fprintf(w, "  Blocked and recorded:  %s\n", strings.Join(blocked, "; "))
+	fmt.Fprint(w, wrap("  Blocked and recorded:  ", blocked))
 	if len(watched) > 0 {
-		fmt.Fprintf(w, "  Allowed and recorded:  %s\n", strings.Join(watched, "; "))
+		fmt.Fprint(w, wrap("  Allowed and recorded:  ", watched))
 	}
 	fmt.Fprintf(w, "  %d services and %d names are listed. Help lines stay open, and are never recorded.\n", s.Index.Services(), s.Index.Names())
 	k := commandPrefix(n.cfg)
@@ -316,6 +317,27 @@ func upstreamWords(upstreams []string) string {
 		return "Quad9, 9.9.9.9 and 149.112.112.112, unencrypted"
 	}
 	return strings.Join(upstreams, " and ")
+}
+
+// wrap writes items after a heading, on lines of at most 100 characters that
+// begin under the first item.
+func wrap(heading string, items []string) string {
+	var b strings.Builder
+	b.WriteString(heading)
+	margin := utf8.RuneCountInString(heading)
+	at := margin
+	for i, item := range items {
+		if i < len(items)-1 {
+			item += "; "
+		}
+		if n := utf8.RuneCountInString(item); at+n > 100 && at > margin {
+			b.WriteString("\n" + strings.Repeat(" ", margin))
+			at = margin
+		}
+		b.WriteString(item)
+		at += utf8.RuneCountInString(item)
+	}
+	return b.String() + "\n"
 }
 
 // chosen lists the names of the categories that a policy blocks and watches,
