@@ -37,8 +37,12 @@ fuzz: ## Fuzz every parser for FUZZTIME each
 	    $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) $$(dirname $$f); \
 	  done; done
 
-bench: ## Benchmarks; compare two runs with benchstat
-	$(GO) test -run '^$$' -bench . -benchmem -count $(or $(COUNT),6) ./blocklists ./policy ./journal ./resolver
+bench: ## Benchmarks; LIST=FILE POPULAR=FILE measures the index on a real list
+ifdef LIST
+	LIST="$(abspath $(LIST))" POPULAR="$(abspath $(POPULAR))" $(GO) test -run "^$$" -bench "^BenchmarkList$$" -count $(or $(COUNT),1) ./blocklists
+else
+	$(GO) test -run "^$$" -bench . -benchmem -count $(or $(COUNT),6) ./blocklists ./policy ./journal ./resolver
+endif
 
 perf: tools build ## The whole program under dnsperf on loopback: CPU a query
 	$(GO) test -tags perf -count=1 -v -run '^TestPerf$$' ./cmd/kinward

@@ -3,8 +3,10 @@ package blocklists
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"sync/atomic"
 
 	"golang.org/x/net/publicsuffix"
@@ -15,7 +17,14 @@ type ListInput struct {
 	ID       string
 	Name     string
 	Category Category
+	// Version tells the list's content and how it is read from any other, for
+	// [OpenIndex]. "" is a list that is never the same.
+	Version string
+	// Count is how many entries the list has, at least about; 0 is not known,
+	// and costs a pass to find out.
+	Count int
 	// Entries calls emit for every entry of the list and returns emit's error.
+	// It is called more than once, and must emit the same entries each time.
 	Entries func(emit func(Entry) error) error
 }
 
@@ -29,12 +38,19 @@ func (e *ListError) Error() string { return fmt.Sprintf("compiling list %s: %v",
 
 func (e *ListError) Unwrap() error { return e.Err }
 
+// CatalogueID is the ID of list 0: the embedded catalogue and the project's own
+// data.
+const CatalogueID = "catalogue"
+
 // generations numbers the indexes of this process.
 var generations atomic.Uint64
 
 // Compile makes an index of the catalogue and the lists. A list that cannot be
-// read is a *ListError; no partial index is returned. Memory
-// while compiling is about 60 bytes a name.
+// read is a *ListError; no partial index is returned.
+//
+// The lists are read twice: once to enter every name with what its own entries
+// say, and once to fold in what the entries of its parents say. Names are not
+// kept, so beside the new table compiling takes next to no memory.
 func Compile(c *Catalogue, lists []ListInput) (*Index, error) {
 	var key [8]byte
 	rand.Read(key[:]) // never fails (crypto/rand)
@@ -45,375 +61,314 @@ func compile(c *Catalogue, lists []ListInput, key uint64) (*Index, error) {
 	if len(lists)+1 > math.MaxUint16 {
 		return nil, fmt.Errorf("compiling the index: %d lists are more than %d", len(lists), math.MaxUint16-1)
 	}
-	b := builder{}
-	if err := b.addCatalogue(c); err != nil {
+	own, err := catalogueEntries(c)
+	if err != nil {
 		return nil, fmt.Errorf("compiling the catalogue: %w", err)
 	}
-	infos := []ListInfo{{ID: CatalogueID, Name: "Kinward's catalogue", Entries: len(b.entries)}}
-	for i, l := range lists {
-		before := len(b.entries)
-		err := l.Entries(func(e Entry) error {
-			lb := Label{Category: l.Category, List: ListID(i + 1)}
-			if e.Exact {
-				lb.Marks |= Exact
+	size := len(own)
+	for _, l := range lists {
+		n := l.Count
+		if n == 0 {
+			if err := l.Entries(func(Entry) error { n++; return nil }); err != nil {
+				return nil, &ListError{l.ID, err}
 			}
-			if e.Important {
-				lb.Marks |= important
-			}
-			return b.add(e.Name, lb, e.Except)
-		})
-		if err != nil {
-			return nil, &ListError{ID: l.ID, Err: err}
 		}
-		infos = append(infos, ListInfo{ID: l.ID, Name: l.Name, Category: l.Category, Entries: len(b.entries) - before})
+		size += n
 	}
-	x := b.build(key)
-	x.lists = infos
+	nodeBits := 0
+	for {
+		b := newBuilder(key, size, nodeBits)
+		err := b.run(own, lists)
+		var full *fullError
+		switch {
+		case errors.As(err, &full):
+			size, nodeBits = full.size, full.nodeBits
+			continue
+		case err != nil:
+			return nil, err
+		case b.names < size*2/3: // many names stand in several lists: make the table fit
+			size = b.names
+			continue
+		}
+		x := b.finish()
+		x.lists = make([]ListInfo, 1, len(lists)+1)
+		x.lists[0] = ListInfo{ID: CatalogueID, Name: "Kinward's catalogue", Entries: len(own)}
+		for i, l := range lists {
+			x.lists = append(x.lists, ListInfo{ID: l.ID, Name: l.Name, Category: l.Category, Entries: b.counts[i]})
+		}
+		x.adopt(c)
+		return x, nil
+	}
+}
+
+// adopt gives x what people are shown of the catalogue, and its generation.
+func (x *Index) adopt(c *Catalogue) {
 	x.services = c.Services
 	x.groups = c.Groups
 	x.categories = c.Categories
 	x.generation = generations.Add(1)
-	return x, nil
 }
 
-// CatalogueID is the ID of list 0: the embedded catalogue and the project's own
-// data.
-const CatalogueID = "catalogue"
-
-// important marks a label that the same list's exceptions do not take back.
-const important Marks = 1 << 7
-
-// builder gathers entries, then folds them into an index. The names lie in one
-// arena, so two million of them are three objects to the garbage collector.
-type builder struct {
-	arena   []byte
-	entries []entry
-}
-
-type entry struct {
-	off   uint64
-	size  uint8
-	order uint8 // among entries of equal depth: blocks, then exceptions, then important blocks
+// labelled is an entry with what it says.
+type labelled struct {
+	name  Name
 	label Label
 }
 
-const (
-	orderBlock = iota
-	orderExcept
-	orderImportant
-)
-
-func (b *builder) add(n Name, l Label, except bool) error {
-	depth := n.Labels()
-	if depth == 0 {
-		return fmt.Errorf("the root of all names cannot be an entry: %w", ErrEmptyLabel)
-	}
-	l.Depth = uint8(depth)
-	e := entry{off: uint64(len(b.arena)), size: uint8(len(n)), label: l}
-	switch {
-	case except:
-		e.order = orderExcept
-	case l.Marks&important != 0:
-		e.order = orderImportant
-	}
-	b.arena = append(b.arena, n...)
-	b.entries = append(b.entries, e)
-	return nil
-}
-
-// addCatalogue enters services, always-reachable names and quiet names.
-func (b *builder) addCatalogue(c *Catalogue) error {
-	if len(c.Services) > math.MaxUint16-1 || len(c.Groups) > math.MaxUint8-1 {
-		return fmt.Errorf("%d services and %d groups are more than an index can number", len(c.Services), len(c.Groups))
+// catalogueEntries lists what the catalogue enters: services, always-reachable
+// and quiet names, and the names above them.
+func catalogueEntries(c *Catalogue) ([]labelled, error) {
+	if len(c.Services) > math.MaxUint16-1 || len(c.Groups) >= MaxGroups-1 {
+		return nil, fmt.Errorf("%d services and %d groups are more than an index can number", len(c.Services), len(c.Groups))
 	}
 	groups := make(map[string]GroupID, len(c.Groups))
 	for i, g := range c.Groups {
 		groups[g.ID] = GroupID(i + 1)
 	}
+	var out []labelled
 	above := map[Name]bool{}
+	add := func(n Name, l Label) {
+		l.Depth = uint8(n.Labels())
+		out = append(out, labelled{n, l})
+	}
 	noteAbove := func(n Name) {
-		for p := n.Parent(); p.Labels() > 1; p = p.Parent() {
+		for p := n.Parent(); p.Labels() > 1 && !above[p]; p = p.Parent() {
 			if suffix, _ := publicsuffix.PublicSuffix(p.String()); suffix == p.String() {
 				return
 			}
 			above[p] = true
+			add(p, Label{Marks: Above | Exact})
 		}
+	}
+	exact := func(yes bool) Marks {
+		if yes {
+			return Exact
+		}
+		return 0
 	}
 	for i, s := range c.Services {
 		for _, d := range s.Domains {
-			l := Label{Category: s.Category, Service: ServiceID(i + 1)}
+			l := Label{Category: s.Category, Service: ServiceID(i + 1), Marks: exact(d.Match == MatchExact)}
 			if s.KnownRisk != "" {
 				l.Marks |= KnownRisk
 			}
 			switch d.Match {
-			case MatchExact:
-				l.Marks |= Exact
 			case MatchOptional:
 				l.Marks |= Optional
 			case MatchGroup:
 				l.Group = groups[d.Group]
 			}
-			if err := b.add(d.Name, l, false); err != nil {
-				return err
-			}
+			add(d.Name, l)
 			noteAbove(d.Name)
 		}
 	}
 	for _, r := range c.Reachable {
-		l := Label{Category: Plumbing}
+		l := Label{Category: Plumbing, Marks: exact(r.Exact)}
 		if r.Section == SectionHelp {
 			l.Category = Help
 		}
-		if r.Exact {
-			l.Marks |= Exact
-		}
-		if err := b.add(r.Name, l, false); err != nil {
-			return err
-		}
+		add(r.Name, l)
 		noteAbove(r.Name)
 	}
 	for _, q := range c.Quiet {
-		l := Label{Marks: Quiet}
-		if q.Exact {
-			l.Marks |= Exact
-		}
-		if err := b.add(q.Name, l, false); err != nil {
-			return err
-		}
+		add(q.Name, Label{Marks: Quiet | exact(q.Exact)})
 	}
-	for n := range above {
-		if err := b.add(n, Label{Marks: Above | Exact}, false); err != nil {
-			return err
+	return out, nil
+}
+
+// builder fills the table of an index.
+type builder struct {
+	x      *Index
+	size   int // names that the table was made for
+	f      *folder
+	nodes  map[node]uint32 // raw nodes, numbered from 1
+	raw    []node
+	folded []uint64 // a bit a slot: its number is a raw node, no longer a set of own entries
+	names  int
+	counts []int // entries of each list
+}
+
+// load is how full the table is. At 4 in 5 most looks for a name that is not
+// there end in its first bucket.
+const load = 0.8
+
+// minNodeBits leaves room for the nodes of a small index with many services.
+const minNodeBits = 12
+
+// fullError asks for another try with a larger table, or more bits for nodes.
+type fullError struct{ size, nodeBits int }
+
+func (e *fullError) Error() string { return "the table is too small" }
+
+func newBuilder(key uint64, size, nodeBits int) *builder {
+	x := &Index{key: key, minDepth: MaxLabels}
+	x.buckets = int(float64(size)/(load*slotsPerBucket)) + 1
+	// The bits of a fingerprint that choose the bucket need not be in the slot.
+	x.nodeBits = uint8(max(minNodeBits, nodeBits, bits.Len(uint(x.buckets))-1))
+	x.slots = offHeap(x, x.buckets*slotsPerBucket)
+	return &builder{
+		x: x, size: size, f: newFolder(), nodes: map[node]uint32{}, raw: make([]node, 1),
+		folded: make([]uint64, len(x.slots)/64+1),
+	}
+}
+
+func (b *builder) run(own []labelled, lists []ListInput) error {
+	b.counts = make([]int, len(lists))
+	for pass, visit := range []func(Name, Label) error{b.enter, b.fold} {
+		for _, e := range own {
+			if err := visit(e.name, e.label); err != nil {
+				return err
+			}
+		}
+		for i, l := range lists {
+			err := l.Entries(func(e Entry) error {
+				lb := Label{Category: l.Category, List: ListID(i + 1), Depth: uint8(e.Name.Labels())}
+				if e.Name == "" {
+					return fmt.Errorf("the root of all names cannot be an entry: %w", ErrEmptyLabel)
+				}
+				if e.Exact {
+					lb.Marks |= Exact
+				}
+				if e.Except {
+					lb.Marks |= exception
+				}
+				if e.Important {
+					lb.Marks |= important
+				}
+				if pass == 0 {
+					b.counts[i]++
+				}
+				return visit(e.Name, lb)
+			})
+			var full *fullError
+			switch {
+			case errors.As(err, &full):
+				return err
+			case err != nil:
+				return &ListError{l.ID, err}
+			}
 		}
 	}
 	return nil
 }
 
-// build folds the entries into an index, parents before children, so that a
-// child starts from what its parents already say.
-func (b *builder) build(key uint64) *Index {
-	x := &Index{
-		key:      key,
-		minDepth: MaxLabels,
-		nodes:    make([]node, 1, len(b.entries)+1),
-	}
-	const load = 0.85 // of the slots are taken: about seven probes a miss at most, and 14 bytes a name
-	size := int(float64(len(b.entries))/load) + 8
-	x.slots = make([]uint64, size)
-	x.node = make([]uint32, size)
-	sets := newInterner()
-	for _, i := range b.byDepth() {
-		x.fold(sets, b.name(i), &b.entries[i])
-	}
-	x.names = len(x.nodes) - 1
-	x.internNodes()
-	if x.names*5 < size*3 { // many duplicates: make the table fit
-		x.shrink(int(float64(x.names)/load) + 8)
-	}
-	x.labels, x.setEnd, x.marks = sets.labels, sets.end, sets.marks
-	return x
-}
-
-func (b *builder) name(i uint32) Name {
-	e := &b.entries[i]
-	return Name(b.arena[e.off : e.off+uint64(e.size)])
-}
-
-// byDepth returns the entries' numbers sorted by depth, then by order, in the
-// order of their arrival otherwise (a counting sort).
-func (b *builder) byDepth() []uint32 {
-	const orders = 3
-	var start [(MaxLabels + 1) * orders]int
-	at := func(e *entry) int { return int(e.label.Depth)*orders + int(e.order) }
-	for i := range b.entries {
-		start[at(&b.entries[i])]++
-	}
-	sum := 0
-	for i, n := range start {
-		start[i] = sum
-		sum += n
-	}
-	sorted := make([]uint32, len(b.entries))
-	for i := range b.entries {
-		k := at(&b.entries[i])
-		sorted[start[k]] = uint32(i)
-		start[k]++
-	}
-	return sorted
-}
-
-// fold enters one entry.
-func (x *Index) fold(sets *interner, n Name, e *entry) {
+// chain works out the fingerprints of a name and all its parents, the name's
+// own last.
+func (b *builder) chain(n Name, to *[MaxLabels]uint64) []uint64 {
 	var at [MaxLabels]uint8
 	k := 0
 	for off := 0; off < len(n); off += int(n[off]) + 1 {
 		at[k] = uint8(off)
 		k++
 	}
-	inherited := SetID(0)
-	h := x.key
-	var own uint32
-	for i := k - 1; i >= 0; i-- {
-		off := int(at[i])
+	h := b.x.key
+	for i := range k {
+		off := int(at[k-1-i])
 		h = fingerprint(n[off+1:off+1+int(n[off])], h)
-		v, ok := x.find(h)
-		switch {
-		case ok && i == 0:
-			own = v
-		case ok:
-			inherited = x.nodes[v].below
-		}
+		to[i] = h
 	}
-	was := node{inherited, inherited}
-	if own != 0 {
-		was = x.nodes[own]
-	}
-	now := node{self: sets.apply(was.self, e), below: was.below}
-	if e.label.Marks&Exact == 0 {
-		now.below = sets.apply(was.below, e)
-	}
-	if now == was { // its parents say all this already
-		return
-	}
-	if own == 0 {
-		own = uint32(len(x.nodes))
-		x.nodes = append(x.nodes, node{})
-		x.insert(h, own)
-		x.minDepth = min(x.minDepth, k)
-		x.maxDepth = max(x.maxDepth, k)
-	}
-	x.nodes[own] = now
+	return to[:k]
 }
 
-func (x *Index) insert(h uint64, v uint32) {
-	i := slotOf(h, len(x.slots))
-	for x.slots[i] != 0 {
-		if i++; i == len(x.slots) {
-			i = 0
+// slot returns where a fingerprint stands, or, with free set, where it would.
+func (b *builder) slot(h uint64) (at int, free bool) {
+	x := b.x
+	want := h << x.nodeBits
+	mask := uint64(1)<<x.nodeBits - 1
+	for at = bucketOf(h, x.buckets) * slotsPerBucket; ; {
+		switch s := x.slots[at]; {
+		case s == 0:
+			return at, true
+		case s&^mask == want:
+			return at, false
 		}
-	}
-	x.slots[i], x.node[i] = h, v
-}
-
-// internNodes keeps each distinct pair of answers once. Nearly all entries of a
-// list answer the same, so what is left is tiny.
-func (x *Index) internNodes() {
-	ids := map[node]uint32{}
-	to := make([]uint32, len(x.nodes))
-	var kept []node
-	for i, n := range x.nodes {
-		id, ok := ids[n]
-		if !ok {
-			id = uint32(len(kept))
-			ids[n] = id
-			kept = append(kept, n)
-		}
-		to[i] = id
-	}
-	for i := range x.node {
-		x.node[i] = to[x.node[i]]
-	}
-	x.nodes = kept
-}
-
-func (x *Index) shrink(size int) {
-	slots, values := x.slots, x.node
-	x.slots, x.node = make([]uint64, size), make([]uint32, size)
-	for i, h := range slots {
-		if h != 0 {
-			x.insert(h, values[i])
+		if at++; at == len(x.slots) {
+			at = 0
 		}
 	}
 }
 
-// interner keeps each distinct label set once.
-type interner struct {
-	labels []Label
-	end    []uint32
-	marks  []Marks
-	byKey  map[string]SetID
-	done   map[step]SetID // what apply found before: nearly every entry repeats one
-	key    []byte
-	work   []Label
+func (b *builder) number(at int) uint32 { return uint32(b.x.slots[at] & (1<<b.x.nodeBits - 1)) }
+
+// set stores a number beside a fingerprint. Numbers begin at 1, so that a slot
+// in use is never 0.
+func (b *builder) set(at int, h uint64, number uint32) error {
+	if number >= 1<<b.x.nodeBits {
+		return &fullError{b.size, int(b.x.nodeBits) + 4}
+	}
+	b.x.slots[at] = h<<b.x.nodeBits | uint64(number)
+	return nil
 }
 
-type step struct {
-	set    SetID
-	label  Label
-	except bool
+// enter is the first pass: a name with what its own entries say.
+func (b *builder) enter(n Name, l Label) error {
+	var buf [MaxLabels]uint64
+	chain := b.chain(n, &buf)
+	h := chain[len(chain)-1]
+	at, free := b.slot(h)
+	own := SetID(0)
+	if free {
+		if b.names+b.names/32+1 >= len(b.x.slots) { // more entries than were promised
+			return &fullError{b.size*2 + 1, int(b.x.nodeBits)}
+		}
+		b.names++
+		b.x.minDepth = min(b.x.minDepth, len(chain))
+		b.x.maxDepth = max(b.x.maxDepth, len(chain))
+	} else {
+		own = SetID(b.number(at))
+	}
+	return b.set(at, h, uint32(b.f.with(own, l)))
 }
 
-func newInterner() *interner {
-	return &interner{
-		end: []uint32{0}, marks: []Marks{0},
-		byKey: map[string]SetID{}, done: map[step]SetID{},
+// fold is the second pass: what a name answers, its parents' entries included.
+// Which of them come first does not matter: a parent that is folded already
+// answers for its own parents, one that is not is folded on the way.
+func (b *builder) fold(n Name, _ Label) error {
+	var buf [MaxLabels]uint64
+	chain := b.chain(n, &buf)
+	h := chain[len(chain)-1]
+	at, free := b.slot(h)
+	if free {
+		return fmt.Errorf("entry %s was not there when the list was read before", n)
 	}
-}
-
-// apply returns the set that follows from s by an entry.
-func (in *interner) apply(s SetID, e *entry) SetID {
-	st := step{s, e.label, e.order == orderExcept}
-	if next, ok := in.done[st]; ok {
-		return next
+	if b.isFolded(at) {
+		return nil
 	}
-	in.work = in.work[:0]
-	if s != 0 {
-		in.work = append(in.work, in.labels[in.end[s-1]:in.end[s]]...)
-	}
-	switch {
-	case st.except:
-		in.take(e.label.List)
-	case !in.says(e.label):
-		in.work = append(in.work, e.label)
-	}
-	next := in.intern()
-	in.done[st] = next
-	return next
-}
-
-// take removes what a list says, except what it marked important.
-func (in *interner) take(l ListID) {
-	kept := in.work[:0]
-	for _, lb := range in.work {
-		if lb.List != l || lb.Marks&important != 0 {
-			kept = append(kept, lb)
+	above := SetID(0)
+	from := 0
+	for i := len(chain) - 2; i >= 0; i-- {
+		if p, free := b.slot(chain[i]); !free && b.isFolded(p) {
+			above, from = b.raw[b.number(p)].below, i+1
+			break
 		}
 	}
-	in.work = kept
-}
-
-// says reports whether the working set already holds l from this entry or from
-// a parent that covers the same names. An exact block must not hide behind a
-// parent (its answer differs) nor the other way round, so marks count.
-func (in *interner) says(l Label) bool {
-	for _, have := range in.work {
-		have.Depth = l.Depth
-		if have == l {
-			return true
+	for _, parent := range chain[from : len(chain)-1] {
+		if p, free := b.slot(parent); !free {
+			above = b.f.fold(above, SetID(b.number(p))).below
 		}
 	}
-	return false
+	answer := b.f.fold(above, SetID(b.number(at)))
+	id, ok := b.nodes[answer]
+	if !ok {
+		id = uint32(len(b.raw))
+		b.nodes[answer] = id
+		b.raw = append(b.raw, answer)
+	}
+	b.folded[at/64] |= 1 << (at % 64)
+	return b.set(at, h, id)
 }
 
-func (in *interner) intern() SetID {
-	if len(in.work) == 0 {
-		return 0
+func (b *builder) isFolded(at int) bool { return b.folded[at/64]&(1<<(at%64)) != 0 }
+
+// finish settles the exceptions and returns the index.
+func (b *builder) finish() *Index {
+	x := b.x
+	final := newSets()
+	x.nodes = make([]node, len(b.raw))
+	for i, n := range b.raw {
+		x.nodes[i] = node{final.intern(b.f.effective(n.self)), final.intern(b.f.effective(n.below))}
 	}
-	in.key = in.key[:0]
-	var m Marks
-	for _, l := range in.work {
-		in.key = append(in.key, byte(l.Category), byte(l.Marks), l.Depth, byte(l.Group))
-		in.key = binary.LittleEndian.AppendUint16(in.key, uint16(l.Service))
-		in.key = binary.LittleEndian.AppendUint16(in.key, uint16(l.List))
-		m |= l.Marks & (Quiet | Above)
-	}
-	if s, ok := in.byKey[string(in.key)]; ok {
-		return s
-	}
-	s := SetID(len(in.end))
-	in.labels = append(in.labels, in.work...)
-	in.end = append(in.end, uint32(len(in.labels)))
-	in.marks = append(in.marks, m)
-	in.byKey[string(in.key)] = s
-	return s
+	x.labels, x.setEnd, x.marks = final.labels, final.end, final.marks
+	x.names = b.names
+	return x
 }

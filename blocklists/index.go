@@ -1,7 +1,9 @@
 package blocklists
 
 import (
+	"math"
 	"math/bits"
+	"runtime"
 
 	"github.com/zeebo/xxh3"
 )
@@ -12,19 +14,17 @@ import (
 //
 // A name's labels are those of every entry that covers it, from its own entry
 // up to the shortest parent's. They are folded together when the index is made,
-// so one pass over the name finds one interned set and the deepest entry found
+// so one pass over the name finds one interned set, and the deepest entry found
 // answers for all its parents.
 //
-// Entries are found by a keyed 64-bit fingerprint, not by their text. The key
-// is random for each index, so nobody can make a name collide on purpose; by
-// chance, a look-up of a five-label name in an index of two million names finds
-// a wrong entry with a probability of 5·2·10⁶/2⁶⁴, once in 1.8·10¹² different
-// names. The flat arrays hold no pointers, so the garbage collector has nothing
-// to walk.
+// Entries are found by a keyed 64-bit fingerprint, not by their text; see
+// [Index.FalseMatch] for what that means. The table lies outside the garbage
+// collector's heap, and what else the index holds is small.
 type Index struct {
 	key      uint64
-	slots    []uint64 // fingerprints, open addressing, 0 is free
-	node     []uint32 // beside slots: which of nodes
+	slots    []uint64 // the table: buckets of slotsPerBucket slots, each filled from its front
+	buckets  int
+	nodeBits uint8 // how many low bits of a slot number its node
 	nodes    []node
 	minDepth int // no entry has fewer labels
 	maxDepth int // no entry has more
@@ -41,8 +41,13 @@ type Index struct {
 	generation uint64
 }
 
-// node is what an entry's name answers: self for the name, below for every
-// name under it that has no entry of its own.
+// A slot holds the low bits of a fingerprint above the number of a node; 0 is
+// free. The high bits of the fingerprint choose the bucket, so that bucket and
+// slot together hold all 64. A bucket is one cache line.
+const slotsPerBucket = 8
+
+// node is what an entry's name answers: self for the name, below for every name
+// under it that has no entry of its own. Node 0 is not used.
 type node struct{ self, below SetID }
 
 // ListInfo says which list a label's List number means and how many names the
@@ -71,49 +76,62 @@ func (x *Index) Lookup(n Name) SetID {
 		if depth < x.minDepth {
 			continue
 		}
-		if v, ok := x.find(h); ok {
+		if v := x.find(h); v != 0 {
 			if i == 0 {
-				return x.nodes[v].self
+				set = x.nodes[v].self
+				break
 			}
 			set = x.nodes[v].below
 		}
 	}
+	runtime.KeepAlive(x) // the table is given back when x is garbage
 	return set
 }
 
 // fingerprint extends the fingerprint of a parent by one label.
 func fingerprint(label Name, parent uint64) uint64 {
-	h := xxh3.HashStringSeed(string(label), parent)
-	if h == 0 {
-		return 1 // 0 marks a free slot
-	}
-	return h
+	return xxh3.HashStringSeed(string(label), parent)
 }
 
-func (x *Index) find(h uint64) (uint32, bool) {
-	slots := x.slots
-	for i := slotOf(h, len(slots)); ; {
-		switch slots[i] {
-		case h:
-			return x.node[i], true
-		case 0:
-			return 0, false
+// find returns the node of a fingerprint, 0 where there is none.
+func (x *Index) find(h uint64) uint32 {
+	want := h << x.nodeBits
+	mask := uint64(1)<<x.nodeBits - 1
+	for at := bucketOf(h, x.buckets) * slotsPerBucket; ; {
+		for _, s := range x.slots[at : at+slotsPerBucket] {
+			if s&^mask == want && s != 0 {
+				return uint32(s & mask)
+			}
+			if s == 0 { // a bucket fills from its front, and overflows only when it is full
+				return 0
+			}
 		}
-		if i++; i == len(slots) {
-			i = 0
+		if at += slotsPerBucket; at == len(x.slots) {
+			at = 0
 		}
 	}
 }
 
-// slotOf maps a fingerprint to its first slot: its rank among n equal parts of
-// the range of a uint64, which needs no division and no power of two.
-func slotOf(h uint64, n int) int {
+// bucketOf maps a fingerprint to one of n buckets by its rank in the range of a
+// uint64, which needs no division and no power of two.
+func bucketOf(h uint64, n int) int {
 	hi, _ := bits.Mul64(h, uint64(n))
 	return int(hi)
 }
 
+// FalseMatch returns the probability that a name which no entry covers, with the
+// given number of labels, is taken for one that is. The fingerprints are keyed
+// with a random number that never leaves the index, so nobody can look for such
+// a name; with two million names it is about one in 10¹² for a name of five
+// labels.
+func (x *Index) FalseMatch(labels int) float64 {
+	// Each label is one look at a bucket of candidates, rarely more than two
+	// buckets, and each candidate agrees by chance in the bits that a slot holds.
+	return float64(labels) * 2 * slotsPerBucket * math.Exp2(-float64(64-x.nodeBits))
+}
+
 // Labels returns the labels of a set, in no order that matters. The slice is
-// the index's own: do not change it. It is valid as long as the index.
+// the index's own: do not change it.
 func (x *Index) Labels(s SetID) []Label {
 	if s == 0 {
 		return nil
@@ -136,19 +154,19 @@ func (x *Index) Service(id ServiceID) *Service {
 // Services returns the number of services; they are numbered from 1.
 func (x *Index) Services() int { return len(x.services) }
 
-// ServiceNumber returns the number of the service with that key, 0 if there is
+// ServiceNumber returns the number of the service with that ID, 0 if there is
 // none.
-func (x *Index) ServiceNumber(key string) ServiceID {
+func (x *Index) ServiceNumber(id string) ServiceID {
 	lo, hi := 0, len(x.services)
 	for lo < hi {
 		m := (lo + hi) / 2
-		if x.services[m].ID < key {
+		if x.services[m].ID < id {
 			lo = m + 1
 		} else {
 			hi = m
 		}
 	}
-	if lo < len(x.services) && x.services[lo].ID == key {
+	if lo < len(x.services) && x.services[lo].ID == id {
 		return ServiceID(lo + 1)
 	}
 	return 0
@@ -180,7 +198,8 @@ func (x *Index) Names() int { return x.names }
 // generation mean nothing in another.
 func (x *Index) Generation() uint64 { return x.generation }
 
-// Bytes returns the memory that the index's arrays take.
+// Bytes returns the memory that the index takes, what people are shown of
+// services and lists excepted.
 func (x *Index) Bytes() int {
-	return len(x.slots)*8 + len(x.node)*4 + len(x.nodes)*8 + len(x.labels)*8 + len(x.setEnd)*4 + len(x.marks)
+	return len(x.slots)*8 + len(x.nodes)*8 + len(x.labels)*8 + len(x.setEnd)*4 + len(x.marks)
 }

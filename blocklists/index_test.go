@@ -50,6 +50,8 @@ func TestLookup(t *testing.T) {
 		listOf("a", Dating, "example.com", "=host.shared.net", "deep.example.com"),
 		listOf("b", Adult, "chat.example.com", "@good.chat.example.com", "!bad.good.chat.example.com", "other.org", "@other.org"),
 		listOf("c", Gambling, "=example.com", "never.other.org"),
+		listOf("e", Violence, "deep.lifted.org", "@lifted.org", "!hard.lifted.org"),
+		listOf("f", Violence, "high.lifted.org"),
 		listOf("d", Security, "!kept.com", "@kept.com", `a\.b.com`),
 	)
 	for _, tt := range []struct{ name, in, want string }{
@@ -67,6 +69,9 @@ func TestLookup(t *testing.T) {
 		{"an important entry below an exception", "bad.good.chat.example.com", "a:dating@example.com b:adult@bad.good.chat.example.com"},
 		{"an exception for the entry itself", "other.org", ""},
 		{"another list below it", "never.other.org", "c:gambling@never.other.org"},
+		{"an exception lifts its list's entries below it too", "x.deep.lifted.org", ""},
+		{"but not an important one", "x.hard.lifted.org", "e:violence@hard.lifted.org"},
+		{"nor another list's", "high.lifted.org", "f:violence@high.lifted.org"},
 		{"an exception yields to an important entry", "kept.com", "d:security@kept.com"},
 		{"an entry that a parent of its list makes needless", "deep.example.com", "a:dating@example.com"},
 		{"a dot inside a label is not a separator", `a\.b.com`, `d:security@a\.b.com`},
@@ -227,7 +232,7 @@ func benchmarkNames(n int) []Name {
 	return names
 }
 
-func benchmarkIndex(b *testing.B, names []Name) *Index {
+func benchmarkIndex(b testing.TB, names []Name) *Index {
 	x, err := Compile(&Catalogue{}, []ListInput{{ID: "bench", Category: Adult, Entries: func(emit func(Entry) error) error {
 		for _, n := range names {
 			if err := emit(Entry{Name: n}); err != nil {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +33,8 @@ type node struct {
 	mu      sync.Mutex                        // one change of the state at a time
 	current atomic.Pointer[policy.State]      // nil until the first compile
 	broken  atomic.Pointer[map[string]string] // lists that could not be compiled, with the reason
+
+	compiled []blocklists.ListInput // what current's index was made of; guarded by mu
 
 	serving *serving // nil where no serve runs
 }
@@ -89,50 +93,97 @@ func (n *node) state(ctx context.Context) (*policy.State, error) {
 	return n.current.Load(), nil
 }
 
-// recompile makes a new index of the catalogue and all lists, and the directory
-// that goes with it, and puts both in force together. A list whose kept copy
-// cannot be read is left out, loudly: a home without that list is better off
-// than a home without names, and than one without any filter.
+// recompile puts an index of the catalogue and all lists in force, with the
+// directory that goes with it. It is read from the data folder where it was kept
+// by an earlier start, and otherwise compiled and kept.
+//
+// A list whose kept copy cannot be read is left out, loudly: a home without that
+// list is better off than a home without names, and than one without any filter.
 func (n *node) recompile(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	start := time.Now()
-	broken := map[string]string{}
-	var inputs []blocklists.ListInput
-	for _, l := range n.lists.Lists() {
-		inputs = append(inputs, blocklists.ListInput{
-			ID: l.ID, Name: l.Name, Category: l.Category,
-			Entries: func(emit func(blocklists.Entry) error) error { return n.lists.Entries(l.ID, emit) },
-		})
+	inputs := n.inputs()
+	if s := n.current.Load(); s != nil && sameInputs(inputs, n.compiled) {
+		return n.publish(ctx, s.Index)
 	}
-	x, err := blocklists.Compile(n.catalogue, inputs)
-	for err != nil {
-		var bad *blocklists.ListError
-		if !errors.As(err, &bad) {
+	start := time.Now()
+	file := filepath.Join(n.cfg.Data, indexFile)
+	broken := map[string]string{}
+	x, err := blocklists.OpenIndex(file, n.catalogue, inputs)
+	if err != nil {
+		if !errors.Is(err, os.ErrNotExist) {
+			n.log.Info("making the index anew", "why", err)
+		}
+		if x, err = n.compile(inputs, broken); err != nil {
 			return err
 		}
-		broken[bad.ID] = bad.Err.Error()
-		n.log.Error("leaving a list out: its kept copy cannot be read", "list", bad.ID, "error", bad.Err,
-			"do", "kinward lists update "+bad.ID)
-		inputs = without(inputs, bad.ID)
-		x, err = blocklists.Compile(n.catalogue, inputs)
+		if err := x.WriteFile(file, n.catalogue, without(inputs, broken)); err != nil {
+			n.log.Warn("the index could not be kept, so the next start takes longer", "error", err)
+		}
 	}
 	if err := n.publish(ctx, x); err != nil {
 		return err
 	}
 	n.broken.Store(&broken)
-	n.log.Debug("compiled the index", "names", x.Names(), "lists", len(x.Lists()), "bytes", x.Bytes(), "took", time.Since(start))
+	n.compiled = inputs
+	n.log.Debug("an index is in force", "names", x.Names(), "lists", len(x.Lists()), "bytes", x.Bytes(), "took", time.Since(start))
+	debug.FreeOSMemory() // the index before is garbage, and so is what compiling left
 	return nil
 }
 
-func without(inputs []blocklists.ListInput, id string) []blocklists.ListInput {
-	var kept []blocklists.ListInput
-	for _, in := range inputs {
-		if in.ID != id {
-			kept = append(kept, in)
+// indexFile holds the compiled index in the data folder. It can be deleted at
+// any time.
+const indexFile = "index"
+
+// inputs describes the lists for compiling. The program is part of a version,
+// since another one may read a list otherwise.
+func (n *node) inputs() []blocklists.ListInput {
+	program := programStamp()
+	var inputs []blocklists.ListInput
+	for _, l := range n.lists.Lists() {
+		inputs = append(inputs, blocklists.ListInput{
+			ID: l.ID, Name: l.Name, Category: l.Category, Count: l.Entries,
+			Version: fmt.Sprintf("%s %s %s %s", l.SHA256, l.Format, l.Match, program),
+			Entries: func(emit func(blocklists.Entry) error) error { return n.lists.Entries(l.ID, emit) },
+		})
+	}
+	return inputs
+}
+
+// programStamp tells this program from any other build of it.
+func programStamp() string {
+	stamp := version()
+	if path, err := os.Executable(); err == nil {
+		if info, err := os.Stat(path); err == nil {
+			stamp = fmt.Sprintf("%s %d %d", stamp, info.Size(), info.ModTime().UnixNano())
 		}
 	}
-	return kept
+	return stamp
+}
+
+func sameInputs(a, b []blocklists.ListInput) bool {
+	return slices.EqualFunc(a, b, func(a, b blocklists.ListInput) bool {
+		return a.ID == b.ID && a.Name == b.Name && a.Category == b.Category && a.Version == b.Version
+	})
+}
+
+// compile makes an index of the lists that can be read, and notes the others in
+// broken.
+func (n *node) compile(inputs []blocklists.ListInput, broken map[string]string) (*blocklists.Index, error) {
+	for {
+		x, err := blocklists.Compile(n.catalogue, without(inputs, broken))
+		var bad *blocklists.ListError
+		if !errors.As(err, &bad) {
+			return x, err
+		}
+		broken[bad.ID] = bad.Err.Error()
+		n.log.Error("leaving a list out: its kept copy cannot be read", "list", bad.ID, "error", bad.Err,
+			"do", "kinward lists update "+bad.ID)
+	}
+}
+
+func without(inputs []blocklists.ListInput, broken map[string]string) []blocklists.ListInput {
+	return slices.DeleteFunc(slices.Clone(inputs), func(in blocklists.ListInput) bool { return broken[in.ID] != "" })
 }
 
 // refresh makes a new directory from the store after a family's change.

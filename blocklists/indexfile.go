@@ -1,0 +1,361 @@
+package blocklists
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"unsafe"
+
+	"github.com/zeebo/xxh3"
+)
+
+// A compiled index can be kept in a file, so that a start does not read all
+// lists again. The file is written beside its place and renamed, never changed,
+// and read whole into memory, so nothing that happens to it later matters to a
+// running server. It holds nothing that cannot be made again: one that is torn,
+// foreign or out of date is thrown away.
+//
+// Layout, all numbers little-endian: magic, length of the header, header (JSON),
+// slots, nodes, labels, ends of sets, marks, and a 128-bit XXH3 sum of all of it.
+
+const (
+	indexMagic     = "KWINDEX\x01"
+	maxIndexHeader = 16 << 20
+	maxIndexWords  = 1 << 33 // 64 GiB of slots
+)
+
+// Why an index file is of no use. Both are mended by compiling.
+var (
+	ErrIndexStale   = errors.New("the index was made from other lists or by another version")
+	ErrIndexDamaged = errors.New("the index file is damaged")
+)
+
+type indexHeader struct {
+	Inputs   string `json:"inputs"` // what it was made from, see inputsSum
+	Key      uint64 `json:"key"`
+	Buckets  int    `json:"buckets"`
+	NodeBits uint8  `json:"nodeBits"`
+	MinDepth int    `json:"minDepth"`
+	MaxDepth int    `json:"maxDepth"`
+	Names    int    `json:"names"`
+	Nodes    int    `json:"nodes"`
+	Labels   int    `json:"labels"`
+	Sets     int    `json:"sets"`
+	Lists    []struct {
+		ID       string `json:"id"`
+		Name     string `json:"name"`
+		Category uint8  `json:"category"`
+		Entries  int    `json:"entries"`
+	} `json:"lists"`
+}
+
+// WriteFile keeps the index in a file that [OpenIndex] reads while the catalogue
+// and the lists are those that it was compiled from. The file appears whole or
+// not at all, also if power is lost.
+func (x *Index) WriteFile(path string, c *Catalogue, lists []ListInput) error {
+	inputs, ok := inputsSum(c, lists)
+	if !ok {
+		return errors.New("keeping the index: a list has no version")
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".index-")
+	if err != nil {
+		return fmt.Errorf("keeping the index: %w", err)
+	}
+	defer os.Remove(f.Name())
+	err = x.write(f, inputs)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("keeping the index: %w", err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return fmt.Errorf("keeping the index: %w", err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func (x *Index) write(out io.Writer, inputs string) error {
+	h := indexHeader{
+		Inputs: inputs, Key: x.key, Buckets: x.buckets, NodeBits: x.nodeBits, MinDepth: x.minDepth, MaxDepth: x.maxDepth,
+		Names: x.names, Nodes: len(x.nodes), Labels: len(x.labels), Sets: len(x.setEnd),
+	}
+	h.Lists = slices.Grow(h.Lists, len(x.lists))[:len(x.lists)]
+	for i, l := range x.lists {
+		to := &h.Lists[i]
+		to.ID, to.Name, to.Category, to.Entries = l.ID, l.Name, uint8(l.Category), l.Entries
+	}
+	header, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	sum := xxh3.New()
+	w := bufio.NewWriterSize(io.MultiWriter(out, sum), 256<<10)
+	w.WriteString(indexMagic) // a bufio.Writer keeps its first error for Flush
+	_ = binary.Write(w, binary.LittleEndian, uint32(len(header)))
+	w.Write(header)
+	var word [8]byte
+	for _, s := range x.slots {
+		binary.LittleEndian.PutUint64(word[:], s)
+		w.Write(word[:])
+	}
+	for _, n := range x.nodes {
+		binary.LittleEndian.PutUint32(word[:4], uint32(n.self))
+		binary.LittleEndian.PutUint32(word[4:], uint32(n.below))
+		w.Write(word[:])
+	}
+	for _, l := range x.labels {
+		w.Write(appendLabel(word[:0], l))
+	}
+	for _, e := range x.setEnd {
+		binary.LittleEndian.PutUint32(word[:4], e)
+		w.Write(word[:4])
+	}
+	for _, m := range x.marks {
+		w.WriteByte(byte(m))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	b := sum.Sum128().Bytes()
+	_, err = out.Write(b[:])
+	return err
+}
+
+// OpenIndex reads an index that WriteFile kept. The error wraps [ErrIndexStale]
+// where it was made from anything but this catalogue and these lists,
+// [ErrIndexDamaged] where it is not whole, or [os.ErrNotExist].
+func OpenIndex(path string, c *Catalogue, lists []ListInput) (*Index, error) {
+	x, err := openIndex(path, c, lists)
+	if err != nil {
+		return nil, fmt.Errorf("reading index %s: %w", path, err)
+	}
+	return x, nil
+}
+
+func openIndex(path string, c *Catalogue, lists []ListInput) (*Index, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	inputs, ok := inputsSum(c, lists)
+	if !ok {
+		return nil, ErrIndexStale
+	}
+	r := &summing{r: f, sum: xxh3.New(), left: info.Size()}
+	x, err := readIndex(r, inputs)
+	if err != nil {
+		return nil, err
+	}
+	want := r.sum.Sum128().Bytes()
+	var got [16]byte
+	if _, err := io.ReadFull(f, got[:]); err != nil || got != want {
+		return nil, fmt.Errorf("its sum is wrong: %w", ErrIndexDamaged)
+	}
+	if n, _ := f.Read(make([]byte, 1)); n != 0 {
+		return nil, fmt.Errorf("it goes on after its end: %w", ErrIndexDamaged)
+	}
+	if err := x.check(c); err != nil {
+		return nil, err
+	}
+	x.adopt(c)
+	return x, nil
+}
+
+// summing reads a file and sums up what it read. It knows how much there can be,
+// so that a number in a damaged file cannot ask for more memory than the file is
+// long.
+type summing struct {
+	r    io.Reader
+	sum  *xxh3.Hasher
+	left int64
+}
+
+func (s *summing) fill(b []byte) error {
+	if int64(len(b)) > s.left {
+		return fmt.Errorf("it is cut short: %w", ErrIndexDamaged)
+	}
+	if _, err := io.ReadFull(s.r, b); err != nil {
+		return fmt.Errorf("%w: %w", ErrIndexDamaged, err)
+	}
+	s.left -= int64(len(b))
+	s.sum.Write(b)
+	return nil
+}
+
+func (s *summing) bytes(n int) ([]byte, error) {
+	if n < 0 || int64(n) > s.left {
+		return nil, fmt.Errorf("it is cut short: %w", ErrIndexDamaged)
+	}
+	b := make([]byte, n)
+	return b, s.fill(b)
+}
+
+func readIndex(r *summing, inputs string) (*Index, error) {
+	head, err := r.bytes(len(indexMagic) + 4)
+	if err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint32(head[len(indexMagic):])
+	if string(head[:len(indexMagic)]) != indexMagic || n > maxIndexHeader {
+		return nil, fmt.Errorf("it is not an index of this version: %w", ErrIndexStale)
+	}
+	text, err := r.bytes(int(n))
+	if err != nil {
+		return nil, err
+	}
+	var h indexHeader
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&h); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrIndexDamaged, err)
+	}
+	if h.Inputs != inputs {
+		return nil, ErrIndexStale
+	}
+	if h.Buckets < 1 || h.Buckets > maxIndexWords/slotsPerBucket || int64(h.Buckets)*slotsPerBucket*8 > r.left {
+		return nil, fmt.Errorf("it is cut short: %w", ErrIndexDamaged)
+	}
+	x := &Index{
+		key: h.Key, buckets: h.Buckets, nodeBits: h.NodeBits, minDepth: h.MinDepth, maxDepth: h.MaxDepth,
+		names: h.Names,
+	}
+	for _, l := range h.Lists {
+		x.lists = append(x.lists, ListInfo{l.ID, l.Name, Category(l.Category), l.Entries})
+	}
+	x.slots = offHeap(x, h.Buckets*slotsPerBucket)
+	if err := fillWords(r, x.slots); err != nil {
+		return nil, err
+	}
+	sections := make([][]byte, 4)
+	for i, size := range []int{h.Nodes * 8, h.Labels * 8, h.Sets * 4, h.Sets} {
+		if sections[i], err = r.bytes(size); err != nil {
+			return nil, err
+		}
+	}
+	for b := sections[0]; len(b) > 0; b = b[8:] {
+		x.nodes = append(x.nodes, node{SetID(binary.LittleEndian.Uint32(b)), SetID(binary.LittleEndian.Uint32(b[4:]))})
+	}
+	for b := sections[1]; len(b) > 0; b = b[8:] {
+		x.labels = append(x.labels, readLabel(b))
+	}
+	for b := sections[2]; len(b) > 0; b = b[4:] {
+		x.setEnd = append(x.setEnd, binary.LittleEndian.Uint32(b))
+	}
+	for _, b := range sections[3] {
+		x.marks = append(x.marks, Marks(b))
+	}
+	return x, nil
+}
+
+// fillWords reads words in the file's byte order, straight into their place
+// where that is the machine's.
+func fillWords(r *summing, words []uint64) error {
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), len(words)*8)
+	const piece = 1 << 20
+	for from := 0; from < len(b); from += piece {
+		if err := r.fill(b[from:min(from+piece, len(b))]); err != nil {
+			return err
+		}
+	}
+	if one := [2]byte{1, 0}; binary.NativeEndian.Uint16(one[:]) == 1 {
+		return nil
+	}
+	for i := range words {
+		words[i] = binary.LittleEndian.Uint64(b[i*8:])
+	}
+	return nil
+}
+
+// check makes sure that no number in the index leads out of it. The sum has
+// already shown that the file is what WriteFile wrote; this guards against one
+// that was made to look so.
+func (x *Index) check(c *Catalogue) error {
+	bad := func(what string) error { return fmt.Errorf("%s lead out of it: %w", what, ErrIndexDamaged) }
+	if x.nodeBits < minNodeBits || x.nodeBits > 40 || len(x.setEnd) == 0 || len(x.marks) != len(x.setEnd) ||
+		x.minDepth < 1 || x.maxDepth > MaxLabels || len(x.lists) == 0 {
+		return bad("its measures")
+	}
+	mask := uint64(1)<<x.nodeBits - 1
+	used := 0
+	for _, s := range x.slots {
+		if s&mask >= uint64(len(x.nodes)) {
+			return bad("its slots")
+		}
+		if s != 0 {
+			used++
+		}
+	}
+	if used != x.names || used == len(x.slots) { // a full table would be searched for ever
+		return bad("its slots")
+	}
+	for _, n := range x.nodes {
+		if int(n.self) >= len(x.setEnd) || int(n.below) >= len(x.setEnd) {
+			return bad("its nodes")
+		}
+	}
+	last := uint32(0)
+	for _, e := range x.setEnd {
+		if e < last || int(e) > len(x.labels) {
+			return bad("its sets")
+		}
+		last = e
+	}
+	for _, l := range x.labels {
+		if l.Category >= NumCategories || int(l.Service) > len(c.Services) || int(l.Group) > len(c.Groups) || int(l.List) >= len(x.lists) {
+			return bad("its labels")
+		}
+	}
+	return nil
+}
+
+// inputsSum tells what an index is made from: the catalogue's content, and each
+// list's version and meaning, in order. It is false where a list has no version.
+func inputsSum(c *Catalogue, lists []ListInput) (string, bool) {
+	h := sha256.New()
+	c.sum(h)
+	for _, l := range lists {
+		if l.Version == "" {
+			return "", false
+		}
+		fmt.Fprintf(h, "list %q %q %d %q\n", l.ID, l.Name, l.Category, l.Version)
+	}
+	return hex.EncodeToString(h.Sum(nil)), true
+}
+
+// sum writes what of the catalogue the index depends on.
+func (c *Catalogue) sum(h hash.Hash) {
+	for _, s := range c.Services {
+		fmt.Fprintf(h, "service %q %d %t\n", s.ID, s.Category, s.KnownRisk != "")
+		for _, d := range s.Domains {
+			fmt.Fprintf(h, "domain %q %d %q\n", string(d.Name), d.Match, d.Group)
+		}
+	}
+	for _, g := range c.Groups {
+		fmt.Fprintf(h, "group %q\n", g.ID)
+	}
+	for _, r := range c.Reachable {
+		fmt.Fprintf(h, "reachable %d %q %t\n", r.Section, string(r.Name), r.Exact)
+	}
+	for _, s := range c.Shared { // what lists must not name decides what is taken from them
+		fmt.Fprintf(h, "shared %q %d\n", string(s.Name), s.Rule)
+	}
+	for _, q := range c.Quiet {
+		fmt.Fprintf(h, "quiet %q %t\n", string(q.Name), q.Exact)
+	}
+}

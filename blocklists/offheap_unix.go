@@ -1,0 +1,27 @@
+//go:build unix
+
+package blocklists
+
+import (
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// offHeap returns n zeroed words outside the garbage collector's heap, which
+// are given back once owner is garbage. There the table neither counts towards
+// the heap's growth nor is scanned, and its memory returns to the system at
+// once. It is anonymous memory, not a mapped file: a file that is cut short
+// under a running server then has no way to end the process.
+func offHeap(owner *Index, n int) []uint64 {
+	if n == 0 {
+		return nil
+	}
+	mem, err := unix.Mmap(-1, 0, n*8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return make([]uint64, n) // the heap does as well
+	}
+	runtime.AddCleanup(owner, func(mem []byte) { _ = unix.Munmap(mem) }, mem)
+	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(mem))), n)
+}
