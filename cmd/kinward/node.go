@@ -52,6 +52,9 @@ func openNode(ctx context.Context, c *config, log *slog.Logger) (_ *node, err er
 			n.close()
 		}
 	}()
+	if err := sweep(c.Data); err != nil {
+		return nil, err
+	}
 	catalogue := make(chan error, 1) // parsed while the database opens
 	go func() {
 		var err error
@@ -70,6 +73,22 @@ func openNode(ctx context.Context, c *config, log *slog.Logger) (_ *node, err er
 		Guard:        n.catalogue.Guard,
 	})
 	return n, err
+}
+
+// sweep removes what a process that was killed left half-made in the data folder.
+func sweep(data string) error {
+	for _, pattern := range []string{".index-*", ".backup-*", ".restore-*"} {
+		left, err := filepath.Glob(filepath.Join(data, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range left {
+			if err := os.RemoveAll(path); err != nil {
+				return fmt.Errorf("removing what was left half-made: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // close gives the data folder back.
