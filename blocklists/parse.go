@@ -360,8 +360,8 @@ func isTLD(label string) bool {
 }
 
 // isLocalName reports whether a name is one that hosts files use for the
-// machine itself, or lies where only names live that the public DNS does not answer (RFC 6761, 6762,
-// 7686, 8375).
+// machine itself, or lies where no name is for the public DNS to answer (RFC
+// 6761, 6762, 7686, 8375).
 func isLocalName(text string) bool {
 	if text == "home.arpa" || strings.HasSuffix(text, ".home.arpa") {
 		return true
