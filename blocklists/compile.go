@@ -91,6 +91,9 @@ func compile(c *Catalogue, lists []ListInput, key uint64) (*Index, error) {
 			continue
 		}
 		x := b.finish()
+		if err := b.addPatterns(lists); err != nil {
+			return nil, err
+		}
 		x.lists = make([]ListInfo, 1, len(lists)+1)
 		x.lists[0] = ListInfo{ID: CatalogueID, Name: "Kinward's catalogue", Entries: len(own)}
 		for i, l := range lists {
@@ -107,6 +110,9 @@ func (x *Index) adopt(c *Catalogue) {
 	x.groups = c.Groups
 	x.categories = c.Categories
 	x.generation = generations.Add(1)
+	if x.patterns != nil {
+		x.patterns.guard = c.Guard
+	}
 }
 
 // labelled is an entry with what it says.
@@ -178,14 +184,16 @@ func catalogueEntries(c *Catalogue) ([]labelled, error) {
 
 // builder fills the table of an index.
 type builder struct {
-	x      *Index
-	size   int // names that the table was made for
-	f      *folder
-	nodes  map[node]uint32 // raw nodes, numbered from 1
-	raw    []node
-	folded []uint64 // a bit a slot: its number is a raw node, no longer a set of own entries
-	names  int
-	counts []int // entries of each list
+	patterns []Entry // of all lists
+	listOf   []ListID
+	x        *Index
+	size     int // names that the table was made for
+	f        *folder
+	nodes    map[node]uint32 // raw nodes, numbered from 1
+	raw      []node
+	folded   []uint64 // a bit a slot: its number is a raw node, no longer a set of own entries
+	names    int
+	counts   []int // entries of each list
 }
 
 // load is how full the table is. At 4 in 5 most looks for a name that is not
@@ -222,23 +230,20 @@ func (b *builder) run(own []labelled, lists []ListInput) error {
 		}
 		for i, l := range lists {
 			err := l.Entries(func(e Entry) error {
-				lb := Label{Category: l.Category, List: ListID(i + 1), Depth: uint8(e.Name.Labels())}
-				if e.Name == "" {
-					return fmt.Errorf("the root of all names cannot be an entry: %w", ErrEmptyLabel)
-				}
-				if e.Exact {
-					lb.Marks |= Exact
-				}
-				if e.Except {
-					lb.Marks |= exception
-				}
-				if e.Important {
-					lb.Marks |= important
-				}
 				if pass == 0 {
 					b.counts[i]++
 				}
-				return visit(e.Name, lb)
+				if e.Pattern != nil { // covers less than its name
+					if pass == 0 {
+						b.patterns = append(b.patterns, e)
+						b.listOf = append(b.listOf, ListID(i+1))
+					}
+					return nil
+				}
+				if e.Name == "" {
+					return fmt.Errorf("the root of all names cannot be an entry: %w", ErrEmptyLabel)
+				}
+				return visit(e.Name, e.label(l.Category, ListID(i+1)))
 			})
 			var full *fullError
 			switch {
@@ -250,6 +255,21 @@ func (b *builder) run(own []labelled, lists []ListInput) error {
 		}
 	}
 	return nil
+}
+
+// label returns what an entry of a list says.
+func (e Entry) label(c Category, list ListID) Label {
+	l := Label{Category: c, List: list, Depth: uint8(e.Name.Labels())}
+	if e.Exact {
+		l.Marks |= Exact
+	}
+	if e.Except {
+		l.Marks |= exception
+	}
+	if e.Important {
+		l.Marks |= important
+	}
+	return l
 }
 
 // chain works out the fingerprints of a name and all its parents, the name's

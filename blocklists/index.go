@@ -33,6 +33,8 @@ type Index struct {
 	setEnd []uint32 // set i is labels[setEnd[i-1]:setEnd[i]]; set 0 is empty
 	marks  []Marks  // per set: which marks hold for the name as a whole
 
+	patterns *patternSide // nil where no list has patterns
+
 	names      int // entries
 	services   []Service
 	groups     []Group
@@ -60,15 +62,26 @@ type ListInfo struct {
 }
 
 // Lookup returns the label set of n, 0 where no entry covers it. It does not
-// allocate.
+// allocate. [Index.Known] adds what patterns say.
 func (x *Index) Lookup(n Name) SetID {
+	v, self := x.lookup(n)
+	set := x.nodes[v].below
+	if self {
+		set = x.nodes[v].self
+	}
+	runtime.KeepAlive(x) // the table is given back when x is garbage
+	return set
+}
+
+// lookup returns the node of the deepest entry that covers n, 0 where none does,
+// and whether that is n's own.
+func (x *Index) lookup(n Name) (v uint32, self bool) {
 	var at [MaxLabels]uint8 // where each label starts
 	k := 0
 	for off := 0; off < len(n) && k < MaxLabels; off += int(n[off]) + 1 {
 		at[k] = uint8(off)
 		k++
 	}
-	set := SetID(0)
 	h := x.key
 	for i, depth := k-1, 1; i >= 0 && depth <= x.maxDepth; i, depth = i-1, depth+1 {
 		off := int(at[i])
@@ -76,16 +89,11 @@ func (x *Index) Lookup(n Name) SetID {
 		if depth < x.minDepth {
 			continue
 		}
-		if v := x.find(h); v != 0 {
-			if i == 0 {
-				set = x.nodes[v].self
-				break
-			}
-			set = x.nodes[v].below
+		if found := x.find(h); found != 0 {
+			v, self = found, i == 0
 		}
 	}
-	runtime.KeepAlive(x) // the table is given back when x is garbage
-	return set
+	return v, self
 }
 
 // fingerprint extends the fingerprint of a parent by one label.
@@ -201,5 +209,9 @@ func (x *Index) Generation() uint64 { return x.generation }
 // Bytes returns the memory that the index takes, what people are shown of
 // services and lists excepted.
 func (x *Index) Bytes() int {
-	return len(x.slots)*8 + len(x.nodes)*8 + len(x.labels)*8 + len(x.setEnd)*4 + len(x.marks)
+	n := len(x.slots)*8 + len(x.nodes)*8 + len(x.labels)*8 + len(x.setEnd)*4 + len(x.marks)
+	if p := x.patterns; p != nil {
+		n += len(p.nodes)*8 + len(p.labels)*8 + len(p.setEnd)*4
+	}
+	return n
 }

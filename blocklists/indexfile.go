@@ -26,7 +26,9 @@ import (
 // foreign or out of date is thrown away.
 //
 // Layout, all numbers little-endian: magic, length of the header, header (JSON),
-// slots, nodes, labels, ends of sets, marks, and a 128-bit XXH3 sum of all of it.
+// slots, nodes, labels, ends of sets, marks, raw nodes, raw labels, ends of raw
+// sets, and a 128-bit XXH3 sum of all of it. What is raw is there only with
+// patterns, whose rules stand in the header.
 
 const (
 	indexMagic     = "KWINDEX\x01"
@@ -57,6 +59,14 @@ type indexHeader struct {
 		Category uint8  `json:"category"`
 		Entries  int    `json:"entries"`
 	} `json:"lists"`
+	RawLabels int             `json:"rawLabels,omitempty"`
+	RawSets   int             `json:"rawSets,omitempty"`
+	Patterns  []headerPattern `json:"patterns,omitempty"`
+}
+
+type headerPattern struct {
+	List ListID `json:"list"`
+	Rule string `json:"rule"`
 }
 
 // WriteFile keeps the index in a file that [OpenIndex] reads while the catalogue
@@ -95,6 +105,13 @@ func (x *Index) write(out io.Writer, inputs string) error {
 		to := &h.Lists[i]
 		to.ID, to.Name, to.Category, to.Entries = l.ID, l.Name, uint8(l.Category), l.Entries
 	}
+	p := x.patterns
+	if p != nil {
+		h.RawLabels, h.RawSets = len(p.raw), len(p.setEnd)
+		for i, e := range p.entries {
+			h.Patterns = append(h.Patterns, headerPattern{p.labels[i].List, e.Pattern.String()})
+		}
+	}
 	header, err := json.Marshal(h)
 	if err != nil {
 		return err
@@ -109,20 +126,12 @@ func (x *Index) write(out io.Writer, inputs string) error {
 		binary.LittleEndian.PutUint64(word[:], s)
 		w.Write(word[:])
 	}
-	for _, n := range x.nodes {
-		binary.LittleEndian.PutUint32(word[:4], uint32(n.self))
-		binary.LittleEndian.PutUint32(word[4:], uint32(n.below))
-		w.Write(word[:])
-	}
-	for _, l := range x.labels {
-		w.Write(appendLabel(word[:0], l))
-	}
-	for _, e := range x.setEnd {
-		binary.LittleEndian.PutUint32(word[:4], e)
-		w.Write(word[:4])
-	}
+	writeSets(w, x.nodes, x.labels, x.setEnd)
 	for _, m := range x.marks {
 		w.WriteByte(byte(m))
+	}
+	if p != nil {
+		writeSets(w, p.nodes, p.raw, p.setEnd)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -130,6 +139,22 @@ func (x *Index) write(out io.Writer, inputs string) error {
 	b := sum.Sum128().Bytes()
 	_, err = out.Write(b[:])
 	return err
+}
+
+func writeSets(w *bufio.Writer, nodes []node, labels []Label, ends []uint32) {
+	var word [8]byte
+	for _, n := range nodes {
+		binary.LittleEndian.PutUint32(word[:4], uint32(n.self))
+		binary.LittleEndian.PutUint32(word[4:], uint32(n.below))
+		w.Write(word[:])
+	}
+	for _, l := range labels {
+		w.Write(appendLabel(word[:0], l))
+	}
+	for _, e := range ends {
+		binary.LittleEndian.PutUint32(word[:4], e)
+		w.Write(word[:4])
+	}
 }
 
 // OpenIndex reads an index that WriteFile kept. The error wraps [ErrIndexStale]
@@ -242,25 +267,55 @@ func readIndex(r *summing, inputs string) (*Index, error) {
 	if err := fillWords(r, x.slots); err != nil {
 		return nil, err
 	}
-	sections := make([][]byte, 4)
-	for i, size := range []int{h.Nodes * 8, h.Labels * 8, h.Sets * 4, h.Sets} {
+	if x.nodes, x.labels, x.setEnd, err = readSets(r, h.Nodes, h.Labels, h.Sets); err != nil {
+		return nil, err
+	}
+	marks, err := r.bytes(h.Sets)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range marks {
+		x.marks = append(x.marks, Marks(b))
+	}
+	if len(h.Patterns) == 0 {
+		return x, nil
+	}
+	p := &patternSide{}
+	if p.nodes, p.raw, p.setEnd, err = readSets(r, h.Nodes, h.RawLabels, h.RawSets); err != nil {
+		return nil, err
+	}
+	for _, hp := range h.Patterns {
+		e, err := ParsePattern(hp.Rule)
+		if err != nil || int(hp.List) >= len(x.lists) {
+			return nil, fmt.Errorf("its pattern %q is wrong: %w", clip(hp.Rule), errors.Join(err, ErrIndexDamaged))
+		}
+		p.entries = append(p.entries, e)
+		p.labels = append(p.labels, e.label(x.lists[hp.List].Category, hp.List))
+	}
+	if p.set, err = compilePatterns(p.entries); err != nil {
+		return nil, errors.Join(err, ErrIndexDamaged)
+	}
+	x.patterns = p
+	return x, nil
+}
+
+func readSets(r *summing, nodeCount, labelCount, setCount int) (nodes []node, labels []Label, ends []uint32, err error) {
+	var sections [3][]byte
+	for i, size := range [...]int{nodeCount * 8, labelCount * 8, setCount * 4} {
 		if sections[i], err = r.bytes(size); err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
 	}
 	for b := sections[0]; len(b) > 0; b = b[8:] {
-		x.nodes = append(x.nodes, node{SetID(binary.LittleEndian.Uint32(b)), SetID(binary.LittleEndian.Uint32(b[4:]))})
+		nodes = append(nodes, node{SetID(binary.LittleEndian.Uint32(b)), SetID(binary.LittleEndian.Uint32(b[4:]))})
 	}
 	for b := sections[1]; len(b) > 0; b = b[8:] {
-		x.labels = append(x.labels, readLabel(b))
+		labels = append(labels, readLabel(b))
 	}
 	for b := sections[2]; len(b) > 0; b = b[4:] {
-		x.setEnd = append(x.setEnd, binary.LittleEndian.Uint32(b))
+		ends = append(ends, binary.LittleEndian.Uint32(b))
 	}
-	for _, b := range sections[3] {
-		x.marks = append(x.marks, Marks(b))
-	}
-	return x, nil
+	return nodes, labels, ends, nil
 }
 
 // fillWords reads words in the file's byte order, straight into their place
@@ -304,20 +359,31 @@ func (x *Index) check(c *Catalogue) error {
 	if used != x.names || used == len(x.slots) { // a full table would be searched for ever
 		return bad("its slots")
 	}
-	for _, n := range x.nodes {
-		if int(n.self) >= len(x.setEnd) || int(n.below) >= len(x.setEnd) {
+	if err := checkSets(x.nodes, x.labels, x.setEnd, len(x.lists), c); err != nil {
+		return err
+	}
+	if p := x.patterns; p != nil {
+		return checkSets(p.nodes, p.raw, p.setEnd, len(x.lists), c)
+	}
+	return nil
+}
+
+func checkSets(nodes []node, labels []Label, ends []uint32, lists int, c *Catalogue) error {
+	bad := func(what string) error { return fmt.Errorf("%s lead out of it: %w", what, ErrIndexDamaged) }
+	for _, n := range nodes {
+		if int(n.self) >= len(ends) || int(n.below) >= len(ends) {
 			return bad("its nodes")
 		}
 	}
 	last := uint32(0)
-	for _, e := range x.setEnd {
-		if e < last || int(e) > len(x.labels) {
+	for _, e := range ends {
+		if e < last || int(e) > len(labels) {
 			return bad("its sets")
 		}
 		last = e
 	}
-	for _, l := range x.labels {
-		if l.Category >= NumCategories || int(l.Service) > len(c.Services) || int(l.Group) > len(c.Groups) || int(l.List) >= len(x.lists) {
+	for _, l := range labels {
+		if l.Category >= NumCategories || int(l.Service) > len(c.Services) || int(l.Group) > len(c.Groups) || int(l.List) >= lists {
 			return bad("its labels")
 		}
 	}

@@ -141,24 +141,25 @@ func says(labels []Label, l Label) bool {
 	return false
 }
 
-// effective settles the exceptions of a raw set. Within one list an important
-// exception outranks an important block, which outranks an exception, which
-// outranks a block, wherever in the name each of them stands (AdGuard's rules
-// for DNS lists). Lists do not take back what other lists say.
+// effective settles the exceptions of a raw set.
 func (f *folder) effective(raw SetID) []Label {
 	if out, ok := f.settled[raw]; ok {
 		return out
 	}
-	var out []Label
-	all := f.raw.get(raw)
-	for _, l := range all {
-		if l.Marks&exception != 0 || takenBack(all, l) {
-			continue
-		}
-		l.Marks &^= important
-		out = append(out, l)
-	}
+	out := settle(nil, f.raw.get(raw))
 	f.settled[raw] = out
+	return out
+}
+
+// settle appends to out what is left of labels when the exceptions among them
+// have been heard (see ruleLevels). Lists do not take back what other lists say.
+func settle(out, labels []Label) []Label {
+	for _, l := range labels {
+		if l.Marks&exception == 0 && !takenBack(labels, l) {
+			l.Marks &^= important
+			out = append(out, l)
+		}
+	}
 	return out
 }
 

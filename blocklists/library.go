@@ -32,6 +32,7 @@ type ListSource struct {
 	Format   Format    `json:"format"`
 	Category Category  `json:"category"` // what all its names are about
 	Match    MatchMode `json:"match"`
+	Patterns bool      `json:"patterns,omitempty"` // see [ParseOptions]
 }
 
 // ListStatus is a list and what is known of its kept copy.
@@ -402,7 +403,7 @@ func (l *Library) Entries(id string, emit func(Entry) error) error {
 func (l *Library) read(path, sum string, s ListSource, emit func(Entry) error) (report Report, err error) {
 	err = readCopy(path, sum, func(r io.Reader) error {
 		report, err = Parse(r, ParseOptions{
-			Format: s.Format, Match: s.Match, Guard: l.opts.Guard, MaxLines: l.opts.Limits.Lines,
+			Format: s.Format, Match: s.Match, Patterns: s.Patterns, Guard: l.opts.Guard, MaxLines: l.opts.Limits.Lines,
 		}, emit)
 		return err
 	})

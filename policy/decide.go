@@ -14,10 +14,14 @@ type Question struct {
 	Time   time.Time
 }
 
-// Ask makes the question for a name at a time from an index.
-func Ask(x *blocklists.Index, n blocklists.Name, at time.Time) Question {
-	return Question{Name: n, Labels: x.Labels(x.Lookup(n)), Time: at}
+// Ask makes the question for a name, asked with a type at a time, from an index.
+func Ask(x *blocklists.Index, n blocklists.Name, qtype uint16, at time.Time) Question {
+	return Question{Name: n, Labels: x.Known(n, qtype), Time: at}
 }
+
+// TypeA is the type of a question for an address (RFC 1035 §3.2.2), which
+// explanations are about.
+const TypeA = 1
 
 // Decide returns what p does with q. It is pure and total, does not allocate,
 // and is the only place that decides. The order is DESIGN.md's; the first step

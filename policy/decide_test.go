@@ -105,7 +105,7 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) decide(profile, name string) Verdict {
-	return Decide(w.profiles[profile].Policy, Ask(w.Index, blocklists.MustName(name), at))
+	return Decide(w.profiles[profile].Policy, Ask(w.Index, blocklists.MustName(name), TypeA, at))
 }
 
 // TestDecide is the specification of what happens to a name, row by row.
@@ -261,7 +261,7 @@ func TestDecideDoesNotAllocate(t *testing.T) {
 	names := []blocklists.Name{blocklists.MustName("a.b.bad.omegle.com"), blocklists.MustName("www.tiktok.com"), blocklists.MustName("www.wikipedia.org")}
 	if n := testing.AllocsPerRun(1000, func() {
 		for _, name := range names {
-			Decide(p, Ask(w.Index, name, at))
+			Decide(p, Ask(w.Index, name, TypeA, at))
 		}
 	}); n != 0 {
 		t.Errorf("Decide allocates %v times for three names", n)
@@ -305,7 +305,7 @@ func TestBlockingMoreNeverAllowsMore(t *testing.T) {
 		}
 		for range 20 {
 			s := c.Services[rapid.IntRange(0, len(c.Services)-1).Draw(t, "service asked")]
-			q := Ask(w.Index, s.Domains[rapid.IntRange(0, len(s.Domains)-1).Draw(t, "domain")].Name, at)
+			q := Ask(w.Index, s.Domains[rapid.IntRange(0, len(s.Domains)-1).Draw(t, "domain")].Name, TypeA, at)
 			if Decide(before, q).Action == Block && Decide(after, q).Action != Block {
 				t.Fatalf("%s is blocked by %+v and not by %+v", q.Name, p, stricter)
 			}
@@ -395,7 +395,7 @@ func BenchmarkDecide(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				Decide(p, Ask(w.Index, n, at))
+				Decide(p, Ask(w.Index, n, TypeA, at))
 			}
 		})
 	}

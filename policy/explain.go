@@ -69,7 +69,7 @@ func (t *trail) settle(step string, v Verdict, q Question) Verdict {
 // Explain decides about a name as [Decide] does, with the same code, and tells
 // how. at must be in the family's time zone, since it is shown as given.
 func Explain(s *State, a Asker, n blocklists.Name, at time.Time) Explanation {
-	q := Ask(s.Index, n, at)
+	q := Ask(s.Index, n, TypeA, at)
 	t := &trail{words: func(v Verdict, q Question) string { return because(s.Index, a.Policy, v, q) }}
 	v := decide(a.Policy, q, t)
 	e := Explanation{
@@ -96,6 +96,7 @@ func Explain(s *State, a Asker, n blocklists.Name, at time.Time) Explanation {
 		e.Entry = entry.String()
 		if v.Rule == 0 {
 			e.List = s.Index.List(v.Label.List).ID
+			e.Entry = entryText(s.Index, v.Label, n)
 		}
 	}
 	for _, l := range q.Labels {
@@ -124,6 +125,9 @@ func sentence(e Explanation, v Verdict) string {
 // because says in words why a verdict is what it is.
 func because(x *blocklists.Index, p *Policy, v Verdict, q Question) string {
 	entry := v.Entry(q.Name).String()
+	if v.Rule == 0 && v.Label.Depth > 0 {
+		entry = entryText(x, v.Label, q.Name)
+	}
 	category := x.Categories()[v.Label.Category].Name
 	choice, _ := p.choose(v.Label)
 	thing := fmt.Sprintf("it is in the category %q", category)
@@ -154,13 +158,23 @@ func because(x *blocklists.Index, p *Policy, v Verdict, q Question) string {
 	return "nothing that the profile minds is known of it"
 }
 
+// entryText returns the entry of a list, or the pattern, that gave a label.
+func entryText(x *blocklists.Index, l blocklists.Label, n blocklists.Name) string {
+	if l.Marks&blocklists.ByPattern != 0 {
+		if rule := x.Rule(l.List, n, TypeA); rule != "" {
+			return rule
+		}
+	}
+	return l.Entry(n).String()
+}
+
 func labelText(x *blocklists.Index, p *Policy, n blocklists.Name, l blocklists.Label) (LabelText, bool) {
 	if l.Category == blocklists.NoCategory && l.Marks&blocklists.Quiet == 0 {
 		return LabelText{}, false // Above: about other names
 	}
 	t := LabelText{
 		List:  x.List(l.List).ID,
-		Entry: l.Entry(n).String(),
+		Entry: entryText(x, l, n),
 		Match: "the name and all below it",
 	}
 	if l.Category != blocklists.NoCategory {

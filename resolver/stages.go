@@ -95,7 +95,7 @@ func (s *Server) identify(_ context.Context, q *query) step {
 
 // decide asks the policy, and answers what it blocks.
 func (s *Server) decide(_ context.Context, q *query) step {
-	q.verdict = policy.Decide(q.asker.Policy, policy.Ask(q.state.Index, q.name, q.now))
+	q.verdict = policy.Decide(q.asker.Policy, policy.Ask(q.state.Index, q.name, q.qtype, q.now))
 	if q.verdict.Action == policy.Block {
 		return q.block()
 	}
@@ -154,7 +154,7 @@ func inspect(q *query, e *entry) (v policy.Verdict, n blocklists.Name, blocked b
 	}
 	x := q.state.Index
 	for i, set := range e.labels(x) {
-		v := policy.Decide(q.asker.Policy, policy.Question{Name: e.leads[i], Labels: x.Labels(set), Time: q.now})
+		v := policy.Decide(q.asker.Policy, policy.Question{Name: e.leads[i], Labels: x.Refine(set, e.leads[i], q.qtype), Time: q.now})
 		if v.Action == policy.Block && (!own || v.Reason == policy.BySecurity) {
 			return v, e.leads[i], true
 		}

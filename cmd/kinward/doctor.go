@@ -52,7 +52,7 @@ func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, 
 		return statusReply{}, err
 	}
 	household := s.Directory.Household()
-	v := policy.Decide(household.Policy, policy.Ask(s.Index, blocklists.MustName(mustBlock), time.Now()))
+	v := policy.Decide(household.Policy, policy.Ask(s.Index, blocklists.MustName(mustBlock), policy.TypeA, time.Now()))
 	r := statusReply{
 		Version: version(), Lists: n.listViews(s.Index),
 		Blocks: v.Action == policy.Block, Profile: household.Policy.Name,

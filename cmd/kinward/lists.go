@@ -125,7 +125,7 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
 			return do(cmd.Context(), c, cmd, opListsRemove, listsIDs{args}, printDone)
 		},
 	})
-	cmd.AddCommand(add, update, remove)
+	cmd.AddCommand(add, update, remove, c.listsVerifyCommand())
 	return cmd
 }
 
