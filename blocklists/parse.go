@@ -61,7 +61,8 @@ const (
 	minRatioLines   = 20     // a list shorter than this is not judged by its share of bad lines
 )
 
-// Parse reads a block list and calls emit for each of its entries, each once.
+// Parse reads a block list and calls emit for each of its entries, each once
+// (in a list of more than half a million, some may come again).
 // Lines it cannot use whole are skipped and counted; a rule is never cut down
 // to a wider one. What is refused as a whole gives an error that wraps one of
 // the Err values above; an error of r or emit is returned wrapped or as it is.
@@ -86,7 +87,7 @@ func newListParser(o ParseOptions, emit func(Entry) error) *listParser {
 	if o.MaxLines <= 0 {
 		o.MaxLines = defaultMaxLines
 	}
-	return &listParser{opts: o, emit: emit, seed: maphash.MakeSeed(), seen: make(map[uint64]struct{})}
+	return &listParser{opts: o, emit: emit, seed: maphash.MakeSeed()}
 }
 
 // listParser is one run of Parse.
@@ -102,7 +103,7 @@ type listParser struct {
 	readable   int // the others, taken or not
 
 	seed maphash.Seed
-	seen map[uint64]struct{} // hashes of the entries emitted or held
+	seen seenSet // hashes of the entries emitted or held
 
 	held     heldEntries         // entries that a later line may cancel or outrank
 	excepts  bool                // some of held are exceptions

@@ -14,11 +14,10 @@ func (p *listParser) holds() bool { return p.format > FormatDomains }
 func (p *listParser) give(e Entry) error {
 	p.readable++
 	h := p.hash(e)
-	if _, dup := p.seen[h]; dup {
-		p.report.Duplicates++
+	if again, weight := p.seen.add(h); again {
+		p.report.Duplicates += weight
 		return nil
 	}
-	p.seen[h] = struct{}{}
 	if p.holds() {
 		p.excepts = p.excepts || e.Except
 		p.held.add(e)
@@ -101,7 +100,7 @@ func (p *listParser) release() error {
 		if e.Exact && p.format != FormatAdblock {
 			whole := e
 			whole.Exact = false
-			if _, covered := p.seen[p.hash(whole)]; covered { // RPZ writes x and *.x
+			if p.seen.has(p.hash(whole)) { // RPZ writes x and *.x
 				p.report.Duplicates++
 				return nil
 			}

@@ -34,6 +34,24 @@ func (s *seenSet) add(h uint64) (again bool, weight int) {
 	return false, 0
 }
 
+// has reports whether a hash is known to have been added.
+func (s *seenSet) has(h uint64) bool {
+	if h == 0 {
+		h = 1 << 63
+	}
+	if len(s.table) == 0 {
+		return false
+	}
+	for mask, i := len(s.table)-1, int(h>>20); ; i++ {
+		switch s.table[i&mask] {
+		case 0:
+			return false
+		case h:
+			return true
+		}
+	}
+}
+
 // insert puts a hash in the table, and reports false where it stands already.
 func (s *seenSet) insert(h uint64) bool {
 	mask := len(s.table) - 1
