@@ -87,6 +87,11 @@ const (
 	MatchGroup                 // as MatchSuffix, only where all services of the group are blocked
 )
 
+// String returns the word that the catalogue's files use.
+func (m Match) String() string {
+	return [...]string{"suffix", "exact", "optional", "group"}[m]
+}
+
 // Strength is what blocking a service's names achieves, as far as a source says
 // so.
 type Strength uint8
@@ -119,6 +124,11 @@ const (
 	ConfidenceMedium                   // one good source or two
 	ConfidenceHigh                     // several agree
 )
+
+// String returns the word that the catalogue's files use.
+func (c Confidence) String() string {
+	return [...]string{"low", "medium", "high"}[c]
+}
 
 // Group is a set of services that share domains.
 type Group struct {

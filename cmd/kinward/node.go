@@ -23,10 +23,13 @@ type node struct {
 	cfg       *config
 	log       *slog.Logger
 	lock      *os.File
-	catalogue *blocklists.Catalogue
+	updates   *blocklists.CatalogueStore
+	catalogue atomic.Pointer[blocklists.Catalogue] // in force, or tried out by an update
 	presets   *policy.Presets
 	lists     *blocklists.Library
 	db        *store.DB
+
+	updating sync.Mutex // one change of the catalogue at a time; taken before mu
 
 	mu      sync.Mutex                        // one change of the state at a time
 	current atomic.Pointer[policy.State]      // nil until the first compile
@@ -50,9 +53,7 @@ func openNode(ctx context.Context, c *config, log *slog.Logger) (_ *node, err er
 	}()
 	catalogue := make(chan error, 1) // parsed while the database opens
 	go func() {
-		var err error
-		n.catalogue, err = blocklists.Embedded()
-		catalogue <- err
+		catalogue <- n.openCatalogue()
 	}()
 	n.db, err = store.Open(ctx, filepath.Join(c.Data, store.FileName), store.Options{Logger: log, Who: "command line"})
 	if err := errors.Join(err, <-catalogue); err != nil {
@@ -63,7 +64,7 @@ func openNode(ctx context.Context, c *config, log *slog.Logger) (_ *node, err er
 	}
 	n.lists, err = blocklists.OpenLibrary(filepath.Join(c.Data, "lists"), blocklists.LibraryOptions{
 		FetchOptions: blocklists.FetchOptions{AllowPrivate: c.Lists.AllowPrivate, Version: version()},
-		Guard:        n.catalogue.Guard,
+		Guard:        func(name blocklists.Name) blocklists.SkipReason { return n.catalogue.Load().Guard(name) },
 	})
 	return n, err
 }
@@ -98,6 +99,7 @@ func (n *node) recompile(ctx context.Context) error {
 	defer n.mu.Unlock()
 	start := time.Now()
 	broken := map[string]string{}
+	catalogue := n.catalogue.Load()
 	var inputs []blocklists.ListInput
 	for _, l := range n.lists.Lists() {
 		inputs = append(inputs, blocklists.ListInput{
@@ -105,7 +107,7 @@ func (n *node) recompile(ctx context.Context) error {
 			Entries: func(emit func(blocklists.Entry) error) error { return n.lists.Entries(l.ID, emit) },
 		})
 	}
-	x, err := blocklists.Compile(n.catalogue, inputs)
+	x, err := blocklists.Compile(catalogue, inputs)
 	for err != nil {
 		var bad *blocklists.ListError
 		if !errors.As(err, &bad) {
@@ -115,7 +117,7 @@ func (n *node) recompile(ctx context.Context) error {
 		n.log.Error("leaving a list out: its kept copy cannot be read", "list", bad.ID, "error", bad.Err,
 			"do", "kinward lists update "+bad.ID)
 		inputs = without(inputs, bad.ID)
-		x, err = blocklists.Compile(n.catalogue, inputs)
+		x, err = blocklists.Compile(catalogue, inputs)
 	}
 	if err := n.publish(ctx, x); err != nil {
 		return err
