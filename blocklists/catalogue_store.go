@@ -158,7 +158,10 @@ func (s *CatalogueStore) Check(file []byte, accept bool) (*CatalogueUpdate, erro
 			return nil, err
 		}
 	}
-	return u, s.current.protects(next)
+	if err := s.current.protects(next); err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
 // newer refuses what an attacker, or a server that lags behind, could replay.

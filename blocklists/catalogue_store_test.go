@@ -26,7 +26,7 @@ func embeddedTree(t testing.TB) fstest.MapFS {
 	return m
 }
 
-// addTo puts text at the end of a file, or line by line in the place of others.
+// edit replaces the first old in a file.
 func edit(files fstest.MapFS, file, old, with string) fstest.MapFS {
 	data := string(files[file].Data)
 	if !strings.Contains(data, old) {
@@ -226,8 +226,12 @@ func TestCatalogueStore_damage(t *testing.T) {
 			}
 			if bytes.Equal(tt.key, public) { // the very file mends it
 				take(t, s, v2)
-				if s := openStore(t, dir); s.Problem() != nil || s.Current().Edition.Version != 2 {
+				s = openStore(t, dir)
+				if s.Problem() != nil || s.Current().Edition.Version != 2 {
 					t.Errorf("after taking it again: version %d, %v", s.Current().Edition.Version, s.Problem())
+				}
+				if e, ok := s.Previous(); !ok || e.Version != EmbeddedVersion { // what was damaged is nothing to go back to
+					t.Errorf("after taking it again: a rollback leads to %+v, %t", e, ok)
 				}
 				return
 			}

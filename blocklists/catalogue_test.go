@@ -21,6 +21,17 @@ func mustEmbedded(t testing.TB) *Catalogue {
 	return c
 }
 
+// An update that was taken costs its signature and its hash beside the loading.
+func BenchmarkOpenCatalogueStore(b *testing.B) {
+	_, private := testKey(1)
+	dir := b.TempDir()
+	take(b, openStore(b, dir), mustPack(b, withNew(b), 2, private))
+	b.ReportAllocs()
+	for b.Loop() {
+		openStore(b, dir)
+	}
+}
+
 func BenchmarkEmbedded(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {

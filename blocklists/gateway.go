@@ -81,8 +81,8 @@ func (c *Catalogue) unwrap(found []Name, n Name) []Name {
 	return found
 }
 
-// readings returns the labels, with a zero byte between them, that the label of
-// a gateway may stand for.
+// readings returns what the label of a gateway may stand for, each with zero
+// bytes between its labels.
 func readings(e Encoding, label string) []string {
 	all := []string{undash(label)}
 	switch e {
