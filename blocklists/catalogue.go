@@ -12,16 +12,33 @@ import (
 // reachable, what is shared, what is asked for unasked. It is immutable after
 // loading and safe for concurrent use; its slices belong to it.
 type Catalogue struct {
+	Edition    Edition
 	Categories [NumCategories]CategoryInfo // zero for NoCategory, Help and Plumbing
 	Services   []Service                   // sorted by ID
 	Groups     []Group                     // sorted by ID
 	Reachable  []Reachable
 	Shared     []SharedHost
 	Quiet      []QuietName
+	Gateways   []Gateway
 	Sources    []CatalogueSource // sorted by ID
 
 	guarded map[Name]guarded // what Guard answers from
 }
+
+// Edition says which catalogue it is. A higher version replaces a lower one.
+type Edition struct {
+	Version int    `json:"version"`          // from 1; 0 for files loaded without a number
+	Date    string `json:"date"`             // YYYY-MM-DD
+	Key     string `json:"key,omitempty"`    // KeyFingerprint of who signed it; "" for the embedded one
+	SHA256  string `json:"sha256,omitempty"` // of the signed file, in hex; "" for the embedded one
+}
+
+// The edition in the program. A release whose data changed raises both, or an
+// update that an operator took before would win over the release.
+const (
+	EmbeddedVersion = 1
+	EmbeddedDate    = "2026-11-24"
+)
 
 // CategoryInfo is what parents are shown of a category.
 type CategoryInfo struct {
@@ -36,6 +53,10 @@ type Service struct {
 	ID             string // lower-case letters, digits, hyphens; lasts
 	Name           string
 	Category       Category
+	About          string // what it is, for parents; "" where there is no more to say than Catalogue.About composes
+	MinAge         int    // what the service itself demands, in years; 0: not verified
+	MinAgeSource   string // "" only while MinAge is 0
+	Checked        string // YYYY-MM-DD or YYYY-MM, when the evidence was looked at
 	KnownRisk      string // the evidence of the mark; "" where the service has none
 	Strength       Strength
 	StrengthSource string // "" only while Strength is NotVerified
@@ -65,6 +86,11 @@ const (
 	MatchOptional              // as MatchSuffix, only where the service itself was chosen: others suffer
 	MatchGroup                 // as MatchSuffix, only where all services of the group are blocked
 )
+
+// String returns the word that the catalogue's files use.
+func (m Match) String() string {
+	return [...]string{"suffix", "exact", "optional", "group"}[m]
+}
 
 // Strength is what blocking a service's names achieves, as far as a source says
 // so.
@@ -98,6 +124,11 @@ const (
 	ConfidenceMedium                   // one good source or two
 	ConfidenceHigh                     // several agree
 )
+
+// String returns the word that the catalogue's files use.
+func (c Confidence) String() string {
+	return [...]string{"low", "medium", "high"}[c]
+}
 
 // Group is a set of services that share domains.
 type Group struct {
@@ -149,15 +180,17 @@ type SharedHost struct {
 	What   string
 	Rule   SharedRule
 	Reason string
+	Source string // what shows that it is shared
 	Date   string // YYYY-MM-DD or YYYY-MM
 }
 
 // QuietName is a name that pages, apps or systems ask for by themselves.
 type QuietName struct {
-	Name  Name
-	Exact bool // the name alone, not those below it
-	Why   string
-	Date  string // YYYY-MM-DD or YYYY-MM
+	Name   Name
+	Exact  bool // the name alone, not those below it
+	Why    string
+	Source string
+	Date   string // YYYY-MM-DD or YYYY-MM
 }
 
 // CatalogueSource is who says that a domain belongs to a service.
@@ -173,7 +206,37 @@ func Embedded() (*Catalogue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the embedded catalogue: %w", err)
 	}
-	return LoadCatalogue(data)
+	c, err := LoadCatalogue(data)
+	if err != nil {
+		return nil, err
+	}
+	c.Edition = Edition{Version: EmbeddedVersion, Date: EmbeddedDate}
+	return c, nil
+}
+
+// About returns a sentence or two for parents: what a service of the catalogue
+// is and why it matters. Where the data holds no sentence of its own, it is
+// composed of the name, the status and the category's reason, and claims nothing
+// beyond them.
+func (c *Catalogue) About(s *Service) string {
+	if s.About != "" {
+		return s.About
+	}
+	info := c.Categories[s.Category]
+	text := fmt.Sprintf("%s is listed as %q: %s", s.Name, info.Name, lowerFirst(info.Reason))
+	if s.Closed {
+		text += " The service has ended; its names are kept to explain old records, and in case somebody uses them again."
+	}
+	return text
+}
+
+// lowerFirst lowers the first letter of a sentence, unless it begins with an
+// abbreviation.
+func lowerFirst(s string) string {
+	if len(s) < 2 || s[1] < 'a' || s[1] > 'z' {
+		return s
+	}
+	return string(lower(s[0])) + s[1:]
 }
 
 // Service returns the service with that id. The pointer leads into the
@@ -203,61 +266,4 @@ func (c *Catalogue) NearestService(id string) string {
 		ids[i] = c.Services[i].ID
 	}
 	return Nearest(id, ids)
-}
-
-// LoadCatalogue reads a catalogue from categories.tsv, sources.tsv, groups.txt,
-// reachable.tsv, shared-hosts.tsv, quiet.tsv and catalogue/<category>.txt. It
-// accepts nothing it does not know and nothing that breaks a rule between the
-// files. The error names the file and the line; no catalogue comes with it.
-//
-// The .txt files are indented by blanks; every part but name and domain may be
-// missing, and "-" stands for no source:
-//
-//	service meetme
-//	  name MeetMe
-//	  known-risk the evidence
-//	  strength app, website or signal
-//	  strength-source who says so
-//	  status closed
-//	  note a sentence
-//	  domain meetme.com suffix high citizenlab,ut1
-//	    private-suffix
-//	    above-shared
-//	    note a sentence
-//
-// A domain's match is suffix, exact, optional or group:<id>.
-func LoadCatalogue(fsys fs.FS) (*Catalogue, error) {
-	l := loader{
-		c:        &Catalogue{},
-		domains:  make(map[Name]origin, 2048),
-		services: make(map[string]place, 1024),
-		groups:   make(map[string]place),
-		reach:    make(map[Name]place, 1024),
-		help:     make(map[Name]bool, 512),
-		shared:   make(map[Name]place, 128),
-		quietAt:  make(map[Name]place, 128),
-	}
-	for _, f := range []struct {
-		file string
-		line func(string) error
-	}{
-		{"sources.tsv", l.sourceRow}, // before the services, which name sources
-		{"categories.tsv", l.categoryRow},
-		{"reachable.tsv", l.reachableRow},
-		{"shared-hosts.tsv", l.sharedRow},
-		{"quiet.tsv", l.quietRow},
-		{"groups.txt", l.groupLine},
-	} {
-		if err := l.read(fsys, f.file, f.line); err != nil {
-			return nil, err
-		}
-	}
-	if err := l.readServices(fsys); err != nil {
-		return nil, err
-	}
-	if err := l.check(); err != nil {
-		return nil, err
-	}
-	l.c.guarded = l.c.guards()
-	return l.c, nil
 }

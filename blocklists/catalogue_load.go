@@ -5,15 +5,125 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"golang.org/x/net/publicsuffix"
 )
+
+// LoadCatalogue reads a catalogue from categories.tsv, sources.tsv, groups.txt,
+// reachable.tsv, shared-hosts.tsv, quiet.tsv, gateways.tsv and
+// catalogue/<category>.txt; other files are not looked at, but in the folder
+// catalogue there may be none. It accepts nothing it does not know and nothing
+// that breaks a rule between the files. The error names the file and the line;
+// no catalogue comes with it. The edition is left empty.
+//
+// The .txt files are indented by blanks; every part but name, domain and a date
+// may be missing, and "-" stands for no source:
+//
+//	checked 2026-11 (for all services of the file that have no date of their own)
+//
+//	service meetme
+//	  name MeetMe
+//	  about a sentence for parents
+//	  min-age 18
+//	  min-age-source who says so
+//	  checked 2026-12
+//	  known-risk the evidence
+//	  strength app, website or signal
+//	  strength-source who says so
+//	  status closed
+//	  note a sentence
+//	  domain meetme.com suffix high citizenlab,ut1
+//	    private-suffix
+//	    above-shared
+//	    note a sentence
+//
+// A domain's match is suffix, exact, optional or group:<id>.
+func LoadCatalogue(fsys fs.FS) (*Catalogue, error) {
+	files, err := readCatalogueFiles(fsys)
+	if err != nil {
+		return nil, err
+	}
+	return loadCatalogue(files)
+}
+
+// catalogueFiles are the files of a catalogue beside those of its services, in
+// the order they are read in.
+var catalogueFiles = []string{
+	"sources.tsv", // before the services, which name sources
+	"categories.tsv", "reachable.tsv", "shared-hosts.tsv", "quiet.tsv", "gateways.tsv", "groups.txt",
+}
+
+const servicesFolder = "catalogue"
+
+// readCatalogueFiles reads a catalogue's files by their paths.
+func readCatalogueFiles(fsys fs.FS) (map[string][]byte, error) {
+	files := make(map[string][]byte, 32)
+	names := slices.Clone(catalogueFiles)
+	services, err := fs.ReadDir(fsys, servicesFolder)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", servicesFolder, err)
+	}
+	for _, f := range services {
+		names = append(names, path.Join(servicesFolder, f.Name()))
+	}
+	for _, name := range names {
+		if files[name], err = fs.ReadFile(fsys, name); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+	}
+	return files, nil
+}
+
+// loadCatalogue is LoadCatalogue for files that are in memory. Here every file
+// must be one of a catalogue.
+func loadCatalogue(files map[string][]byte) (*Catalogue, error) {
+	l := loader{
+		c:        &Catalogue{},
+		domains:  make(map[Name]origin, 2048),
+		services: make(map[string]place, 1024),
+		groups:   make(map[string]place),
+		reach:    make(map[Name]place, 1024),
+		help:     make(map[Name]bool, 512),
+		shared:   make(map[Name]place, 128),
+		quietAt:  make(map[Name]place, 128),
+		gateways: make(map[Name]place),
+	}
+	lines := map[string]func(string) error{
+		"sources.tsv":      l.sourceRow,
+		"categories.tsv":   l.categoryRow,
+		"reachable.tsv":    l.reachableRow,
+		"shared-hosts.tsv": l.sharedRow,
+		"quiet.tsv":        l.quietRow,
+		"gateways.tsv":     l.gatewayRow,
+		"groups.txt":       l.groupLine,
+	}
+	for _, name := range catalogueFiles {
+		data, ok := files[name]
+		if !ok {
+			return nil, fmt.Errorf("reading %s: there is no such file", name)
+		}
+		if err := l.read(name, data, lines[name]); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if lines[name] != nil {
+			continue
+		}
+		if err := l.servicesFile(name, files[name]); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	return l.c, nil
+}
 
 // loader builds a Catalogue. It remembers where things stand, so that a rule
 // between two files can be reported at a line.
@@ -22,6 +132,7 @@ type loader struct {
 	at       place    // the line being read
 	category Category // of the services file being read
 	last     string   // the id before, to keep ids in order; "" before the first
+	checked  string   // the date that the services file gives for all; "" without one
 
 	domains  map[Name]origin
 	services map[string]place
@@ -30,6 +141,7 @@ type loader struct {
 	help     map[Name]bool // reachable for help, with all below
 	shared   map[Name]place
 	quietAt  map[Name]place
+	gateways map[Name]place
 }
 
 type place struct {
@@ -49,11 +161,7 @@ func (w place) errorf(format string, args ...any) error {
 
 // read calls line for every line that is neither blank nor a comment, and says
 // where an error arose.
-func (l *loader) read(fsys fs.FS, file string, line func(string) error) error {
-	data, err := fs.ReadFile(fsys, file)
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", file, err)
-	}
+func (l *loader) read(file string, data []byte, line func(string) error) error {
 	l.at, l.last = place{file: file}, ""
 	for text := range strings.SplitSeq(string(data), "\n") {
 		l.at.line++
@@ -218,31 +326,50 @@ func (l *loader) reachableRow(text string) error {
 }
 
 func (l *loader) sharedRow(text string) error {
-	cols, err := splitColumns(text, 5)
+	cols, err := splitColumns(text, 6)
 	if err != nil {
 		return err
 	}
 	name, err1 := canonical(cols[0])
 	rule, err2 := choose("rule", cols[2], "never", "exact-only")
-	if err := cmp.Or(err1, err2, checkDate(cols[4])); err != nil {
+	if err := cmp.Or(err1, err2, checkDate(cols[5])); err != nil {
 		return err
 	}
-	l.c.Shared = append(l.c.Shared, SharedHost{Name: name, What: cols[1], Rule: SharedRule(rule), Reason: cols[3], Date: cols[4]})
+	l.c.Shared = append(l.c.Shared, SharedHost{Name: name, What: cols[1], Rule: SharedRule(rule), Reason: cols[3], Source: cols[4], Date: cols[5]})
 	return l.once(l.shared, name)
 }
 
 func (l *loader) quietRow(text string) error {
-	cols, err := splitColumns(text, 4)
+	cols, err := splitColumns(text, 5)
 	if err != nil {
 		return err
 	}
 	name, err1 := canonical(cols[0])
 	match, err2 := choose("match", cols[1], "suffix", "exact")
-	if err := cmp.Or(err1, err2, checkDate(cols[3])); err != nil {
+	if err := cmp.Or(err1, err2, checkDate(cols[4])); err != nil {
 		return err
 	}
-	l.c.Quiet = append(l.c.Quiet, QuietName{Name: name, Exact: match == 1, Why: cols[2], Date: cols[3]})
+	l.c.Quiet = append(l.c.Quiet, QuietName{Name: name, Exact: match == 1, Why: cols[2], Source: cols[3], Date: cols[4]})
 	return l.once(l.quietAt, name)
+}
+
+func (l *loader) gatewayRow(text string) error {
+	cols, err := splitColumns(text, 5)
+	if err != nil {
+		return err
+	}
+	name, err1 := canonical(cols[0])
+	encoding, err2 := choose("encoding", cols[2], "google-translate", "amp")
+	if err := cmp.Or(err1, err2, checkDate(cols[4])); err != nil {
+		return err
+	}
+	if name.Labels() < 2 || cols[3] == "-" || cols[3] == notVerified {
+		return fmt.Errorf("gateway %s needs two labels or more, and a source", name)
+	}
+	l.c.Gateways = append(l.c.Gateways, Gateway{
+		Suffix: name, What: cols[1], Encoding: Encoding(encoding), Source: cols[3], Date: cols[4],
+	})
+	return l.once(l.gateways, name)
 }
 
 // splitField splits a line of the indented form: blanks that say what it belongs to,
@@ -306,268 +433,3 @@ func (l *loader) groupLine(text string) error {
 	}
 	return fmt.Errorf("a group has no %q, or it has no value; the nearest is %q", key, Nearest(key, []string{"why", "member", "also"}))
 }
-
-// readServices reads the files of the folder catalogue, each named for its
-// category.
-func (l *loader) readServices(fsys fs.FS) error {
-	files, err := fs.ReadDir(fsys, "catalogue")
-	if err != nil {
-		return fmt.Errorf("reading catalogue: %w", err)
-	}
-	for _, f := range files {
-		file := path.Join("catalogue", f.Name())
-		id, ok := strings.CutSuffix(f.Name(), ".txt")
-		if !ok {
-			return fmt.Errorf("reading %s: want a file <category>.txt", file)
-		}
-		if l.category, err = ParseCategory(id); err != nil {
-			return fmt.Errorf("reading %s: %w", file, err)
-		}
-		if l.category == KnownRiskCategory {
-			return fmt.Errorf("reading %s: known-risk is a mark on services, not a category of its own", file)
-		}
-		if err := l.read(fsys, file, l.serviceLine); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (l *loader) serviceLine(text string) error {
-	indent, key, value, err := splitField(text)
-	switch {
-	case err != nil:
-		return err
-	case indent == 0 && key == "service":
-		if w, ok := l.services[value]; ok {
-			return fmt.Errorf("service %s stands in %s line %d already", value, w.file, w.line)
-		}
-		l.services[value] = l.at
-		l.c.Services = append(l.c.Services, Service{ID: value, Category: l.category})
-		return l.ordered(value)
-	case l.last == "" || indent != 2 && indent != 4:
-		return fmt.Errorf("%q with %d blanks before it: want service with none, its parts with 2, a domain's with 4", key, indent)
-	}
-	s := &l.c.Services[len(l.c.Services)-1]
-	if indent == 2 {
-		return l.servicePart(s, key, value)
-	}
-	if len(s.Domains) == 0 {
-		return fmt.Errorf("%s belongs to a domain, and there is none yet", key)
-	}
-	d := &s.Domains[len(s.Domains)-1]
-	switch key {
-	case "private-suffix":
-		return setFlag(&d.PrivateSuffix, key, value)
-	case "above-shared":
-		return setFlag(&d.AboveShared, key, value)
-	case "note":
-		return setText(&d.Note, key, value)
-	}
-	return fmt.Errorf("a domain has no %q; the nearest is %q", key, Nearest(key, []string{"private-suffix", "above-shared", "note"}))
-}
-
-var serviceKeys = []string{"name", "known-risk", "strength", "strength-source", "status", "note", "domain"}
-
-func (l *loader) servicePart(s *Service, key, value string) error {
-	switch key {
-	case "name":
-		return setText(&s.Name, key, value)
-	case "known-risk":
-		return setText(&s.KnownRisk, key, value)
-	case "strength":
-		i, err := choose("strength", value, "app", "website", "signal")
-		if err == nil && s.Strength != NotVerified {
-			err = errors.New("strength is given twice")
-		}
-		s.Strength = Strength(i + 1)
-		return err
-	case "strength-source":
-		return setText(&s.StrengthSource, key, value)
-	case "status":
-		if value != "closed" {
-			return fmt.Errorf("status %q: the only one is closed", value)
-		}
-		return setFlag(&s.Closed, key, "")
-	case "note":
-		return setText(&s.Note, key, value)
-	case "domain":
-		return l.domain(s, value)
-	}
-	return fmt.Errorf("a service has no %q; the nearest is %q", key, Nearest(key, serviceKeys))
-}
-
-// domain reads "meetme.com suffix high citizenlab,ut1".
-func (l *loader) domain(s *Service, value string) error {
-	words := strings.Split(value, " ")
-	if len(words) != 4 {
-		return fmt.Errorf("domain has %d words, want name, match, confidence and sources", len(words))
-	}
-	var d Domain
-	var err error
-	if d.Name, err = canonical(words[0]); err != nil {
-		return err
-	}
-	match, group, _ := strings.Cut(words[1], ":")
-	i, err := choose("match", match, "suffix", "exact", "optional", "group")
-	if err != nil {
-		return err
-	}
-	d.Match, d.Group = Match(i), group
-	if (d.Match == MatchGroup) != (group != "") {
-		return fmt.Errorf("match %q: a group, and nothing else, is named behind a colon", words[1])
-	}
-	if d.Confidence, err = parseConfidence(words[2]); err != nil {
-		return err
-	}
-	if words[3] != "-" {
-		d.Sources = strings.Split(words[3], ",")
-	} else if d.Confidence != ConfidenceLow {
-		return fmt.Errorf("%s has no source: its confidence is low", words[0])
-	}
-	for i, id := range d.Sources {
-		k, ok := slices.BinarySearchFunc(l.c.Sources, id, func(s CatalogueSource, id string) int { return cmp.Compare(s.ID, id) })
-		if !ok || slices.Contains(d.Sources[:i], id) {
-			return fmt.Errorf("source %q is not in sources.tsv, or is named twice", id)
-		}
-		d.Sources[i] = l.c.Sources[k].ID
-	}
-	if o, ok := l.domains[d.Name]; ok {
-		return fmt.Errorf("%s stands in %s line %d already", words[0], o.file, o.line)
-	}
-	l.domains[d.Name] = origin{l.at, len(l.c.Services) - 1, len(s.Domains)}
-	s.Domains = append(s.Domains, d)
-	return nil
-}
-
-// check applies the rules between rows and files, then sorts the services.
-func (l *loader) check() error {
-	for cat := AnonymousChat; cat < NumCategories; cat++ {
-		if l.c.Categories[cat].ID == "" {
-			return fmt.Errorf("reading categories.tsv: no row for %s", cat)
-		}
-	}
-	for i := range l.c.Services {
-		if err := l.checkService(&l.c.Services[i]); err != nil {
-			return err
-		}
-	}
-	for _, g := range l.c.Groups {
-		for _, m := range g.Members {
-			if _, ok := l.services[m]; !ok {
-				return l.groups[g.ID].errorf("group %s has a member %q that is no service", g.ID, m)
-			}
-		}
-		if g.Why == "" || len(g.Members) == 0 {
-			return l.groups[g.ID].errorf("group %s needs a why and members", g.ID)
-		}
-	}
-	for _, h := range l.c.Shared {
-		if err := l.checkShared(h.Name); err != nil {
-			return err
-		}
-	}
-	for _, r := range l.c.Reachable {
-		if r.Section == SectionHelp {
-			if err := l.checkHelp(r); err != nil {
-				return err
-			}
-		}
-	}
-	slices.SortFunc(l.c.Services, func(a, b Service) int { return cmp.Compare(a.ID, b.ID) })
-	return nil
-}
-
-func (l *loader) checkService(s *Service) error {
-	at := l.services[s.ID]
-	switch {
-	case s.Name == "":
-		return at.errorf("service %s has no name", s.ID)
-	case len(s.Domains) == 0:
-		return at.errorf("service %s has no domain", s.ID)
-	case (s.Strength == NotVerified) != (s.StrengthSource == ""):
-		return at.errorf("service %s: strength and strength-source need each other", s.ID)
-	}
-	for i := range s.Domains {
-		if err := l.checkDomain(s, &s.Domains[i]); err != nil {
-			return l.domains[s.Domains[i].Name].errorf("%s: %w", s.Domains[i].Name, err)
-		}
-	}
-	return nil
-}
-
-func (l *loader) checkDomain(s *Service, d *Domain) error {
-	text := d.Name.String()
-	suffix, icann := publicsuffix.PublicSuffix(text)
-	private := suffix == text && !icann && d.Name.Labels() > 1
-	switch {
-	case suffix == text && !private:
-		return errors.New("everybody registers names below it (public suffix list)")
-	case private != d.PrivateSuffix:
-		return errors.New("private-suffix must be said of private public suffixes, and only of them")
-	case (d.PrivateSuffix || d.AboveShared) && d.Note == "":
-		return errors.New("private-suffix and above-shared need a note that says why")
-	case d.AboveShared && !slices.ContainsFunc(l.c.Shared, func(h SharedHost) bool { return h.Name != d.Name && h.Name.IsBelow(d.Name) }):
-		return errors.New("above-shared, but no shared host lies below it")
-	}
-	if d.Match == MatchGroup {
-		i := slices.IndexFunc(l.c.Groups, func(g Group) bool { return g.ID == d.Group })
-		if i < 0 || !slices.Contains(l.c.Groups[i].Members, s.ID) {
-			return fmt.Errorf("no group %q with the member %s in groups.txt", d.Group, s.ID)
-		}
-	}
-	if w, ok := l.reach[d.Name]; ok {
-		return fmt.Errorf("it must stay reachable (%s line %d)", w.file, w.line)
-	}
-	for p := d.Name.Parent(); p != ""; p = p.Parent() {
-		if l.help[p] {
-			return fmt.Errorf("%s above it is help and stays reachable (%s line %d)", p, l.reach[p].file, l.reach[p].line)
-		}
-		o, ok := l.domains[p]
-		if !ok {
-			continue
-		}
-		above := &l.c.Services[o.service]
-		switch {
-		case above.Domains[o.domain].Match == MatchExact:
-		case above.ID == s.ID && above.Domains[o.domain].Match == MatchSuffix:
-			return fmt.Errorf("%s in line %d covers it already", p, o.line)
-		case above.ID != s.ID && d.Note == "":
-			return fmt.Errorf("%s of %s covers it too: a note has to say why it is here", p, above.ID)
-		}
-	}
-	return nil
-}
-
-// checkShared looks for domains that would take a shared host along.
-func (l *loader) checkShared(host Name) error {
-	for p := host; p != ""; p = p.Parent() {
-		o, ok := l.domains[p]
-		if !ok {
-			continue
-		}
-		d := &l.c.Services[o.service].Domains[o.domain]
-		if d.Match == MatchExact || d.Match == MatchGroup || d.AboveShared && p != host {
-			continue
-		}
-		return o.errorf("%s takes the shared host %s along: match it exactly or with its group", p, host)
-	}
-	return nil
-}
-
-// checkHelp looks for domains that would block help, and for what a row of help
-// owes: a mistake there hides look-ups.
-func (l *loader) checkHelp(r Reachable) error {
-	if r.Organisation == "-" || r.Source == "-" || r.Source == notVerified {
-		return l.reach[r.Name].errorf("%s: help needs an organisation and a source", r.Name)
-	}
-	for p := r.Name.Parent(); p != ""; p = p.Parent() {
-		if o, ok := l.domains[p]; ok && l.c.Services[o.service].Domains[o.domain].Match != MatchExact {
-			return o.errorf("%s blocks the help at %s", p, r.Name)
-		}
-	}
-	return nil
-}
-
-// notVerified stands in a column source that has none.
-const notVerified = "not verified"

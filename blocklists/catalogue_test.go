@@ -21,6 +21,17 @@ func mustEmbedded(t testing.TB) *Catalogue {
 	return c
 }
 
+// An update that was taken costs its signature and its hash beside the loading.
+func BenchmarkOpenCatalogueStore(b *testing.B) {
+	_, private := testKey(1)
+	dir := b.TempDir()
+	take(b, openStore(b, dir), mustPack(b, withNew(b), 2, private))
+	b.ReportAllocs()
+	for b.Loop() {
+		openStore(b, dir)
+	}
+}
+
 func BenchmarkEmbedded(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
@@ -52,6 +63,8 @@ func TestEmbedded_isWhole(t *testing.T) {
 		{"technical", sections[SectionTechnical], 160},
 		{"shared hosts", len(c.Shared), 70},
 		{"quiet names", len(c.Quiet), 25},
+		{"gateways", len(c.Gateways), 2},
+		{"edition", c.Edition.Version, 1},
 	} {
 		if tt.got < tt.want {
 			t.Errorf("%d %s, want at least %d", tt.got, tt.what, tt.want)
@@ -71,6 +84,18 @@ func TestEmbedded_services(t *testing.T) {
 			t.Errorf("service %q, named %q, with %d domains: want a unique plain id, a name, domains", s.ID, s.Name, len(s.Domains))
 		}
 		ids[s.ID] = true
+		if s.MinAge != 0 && s.MinAgeSource == "" {
+			t.Errorf("%s is for %d and older, but no source says so", s.ID, s.MinAge)
+		}
+		if checkDate(s.Checked) != nil {
+			t.Errorf("%s has no date of its evidence", s.ID)
+		}
+		if about := c.About(&s); !strings.HasSuffix(about, ".") || !strings.Contains(about, strings.TrimSuffix(strings.Fields(s.Name)[0], "'s")) {
+			t.Errorf("%s: About = %q, want a sentence that names it", s.ID, about)
+		}
+		if s.Closed && !regexp.MustCompile("closed|seized|ended|taken out").MatchString(c.About(&s)) {
+			t.Errorf("%s has ended: About = %q does not say so", s.ID, c.About(&s))
+		}
 		if s.Strength != NotVerified && s.StrengthSource == "" {
 			t.Errorf("%s %s, but no source says so", s.ID, s.Strength)
 		}
@@ -168,6 +193,59 @@ func TestEmbedded_groups(t *testing.T) {
 	}
 }
 
+// Guards and quiet names change what parents see, so each says who says so.
+func TestEmbedded_protectedNamesHaveReasonSourceAndDate(t *testing.T) {
+	c := mustEmbedded(t)
+	row := func(n Name, reason, source, date string) {
+		if !strings.HasSuffix(reason, ".") || source == "" || source == "-" || checkDate(date) != nil {
+			t.Errorf("%s: reason %q, source %q, date %q", n, reason, source, date)
+		}
+	}
+	for _, r := range c.Reachable {
+		row(r.Name, r.Reason, r.Source, r.Date)
+	}
+	for _, h := range c.Shared {
+		row(h.Name, h.Reason, h.Source, h.Date)
+		if h.Source == notVerified {
+			t.Errorf("nothing shows that %s is shared", h.Name)
+		}
+	}
+	for _, q := range c.Quiet {
+		row(q.Name, q.Why, q.Source, q.Date)
+	}
+}
+
+func TestCatalogue_About(t *testing.T) {
+	c := mustEmbedded(t)
+	for _, tt := range []struct {
+		name, id, want string
+	}{
+		{"composed of name and category", "chatroulette", `Chatroulette is listed as "Chat with strangers": brings your child into text or video chat with unknown adults, mostly without checking anybody's age.`},
+		{"an adjective in front", "tinder", `Tinder is listed as "Dating & hook-ups": made for adults who want to meet in person; nearly all of them require an age of 18.`},
+		{"a sentence of its own", "icq", "ICQ was a messenger; it closed in June 2024."},
+		{"closed, without one", "periscope", `Periscope is listed as "Live video by anyone": strangers go live, and viewers can write to a child, send gifts and invite. The service has ended; its names are kept to explain old records, and in case somebody uses them again.`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, _ := c.Service(tt.id)
+			if got := c.About(s); got != tt.want {
+				t.Errorf("About(%s) =\n%s\nwant\n%s", tt.id, got, tt.want)
+			}
+		})
+	}
+	if got := lowerFirst("AI friends."); got != "AI friends." {
+		t.Errorf("lowerFirst = %q, want the abbreviation as it is", got)
+	}
+}
+
+// What no source says is not claimed: so far none was found for a minimum age.
+func TestEmbedded_minimumAgesAreTheSourcedOnes(t *testing.T) {
+	for _, s := range mustEmbedded(t).Services {
+		if s.MinAge != 0 {
+			t.Errorf("%s: minimum age %d by %q; add it here when the source is checked", s.ID, s.MinAge, s.MinAgeSource)
+		}
+	}
+}
+
 func TestEmbedded_protectedNames(t *testing.T) {
 	c := mustEmbedded(t)
 	domains := map[Name]Domain{}
@@ -219,11 +297,12 @@ func tree(t testing.TB) fstest.MapFS {
 		"categories.tsv":       {Data: categories},
 		"sources.tsv":          {Data: []byte("citizenlab\tone\nut1\ttwo\n")},
 		"reachable.tsv":        {Data: []byte("help\tsuffix\thelp.example.org\tchild-helpline\tGB\tHelp\tHelps.\tsomebody\t2026-11-23\thigh\n")},
-		"shared-hosts.tsv":     {Data: []byte("cdn.example.net\ta CDN\tnever\tShared.\t2026-11\n")},
-		"quiet.tsv":            {Data: []byte("pixel.example.com\tsuffix\tOn every page.\t2026-11\n")},
+		"shared-hosts.tsv":     {Data: []byte("cdn.example.net\ta CDN\tnever\tShared.\ta ranking\t2026-11\n")},
+		"quiet.tsv":            {Data: []byte("pixel.example.com\tsuffix\tOn every page.\ta crawl\t2026-11\n")},
+		"gateways.tsv":         {Data: []byte("translate.example\ttranslations\tgoogle-translate\tits owner\t2026-11\n")},
 		"groups.txt":           {Data: []byte("group g\n  why They share.\n  member b\n")},
-		"catalogue/dating.txt": {Data: []byte(goodService + "  domain a.com suffix high ut1\n")},
-		"catalogue/social.txt": {Data: []byte("service b\n  name B\n  domain b.com group:g low -\n")},
+		"catalogue/dating.txt": {Data: []byte(goodService + "  domain a.com suffix high ut1\n  checked 2026-11\n")},
+		"catalogue/social.txt": {Data: []byte("service b\n  name B\n  domain b.com group:g low -\n  checked 2026-11\n")},
 	}
 }
 
@@ -232,9 +311,13 @@ const goodService = "service a\n  name A\n"
 func TestLoadCatalogue_readsWhatIsThere(t *testing.T) {
 	files := tree(t)
 	files["catalogue/dating.txt"].Data = []byte(`# Comment.
+checked 2026-10
 
 service a
   name A b
+  about A brings b together.
+  min-age 18
+  min-age-source its terms
   known-risk said so
   strength signal
   strength-source a paper
@@ -248,6 +331,11 @@ service a
   domain example.net suffix low -
     above-shared
     note on purpose
+
+service a2
+  name A2
+  checked 2026-12-01
+  domain a2.com suffix low -
 `)
 	c, err := LoadCatalogue(files)
 	if err != nil {
@@ -255,8 +343,12 @@ service a
 	}
 	s, _ := c.Service("a")
 	if s.Name != "A b" || s.Category != Dating || s.KnownRisk != "said so" || s.Strength != SignalOnly ||
-		s.StrengthSource != "a paper" || !s.Closed || s.Note != "ended" || len(s.Domains) != 3 {
+		s.StrengthSource != "a paper" || !s.Closed || s.Note != "ended" || len(s.Domains) != 3 ||
+		s.About != "A brings b together." || s.MinAge != 18 || s.MinAgeSource != "its terms" || s.Checked != "2026-10" {
 		t.Errorf("service %+v", s)
+	}
+	if s2, _ := c.Service("a2"); s2.Checked != "2026-12-01" || s2.MinAge != 0 || s2.About != "" {
+		t.Errorf("service %+v", s2)
 	}
 	if d := s.Domains[0]; d.Name != MustName("a.com") || d.Match != MatchExact || d.Confidence != ConfidenceHigh ||
 		!slices.Equal(d.Sources, []string{"ut1", "citizenlab"}) || d.Note != "why" || d.PrivateSuffix || d.AboveShared {
@@ -275,11 +367,14 @@ service a
 	if c.Reachable[0] != want {
 		t.Errorf("reachable %+v, want %+v", c.Reachable[0], want)
 	}
-	if h := (SharedHost{MustName("cdn.example.net"), "a CDN", SharedNever, "Shared.", "2026-11"}); c.Shared[0] != h {
+	if h := (SharedHost{MustName("cdn.example.net"), "a CDN", SharedNever, "Shared.", "a ranking", "2026-11"}); c.Shared[0] != h {
 		t.Errorf("shared %+v, want %+v", c.Shared[0], h)
 	}
-	if q := (QuietName{MustName("pixel.example.com"), false, "On every page.", "2026-11"}); c.Quiet[0] != q {
+	if q := (QuietName{MustName("pixel.example.com"), false, "On every page.", "a crawl", "2026-11"}); c.Quiet[0] != q {
 		t.Errorf("quiet %+v, want %+v", c.Quiet[0], q)
+	}
+	if g := (Gateway{MustName("translate.example"), "translations", EncodingTranslate, "its owner", "2026-11"}); c.Gateways[0] != g {
+		t.Errorf("gateway %+v, want %+v", c.Gateways[0], g)
 	}
 }
 
@@ -350,12 +445,26 @@ func TestLoadCatalogue_errorsSayWhere(t *testing.T) {
 		{"rank taken", "categories.tsv", "dating\tDating\tWhy.\t1\nadult\tAdult\tWhy.\t1\n", `reading categories.tsv line 2: adult and dating`},
 		{"category twice", "categories.tsv", "dating\tDating\tWhy.\t1\ndating\tDating\tWhy.\t2\n", `reading categories.tsv line 2: dating and dating`},
 		{"bad rank", "categories.tsv", "dating\tDating\tWhy.\t24\n", `reading categories.tsv line 1: rank "24"`},
-		{"column missing", "quiet.tsv", "# head\nx.com\tsuffix\twhy\n", `reading quiet.tsv line 2: 3 columns, want 4`},
-		{"column empty", "quiet.tsv", "x.com\tsuffix\t\t2026-11\n", `reading quiet.tsv line 1: column 3 is empty`},
-		{"quiet match", "quiet.tsv", "x.com\toptional\twhy\t2026-11\n", `reading quiet.tsv line 1: match "optional"`},
-		{"quiet twice", "quiet.tsv", "x.com\tsuffix\twhy\t2026-11\nx.com\tsuffix\twhy\t2026-11\n", `reading quiet.tsv line 2: x.com stands in line 1`},
-		{"bad date", "quiet.tsv", "x.com\tsuffix\twhy\t2026-13\n", `reading quiet.tsv line 1: date "2026-13"`},
-		{"shared rule", "shared-hosts.tsv", "x.com\ta\tsometimes\tb\t2026-11\n", `reading shared-hosts.tsv line 1: rule "sometimes"`},
+		{"column missing", "quiet.tsv", "# head\nx.com\tsuffix\twhy\n", `reading quiet.tsv line 2: 3 columns, want 5`},
+		{"column empty", "quiet.tsv", "x.com\tsuffix\t\ts\t2026-11\n", `reading quiet.tsv line 1: column 3 is empty`},
+		{"quiet match", "quiet.tsv", "x.com\toptional\twhy\ts\t2026-11\n", `reading quiet.tsv line 1: match "optional"`},
+		{"quiet twice", "quiet.tsv", "x.com\tsuffix\twhy\ts\t2026-11\nx.com\tsuffix\twhy\ts\t2026-11\n", `reading quiet.tsv line 2: x.com stands in line 1`},
+		{"bad date", "quiet.tsv", "x.com\tsuffix\twhy\ts\t2026-13\n", `reading quiet.tsv line 1: date "2026-13"`},
+		{"shared rule", "shared-hosts.tsv", "x.com\ta\tsometimes\tb\ts\t2026-11\n", `reading shared-hosts.tsv line 1: rule "sometimes"`},
+		{"shared host without a source", "shared-hosts.tsv", "x.com\ta\tnever\tb\t2026-11\n", `reading shared-hosts.tsv line 1: 5 columns, want 6`},
+		{"gateway encoding", "gateways.tsv", "x.com\ta\trot13\ts\t2026-11\n", `reading gateways.tsv line 1: encoding "rot13"`},
+		{"gateway without a source", "gateways.tsv", "x.com\ta\tamp\tnot verified\t2026-11\n", `reading gateways.tsv line 1: gateway x.com needs`},
+		{"gateway that is a top-level domain", "gateways.tsv", "com\ta\tamp\ts\t2026-11\n", `reading gateways.tsv line 1: gateway com needs`},
+		{"gateway twice", "gateways.tsv", "x.com\ta\tamp\ts\t2026-11\nx.com\ta\tamp\ts\t2026-11\n", `reading gateways.tsv line 2: x.com stands in line 1`},
+		{"no date of the evidence", dating, goodService + "  domain a.com suffix high ut1\n", `line 1: service a has no date of its evidence`},
+		{"date of the evidence in the middle", dating, goodService + "checked 2026-11\n", `line 3: "checked" with 0 blanks`},
+		{"date of the evidence twice", dating, "checked 2026-11\nchecked 2026-11\n", `line 2: checked is given twice`},
+		{"date of the evidence that is none", dating, goodService + "  checked soon\n", `line 3: date "soon"`},
+		{"about that is no sentence", dating, goodService + "  about a chat\n  domain a.com suffix high ut1\n", `line 1: service a: about has to be a sentence`},
+		{"age without a source", dating, goodService + "  min-age 18\n  domain a.com suffix high ut1\n", `line 1: service a: min-age and min-age-source`},
+		{"source without an age", dating, goodService + "  min-age-source x\n  domain a.com suffix high ut1\n", `line 1: service a: min-age and min-age-source`},
+		{"age that is none", dating, goodService + "  min-age adult\n", `line 3: min-age "adult"`},
+		{"age twice", dating, goodService + "  min-age 18\n  min-age 18\n", `line 4: min-age "18"`},
 		{"source ids out of order", "sources.tsv", "b\tx\na\tx\n", `reading sources.tsv line 2: a has to stand before b`},
 		{"reachable section", "reachable.tsv", "helps\tsuffix\tx.org\tchild-helpline\tGB\to\tr\ts\t2026-11\thigh\n", `reading reachable.tsv line 1: section "helps"`},
 		{"reachable kind of another section", "reachable.tsv", "help\tsuffix\tx.org\tos-update\tGB\to\tr\ts\t2026-11\thigh\n", `line 1: kind "os-update"`},

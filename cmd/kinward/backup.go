@@ -128,6 +128,9 @@ func backup(ctx context.Context, n *node, _ struct{}, p progress) (rep backupRep
 	if err := n.lists.Copy(filepath.Join(work, listsFolder)); err != nil {
 		return rep, err
 	}
+	if err := n.updates.Copy(filepath.Join(work, listsFolder)); err != nil {
+		return rep, err
+	}
 	m := manifest{Kinward: version(), Made: time.Now().UTC(), Files: map[string]string{}}
 	err = filepath.WalkDir(work, func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

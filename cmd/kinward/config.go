@@ -20,15 +20,16 @@ import (
 // config is everything an operator can set. Each value comes from the first of
 // these that gives it: a flag, a KINWARD_… variable, the YAML file, the default.
 type config struct {
-	Data     string      `mapstructure:"data" yaml:"data"`
-	DNS      []string    `mapstructure:"dns" yaml:"dns"`
-	Upstream []string    `mapstructure:"upstream" yaml:"upstream"`
-	Metrics  string      `mapstructure:"metrics" yaml:"metrics"`
-	AllowNet []string    `mapstructure:"allow-net" yaml:"allow-net"`
-	Block    string      `mapstructure:"block" yaml:"block"`
-	Cache    cacheConfig `mapstructure:"cache" yaml:"cache"`
-	Lists    listsConfig `mapstructure:"lists" yaml:"lists"`
-	Log      logConfig   `mapstructure:"log" yaml:"log"`
+	Data      string          `mapstructure:"data" yaml:"data"`
+	DNS       []string        `mapstructure:"dns" yaml:"dns"`
+	Upstream  []string        `mapstructure:"upstream" yaml:"upstream"`
+	Metrics   string          `mapstructure:"metrics" yaml:"metrics"`
+	AllowNet  []string        `mapstructure:"allow-net" yaml:"allow-net"`
+	Block     string          `mapstructure:"block" yaml:"block"`
+	Cache     cacheConfig     `mapstructure:"cache" yaml:"cache"`
+	Lists     listsConfig     `mapstructure:"lists" yaml:"lists"`
+	Catalogue catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
+	Log       logConfig       `mapstructure:"log" yaml:"log"`
 }
 
 type cacheConfig struct {
@@ -37,6 +38,13 @@ type cacheConfig struct {
 
 type listsConfig struct {
 	AllowPrivate bool `mapstructure:"allow-private" yaml:"allow-private"`
+}
+
+// catalogueConfig says where updates of the catalogue come from and who signs
+// them. Without a key there are none.
+type catalogueConfig struct {
+	Source string `mapstructure:"source" yaml:"source"`
+	Key    string `mapstructure:"key" yaml:"key"`
 }
 
 type logConfig struct {
@@ -180,6 +188,9 @@ func (c *config) resolve() (*settings, error) {
 	}
 	if c.Cache.Megabytes < 1 || c.Cache.Megabytes > 65536 {
 		return nil, fmt.Errorf("cache: megabytes: %d is not between 1 and 65536", c.Cache.Megabytes)
+	}
+	if err := c.Catalogue.check(); err != nil {
+		return nil, fmt.Errorf("catalogue: %w", err)
 	}
 	if err := s.level.UnmarshalText([]byte(c.Log.Level)); err != nil {
 		return nil, fmt.Errorf("log: level: %q is not debug, info, warn or error", c.Log.Level)

@@ -242,6 +242,8 @@ func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
 	}
 	for _, l := range st.Lists {
 		switch {
+		case l.Problem != "" && l.ID == blocklists.CatalogueID:
+			e.fault("list "+l.ID, "kinward lists catalogue", "%s", l.Problem)
 		case l.Problem != "":
 			e.fault("list "+l.ID, "kinward lists update "+l.ID, "%s", l.Problem)
 		case l.Entries == 0:

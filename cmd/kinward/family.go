@@ -401,7 +401,7 @@ func ruleAdd(ctx context.Context, n *node, req ruleRequest, _ progress) (done, e
 	if err != nil {
 		return done{}, err
 	}
-	warning, err := checkRule(s.Index, r)
+	warning, err := checkRule(n.catalogue.Load(), s.Index, r)
 	if err != nil {
 		return done{}, usageError(err)
 	}
@@ -434,7 +434,7 @@ func ruleAdd(ctx context.Context, n *node, req ruleRequest, _ progress) (done, e
 
 // checkRule refuses a rule that must not be, and warns of one that may do more
 // than is meant.
-func checkRule(x *blocklists.Index, r policy.Rule) (warning string, err error) {
+func checkRule(c *blocklists.Catalogue, x *blocklists.Index, r policy.Rule) (warning string, err error) {
 	if r.Name == "" {
 		return "", fmt.Errorf("a rule for the root would decide about every name; name a domain")
 	}
@@ -449,6 +449,11 @@ func checkRule(x *blocklists.Index, r policy.Rule) (warning string, err error) {
 		if l.Category == blocklists.Security && r.Allow {
 			warning = "Be aware that a list calls this name dangerous; it stays blocked for everybody."
 		}
+	}
+	if hosts := c.SharedHosts(r.Name, r.Exact); len(hosts) > 0 && !r.Allow {
+		h := hosts[0]
+		warning = fmt.Sprintf("Be aware that unrelated apps and sites share %s (%s), and that they may stop working: %s\n"+
+			"To undo it, see: kinward rules remove", h.Name, h.What, h.Reason)
 	}
 	if r.Name.Labels() == 1 && !r.Exact {
 		warning = fmt.Sprintf("Be aware that this decides about every name that ends in .%s.", r.Name)
@@ -591,14 +596,14 @@ func profileChoose(ctx context.Context, n *node, req profileRequest, _ progress)
 	var err error
 	if category, notCategory := blocklists.ParseCategory(req.Thing); notCategory == nil {
 		err = n.db.SetCategory(ctx, req.Profile, category, choice)
-	} else if _, ok := n.catalogue.Service(req.Thing); ok {
+	} else if _, ok := n.catalogue.Load().Service(req.Thing); ok {
 		err = n.db.SetService(ctx, req.Profile, req.Thing, choice)
 	} else {
 		var ids []string
 		for c := blocklists.AnonymousChat; c < blocklists.NumCategories; c++ {
 			ids = append(ids, c.String())
 		}
-		for _, s := range n.catalogue.Services {
+		for _, s := range n.catalogue.Load().Services {
 			ids = append(ids, s.ID)
 		}
 		err = usageError(fmt.Errorf("%q is neither a category nor a service; did you mean %q?", req.Thing, blocklists.Nearest(req.Thing, ids)))

@@ -65,7 +65,9 @@ file. Every list has a category, which profiles choose about.`,
   kinward lists add https://example.org/dating.txt --category dating
   kinward lists add /srv/lists/our-school.txt --category games-chat --name "Our school's list"
   kinward lists update
-  kinward lists remove dating`,
+  kinward lists remove dating
+  kinward lists services --category dating
+  kinward lists catalogue`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return do(cmd.Context(), c, cmd, opLists, struct{}{}, printLists)
@@ -125,7 +127,7 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
 			return do(cmd.Context(), c, cmd, opListsRemove, listsIDs{args}, printDone)
 		},
 	})
-	cmd.AddCommand(add, update, remove, c.listsVerifyCommand())
+	cmd.AddCommand(add, update, remove, c.listsVerifyCommand(), c.servicesCommand(), c.catalogueCommand())
 	return cmd
 }
 
@@ -161,7 +163,7 @@ func (n *node) listViews(x *blocklists.Index) []listView {
 		taken[l.ID] = l.Entries
 	}
 	first := x.List(0)
-	views := []listView{{ID: first.ID, Name: first.Name, Entries: first.Entries}}
+	views := []listView{{ID: first.ID, Name: first.Name, Entries: first.Entries, Problem: n.catalogueProblem()}}
 	broken := map[string]string{}
 	if b := n.broken.Load(); b != nil {
 		broken = *b

@@ -25,16 +25,20 @@ type node struct {
 	cfg       *config
 	log       *slog.Logger
 	lock      *os.File
-	catalogue *blocklists.Catalogue
+	updates   *blocklists.CatalogueStore
+	catalogue atomic.Pointer[blocklists.Catalogue] // in force, or tried out by an update
 	presets   *policy.Presets
 	lists     *blocklists.Library
 	db        *store.DB
+
+	updating sync.Mutex // one change of the catalogue at a time; taken before mu
 
 	mu      sync.Mutex                        // one change of the state at a time
 	current atomic.Pointer[policy.State]      // nil until the first compile
 	broken  atomic.Pointer[map[string]string] // lists that could not be compiled, with the reason
 
-	compiled []blocklists.ListInput // what current's index was made of; guarded by mu
+	compiled     []blocklists.ListInput // what current's index was made of, guarded by mu
+	compiledFrom *blocklists.Catalogue
 
 	serving *serving // nil where no serve runs
 }
@@ -57,9 +61,7 @@ func openNode(ctx context.Context, c *config, log *slog.Logger) (_ *node, err er
 	}
 	catalogue := make(chan error, 1) // parsed while the database opens
 	go func() {
-		var err error
-		n.catalogue, err = blocklists.Embedded()
-		catalogue <- err
+		catalogue <- n.openCatalogue()
 	}()
 	n.db, err = store.Open(ctx, filepath.Join(c.Data, store.FileName), store.Options{Logger: log, Who: "command line"})
 	if err := errors.Join(err, <-catalogue); err != nil {
@@ -70,7 +72,7 @@ func openNode(ctx context.Context, c *config, log *slog.Logger) (_ *node, err er
 	}
 	n.lists, err = blocklists.OpenLibrary(filepath.Join(c.Data, "lists"), blocklists.LibraryOptions{
 		FetchOptions: blocklists.FetchOptions{AllowPrivate: c.Lists.AllowPrivate, Version: version()},
-		Guard:        n.catalogue.Guard,
+		Guard:        func(name blocklists.Name) blocklists.SkipReason { return n.catalogue.Load().Guard(name) },
 	})
 	return n, err
 }
@@ -121,22 +123,22 @@ func (n *node) state(ctx context.Context) (*policy.State, error) {
 func (n *node) recompile(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	inputs := n.inputs()
-	if s := n.current.Load(); s != nil && sameInputs(inputs, n.compiled) {
+	catalogue, inputs := n.catalogue.Load(), n.inputs()
+	if s := n.current.Load(); s != nil && catalogue == n.compiledFrom && sameInputs(inputs, n.compiled) {
 		return n.publish(ctx, s.Index)
 	}
 	start := time.Now()
 	file := filepath.Join(n.cfg.Data, indexFile)
 	broken := map[string]string{}
-	x, err := blocklists.OpenIndex(file, n.catalogue, inputs)
+	x, err := blocklists.OpenIndex(file, catalogue, inputs)
 	if err != nil {
 		if !errors.Is(err, os.ErrNotExist) {
 			n.log.Info("making the index anew", "why", err)
 		}
-		if x, err = n.compile(inputs, broken); err != nil {
+		if x, err = n.compile(catalogue, inputs, broken); err != nil {
 			return err
 		}
-		if err := x.WriteFile(file, n.catalogue, without(inputs, broken)); err != nil {
+		if err := x.WriteFile(file, catalogue, without(inputs, broken)); err != nil {
 			n.log.Warn("the index could not be kept, so the next start takes longer", "error", err)
 		}
 	}
@@ -144,7 +146,7 @@ func (n *node) recompile(ctx context.Context) error {
 		return err
 	}
 	n.broken.Store(&broken)
-	n.compiled = inputs
+	n.compiled, n.compiledFrom = inputs, catalogue
 	n.log.Debug("an index is in force", "names", x.Names(), "lists", len(x.Lists()), "bytes", x.Bytes(), "took", time.Since(start))
 	debug.FreeOSMemory() // the index before is garbage, and so is what compiling left
 	return nil
@@ -188,9 +190,9 @@ func sameInputs(a, b []blocklists.ListInput) bool {
 
 // compile makes an index of the lists that can be read, and notes the others in
 // broken.
-func (n *node) compile(inputs []blocklists.ListInput, broken map[string]string) (*blocklists.Index, error) {
+func (n *node) compile(c *blocklists.Catalogue, inputs []blocklists.ListInput, broken map[string]string) (*blocklists.Index, error) {
 	for {
-		x, err := blocklists.Compile(n.catalogue, without(inputs, broken))
+		x, err := blocklists.Compile(c, without(inputs, broken))
 		var bad *blocklists.ListError
 		if !errors.As(err, &bad) {
 			return x, err

@@ -216,6 +216,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		{"metrics", cfg.Metrics != n.cfg.Metrics},
 		{"cache", cfg.Cache != n.cfg.Cache},
 		{"lists", cfg.Lists != n.cfg.Lists},
+		{"catalogue", cfg.Catalogue != n.cfg.Catalogue},
 		{"log format", cfg.Log.Format != n.cfg.Log.Format},
 	} {
 		if fixed.changed {
