@@ -109,6 +109,7 @@ func (x *Index) adopt(c *Catalogue) {
 	x.services = c.Services
 	x.groups = c.Groups
 	x.categories = c.Categories
+	x.unwrap = c.Unwrap
 	x.generation = generations.Add(1)
 	if x.patterns != nil {
 		x.patterns.guard = c.Guard

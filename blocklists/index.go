@@ -34,6 +34,7 @@ type Index struct {
 	marks  []Marks  // per set: which marks hold for the name as a whole
 
 	patterns *patternSide // nil where no list has patterns
+	unwrap   func(Name) []Name
 
 	names      int // entries
 	services   []Service
@@ -198,6 +199,9 @@ func (x *Index) List(id ListID) ListInfo {
 // Lists returns every list of the index, the catalogue first. The slice is the
 // index's own.
 func (x *Index) Lists() []ListInfo { return x.lists }
+
+// Unwrap is [Catalogue.Unwrap] of the catalogue that the index was made from.
+func (x *Index) Unwrap(n Name) []Name { return x.unwrap(n) }
 
 // Names returns how many names have an entry.
 func (x *Index) Names() int { return x.names }

@@ -30,6 +30,26 @@ const TypeA = 1
 //	help → security → plumbing → own rules → service and category → allow
 func Decide(p *Policy, q Question) Verdict { return decide(p, q, nil) }
 
+// DecideName decides about a name asked with a type, and about every name that
+// it hides behind a gateway such as a translation service, each as if it had
+// been asked; the strictest verdict holds. about is the name that the verdict is
+// about. Where one of the hidden names is a help line nothing is recorded.
+func DecideName(x *blocklists.Index, p *Policy, n blocklists.Name, qtype uint16, at time.Time) (v Verdict, about blocklists.Name) {
+	v, about = Decide(p, Ask(x, n, qtype, at)), n
+	private := false
+	for _, h := range x.Unwrap(n) {
+		hv := Decide(p, Ask(x, h, qtype, at))
+		private = private || hv.Reason == ByHelp
+		if hv.Action > v.Action {
+			v, about = hv, h
+		}
+	}
+	if private {
+		v.Keep = KeepNothing
+	}
+	return v, about
+}
+
 // decide is Decide; where t is not nil it notes what each step found.
 func decide(p *Policy, q Question, t *trail) Verdict {
 	v := Verdict{}

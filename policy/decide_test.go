@@ -400,3 +400,31 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+// TestGateways: what a translation service shows is decided as if it had been
+// asked for itself.
+func TestGateways(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct {
+		name, asked string
+		action      Action
+		about       string
+		keep        Keep
+	}{
+		{"a blocked site through a translator", "www-omegle-com.translate.goog", Block, "www.omegle.com", KeepItem},
+		{"an open one", "en-wikipedia-org.translate.goog", Allow, "en-wikipedia-org.translate.goog", KeepNothing},
+		{"a help line, unrecorded", "www-childline-org-uk.translate.goog", Allow, "www-childline-org-uk.translate.goog", KeepNothing},
+		{"the translator itself", "translate.goog", Allow, "translate.goog", KeepNothing},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v, about := DecideName(w.Index, w.profiles["C"].Policy, blocklists.MustName(tt.asked), TypeA, at)
+			if v.Action != tt.action || about.String() != tt.about || v.Keep != tt.keep {
+				t.Errorf("%s: %s about %s, kept %d; want %s about %s, kept %d", tt.asked, v.Action, about, v.Keep, tt.action, tt.about, tt.keep)
+			}
+			e := Explain(w.State, w.profiles["C"], blocklists.MustName(tt.asked), at)
+			if e.Verdict != tt.action.String() || (e.Hidden != "") != (tt.about != tt.asked) {
+				t.Errorf("Explain says %s, hidden %q", e.Verdict, e.Hidden)
+			}
+		})
+	}
+}

@@ -10,7 +10,8 @@ import (
 // Explanation is a verdict with the path that led to it, in words and as data.
 type Explanation struct {
 	Name     string      `json:"name"`
-	At       time.Time   `json:"at"` // in the family's time zone
+	Hidden   string      `json:"hidden,omitempty"` // the name behind a gateway that the verdict is about
+	At       time.Time   `json:"at"`               // in the family's time zone
 	Profile  string      `json:"profile"`
 	Preset   string      `json:"preset"`
 	Device   string      `json:"device,omitempty"`
@@ -69,11 +70,13 @@ func (t *trail) settle(step string, v Verdict, q Question) Verdict {
 // Explain decides about a name as [Decide] does, with the same code, and tells
 // how. at must be in the family's time zone, since it is shown as given.
 func Explain(s *State, a Asker, n blocklists.Name, at time.Time) Explanation {
+	asked := n
+	_, n = DecideName(s.Index, a.Policy, asked, TypeA, at)
 	q := Ask(s.Index, n, TypeA, at)
 	t := &trail{words: func(v Verdict, q Question) string { return because(s.Index, a.Policy, v, q) }}
 	v := decide(a.Policy, q, t)
 	e := Explanation{
-		Name: n.String(), At: at,
+		Name: asked.String(), At: at,
 		Profile: a.Policy.Name, Preset: a.Policy.Preset.String(),
 		Device:   s.Directory.DeviceName(a.Device),
 		Verdict:  v.Action.String(),
@@ -82,6 +85,9 @@ func Explain(s *State, a Asker, n blocklists.Name, at time.Time) Explanation {
 		Steps:    t.steps,
 		Labels:   []LabelText{},
 		Revision: s.Directory.Revision(),
+	}
+	if n != asked {
+		e.Hidden = n.String()
 	}
 	if v.Keep == KeepItem && v.Quiet {
 		e.Recorded = "only beside another attempt at the same service, since pages ask for this name by themselves"
@@ -119,7 +125,11 @@ func sentence(e Explanation, v Verdict) string {
 		who = fmt.Sprintf("%s (profile %s)", e.Device, e.Profile)
 	}
 	last := e.Steps[len(e.Steps)-1]
-	return fmt.Sprintf("%s %s for %s: %s.", e.Name, what, who, last.Found)
+	name := e.Name
+	if e.Hidden != "" {
+		name += ", which shows " + e.Hidden + ","
+	}
+	return fmt.Sprintf("%s %s for %s: %s.", name, what, who, last.Found)
 }
 
 // because says in words why a verdict is what it is.

@@ -95,7 +95,10 @@ func (s *Server) identify(_ context.Context, q *query) step {
 
 // decide asks the policy, and answers what it blocks.
 func (s *Server) decide(_ context.Context, q *query) step {
-	q.verdict = policy.Decide(q.asker.Policy, policy.Ask(q.state.Index, q.name, q.qtype, q.now))
+	var about blocklists.Name
+	if q.verdict, about = policy.DecideName(q.state.Index, q.asker.Policy, q.name, q.qtype, q.now); about != q.name {
+		q.hidden = about
+	}
 	if q.verdict.Action == policy.Block {
 		return q.block()
 	}
