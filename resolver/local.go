@@ -18,6 +18,16 @@ var (
 	loopback6 = netip.IPv6Loopback()
 )
 
+// AnswersItself reports whether a name is never asked of an upstream and no
+// policy decides about it.
+func AnswersItself(n blocklists.Name) bool {
+	switch n.Suffix(1) {
+	case "\x09localhost", "\x07invalid", "\x04test", "\x05onion":
+		return true
+	}
+	return n.IsBelow(resolverArpa)
+}
+
 // local answers special names by itself. Names of the home (home.arpa, local,
 // private reverse zones) are not among them: the home's own server may know
 // them, and forwarding by domain is to find it.

@@ -100,9 +100,10 @@ func (db *DB) RemoveDevice(ctx context.Context, device string) error {
 // ExemptDevice puts a device on the adults' profile until a time (the zero time
 // is never) and returns it. The device is named by its name, its address or its
 // network; for an address or network that is no device yet one is made, called
-// "Device 192.168.1.20". The adults' profile is the first with the preset adult;
+// "Device 192.168.1.20". A name that is not "" becomes the device's. The adults'
+// profile is the first with the preset adult;
 // where there is none, "Adults" is made.
-func (db *DB) ExemptDevice(ctx context.Context, device string, until time.Time) (policy.Device, error) {
+func (db *DB) ExemptDevice(ctx context.Context, device, name string, until time.Time) (policy.Device, error) {
 	var out policy.Device
 	err := db.change(ctx, fmt.Sprintf("exempting device %q", clip(device)), func(e *edit) (string, error) {
 		if err := e.later(until); err != nil {
@@ -118,6 +119,11 @@ func (db *DB) ExemptDevice(ctx context.Context, device string, until time.Time) 
 		}
 		if err != nil {
 			return "", err
+		}
+		if name != "" {
+			if d.name, err = e.freeDeviceName(name, d.id); err != nil {
+				return "", err
+			}
 		}
 		if d.profile != adults.id {
 			d.usual = d.profile

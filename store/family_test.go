@@ -130,7 +130,7 @@ func TestExempt(t *testing.T) {
 	adults := policy.ProfileID(2)
 	t.Run("an address that is no device yet", func(t *testing.T) {
 		db := openNew(t)
-		got, err := db.ExemptDevice(ctx, "192.168.1.20", time.Time{})
+		got, err := db.ExemptDevice(ctx, "192.168.1.20", "", time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestExempt(t *testing.T) {
 			return f.Devices[0].Profile, f.Devices[0].Until
 		}
 		for range 2 { // again: a longer time, and still its own profile after it
-			got, err := db.ExemptDevice(ctx, "tablet", now.Add(time.Hour))
+			got, err := db.ExemptDevice(ctx, "tablet", "", now.Add(time.Hour))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -199,7 +199,7 @@ func TestExempt(t *testing.T) {
 		if err := db.RemoveProfile(ctx, "Adults"); err != nil {
 			t.Fatal(err)
 		}
-		d, err := db.ExemptDevice(ctx, "fe80::1%eth0", time.Time{})
+		d, err := db.ExemptDevice(ctx, "fe80::1%eth0", "", time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func TestExempt(t *testing.T) {
 		if err := db.SetPreset(ctx, "Adults", policy.BandE); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.ExemptDevice(ctx, "192.168.1.20", time.Time{}); !errors.Is(err, ErrConflict) {
+		if _, err := db.ExemptDevice(ctx, "192.168.1.20", "", time.Time{}); !errors.Is(err, ErrConflict) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -241,7 +241,7 @@ func TestRefusals(t *testing.T) {
 		return err
 	}
 	exempt := func(device string, until time.Time) error {
-		_, err := db.ExemptDevice(ctx, device, until)
+		_, err := db.ExemptDevice(ctx, device, "", until)
 		return err
 	}
 	rule := func(profile string, r policy.Rule) error {
@@ -347,7 +347,7 @@ func TestARuleThatEndedMakesRoom(t *testing.T) {
 
 func TestChangesAreRecorded(t *testing.T) {
 	db, ctx := openNew(t), t.Context()
-	if _, err := db.As("anna").ExemptDevice(ctx, "192.168.1.20", noon.Add(time.Hour)); err != nil {
+	if _, err := db.As("anna").ExemptDevice(ctx, "192.168.1.20", "", noon.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	block := policy.ChooseBlock

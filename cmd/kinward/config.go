@@ -157,6 +157,9 @@ func (c *config) resolve() (*settings, error) {
 			return nil, err
 		}
 	}
+	if err := checkOverlaps(c.DNS); err != nil {
+		return nil, err
+	}
 	if c.Metrics != "" {
 		if err := checkListenAddr("metrics", c.Metrics); err != nil {
 			return nil, err
@@ -204,6 +207,20 @@ func (c *config) resolve() (*settings, error) {
 func checkListenAddr(key, s string) error {
 	if _, err := netip.ParseAddrPort(s); err != nil {
 		return fmt.Errorf("%s: %q is not an address with a port; write it like 127.0.0.1:1053 or [::1]:1053", key, s)
+	}
+	return nil
+}
+
+// checkOverlaps refuses two addresses that one port cannot have both: the same
+// one, or [::], which takes IPv4 too, beside an IPv4 address.
+func checkOverlaps(addrs []string) error {
+	for i, a := range addrs {
+		for _, b := range addrs[:i] {
+			x, y := netip.MustParseAddrPort(a), netip.MustParseAddrPort(b)
+			if x.Port() == y.Port() && x.Port() != 0 && (x == y || x.Addr().IsUnspecified() || y.Addr().IsUnspecified()) {
+				return fmt.Errorf("dns: %s and %s take the same port; [::] alone answers on all addresses, IPv4 too", b, a)
+			}
+		}
 	}
 	return nil
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"regexp"
 	"slices"
@@ -53,9 +56,15 @@ func appendKeys(keys []configKey, prefix string, v reflect.Value) []configKey {
 // checkYAML reports the first unknown key, key given twice (in any spelling) or
 // value of a wrong type, with its line and what would be right.
 func checkYAML(path string, text []byte) error {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
+	var doc, more yaml.Node
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	if err := documents.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("reading configuration %s: %w", path, err)
+	}
+	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading configuration %s: line %d: a second document begins with ---; put all keys into one", path, max(more.Line, 1))
 	}
 	if len(doc.Content) == 0 { // empty, or comments alone
 		return nil

@@ -75,6 +75,8 @@ func TestConfigRefuses(t *testing.T) {
 		{"a text for yes or no", "lists:\n  allow-private: 'yes'\n", []string{"line 2", "true or false"}},
 		{"nothing for a list", "dns:\n", []string{"line 1", "dns", "list"}},
 		{"no mapping", "- dns\n", []string{"line 1", "keys"}},
+		{"a second document", "block: nxdomain\n---\nblok: 3\n", []string{"line", "second document"}},
+		{"one address twice", "dns: ['[::]:53', '0.0.0.0:53']\n", []string{"dns", "0.0.0.0:53", "[::]:53"}},
 		{"no YAML", "dns: [\n", []string{"line"}},
 		{"an address without a port", "dns: [192.168.1.1]\n", []string{"dns", "192.168.1.1", "127.0.0.1:1053"}},
 		{"an encrypted upstream", "upstream: ['tls://9.9.9.9']\n", []string{"upstream", "tls://9.9.9.9", "later"}},

@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"kinward/store"
 )
 
 // One process owns a data folder. While serve runs, every other command sends
@@ -63,17 +65,19 @@ func operations() map[string]handler {
 		opCatalogueUpdate.name:   opCatalogueUpdate.handler(),
 		opCatalogueRollback.name: opCatalogueRollback.handler(),
 
-		opFamily.name:        opFamily.handler(),
-		opDeviceExempt.name:  opDeviceExempt.handler(),
-		opDeviceAdd.name:     opDeviceAdd.handler(),
-		opDeviceRemove.name:  opDeviceRemove.handler(),
-		opRuleAdd.name:       opRuleAdd.handler(),
-		opRuleRemove.name:    opRuleRemove.handler(),
-		opProfileSet.name:    opProfileSet.handler(),
-		opProfileChoose.name: opProfileChoose.handler(),
-		opProfileAdd.name:    opProfileAdd.handler(),
-		opBackup.name:        opBackup.handler(),
-		opStatus.name:        opStatus.handler(),
+		opFamily.name:         opFamily.handler(),
+		opDeviceExempt.name:   opDeviceExempt.handler(),
+		opDeviceAdd.name:      opDeviceAdd.handler(),
+		opDeviceUnexempt.name: opDeviceUnexempt.handler(),
+		opDeviceProfile.name:  opDeviceProfile.handler(),
+		opDeviceRemove.name:   opDeviceRemove.handler(),
+		opRuleAdd.name:        opRuleAdd.handler(),
+		opRuleRemove.name:     opRuleRemove.handler(),
+		opProfileSet.name:     opProfileSet.handler(),
+		opProfileChoose.name:  opProfileChoose.handler(),
+		opProfileAdd.name:     opProfileAdd.handler(),
+		opBackup.name:         opBackup.handler(),
+		opStatus.name:         opStatus.handler(),
 	}
 }
 
@@ -87,6 +91,9 @@ func (o operation[Req, Rep]) call(ctx context.Context, c *config, req Req, p pro
 	case !errors.Is(err, errNotServing):
 		return rep, err
 	}
+	if err := o.mayOpen(c); err != nil {
+		return rep, err
+	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	n, err := openNode(ctx, c, log)
 	if err != nil {
@@ -94,6 +101,20 @@ func (o operation[Req, Rep]) call(ctx context.Context, c *config, req Req, p pro
 	}
 	defer n.close()
 	return o.run(ctx, n, req, p)
+}
+
+// mayOpen keeps a command from making a new, empty data folder where the person
+// means one that is elsewhere: it would report that all is calm, or change
+// rules that no server goes by. A folder that was named is made, for what can
+// be prepared before the first start.
+func (o operation[Req, Rep]) mayOpen(c *config) error {
+	if _, err := os.Stat(filepath.Join(c.Data, store.FileName)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if c.Data != defaultDataFolder() && o.name != opIncidents.name && o.name != opBackup.name {
+		return nil
+	}
+	return &codedError{exitNothing, fmt.Errorf("nothing is kept in %s: start kinward serve, or name the folder of the one that runs with --data (after an installation as a service: sudo kinward … --data /var/lib/kinward)", c.Data)}
 }
 
 // errNotServing says that no serve owns the data folder.

@@ -207,6 +207,11 @@ func examineAll(ctx context.Context, cfg *config) []finding {
 	for _, u := range upstreams {
 		e.upstream(ctx, u)
 	}
+	for _, u := range st.Upstreams {
+		if u.Looping {
+			e.fault("upstream "+u.Upstream, "give the address of another resolver with --upstream", "it leads back to Kinward, so questions would go round in circles; it is not used")
+		}
+	}
 	for _, h := range port53Holders("/proc") {
 		if !strings.HasPrefix(h.Program, "kinward") {
 			e.note("port 53", letGo(h), "%s holds it on %s", h.who(), h.Address)
@@ -287,10 +292,13 @@ func (e *examination) listener(ctx context.Context, addr string) {
 
 func (e *examination) upstream(ctx context.Context, u string) {
 	what := "upstream " + u
-	network, addr, _ := strings.Cut(u, "://")
-	if _, _, err := net.SplitHostPort(addr); err != nil {
-		addr = net.JoinHostPort(addr, "53")
+	parsed, err := resolver.ParseUpstream(u)
+	if err != nil {
+		e.fault(what, "give another with --upstream", "%v", err)
+		return
 	}
+	network, _, _ := strings.Cut(parsed.String(), "://")
+	addr := parsed.Addr().String()
 	reply, took, err := ask(ctx, network, addr, "example.com.")
 	switch {
 	case err != nil:

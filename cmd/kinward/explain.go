@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"kinward/blocklists"
 	"kinward/policy"
+	"kinward/resolver"
 )
 
 type explainRequest struct {
@@ -20,7 +22,7 @@ type explainRequest struct {
 	At     string `json:"at"`     // wall-clock time of the family; "" is now
 }
 
-var opExplain = operation[explainRequest, policy.Explanation]{"explain", explain}
+var opExplain = operation[explainRequest, explainReply]{"explain", explain}
 
 func (c *cli) explainCommand() *cobra.Command {
 	var req explainRequest
@@ -44,32 +46,57 @@ and which step of the order of decision settled the matter.`,
 	return c.addJSON(cmd)
 }
 
-func explain(ctx context.Context, n *node, req explainRequest, _ progress) (policy.Explanation, error) {
-	name, err := blocklists.ParseName(req.Name)
+func explain(ctx context.Context, n *node, req explainRequest, _ progress) (explainReply, error) {
+	name, err := n.parseHost(req.Name)
 	if err != nil {
-		return policy.Explanation{}, usageError(err)
+		return explainReply{}, usageError(err)
 	}
 	s, err := n.state(ctx)
 	if err != nil {
-		return policy.Explanation{}, err
+		return explainReply{}, err
 	}
 	family, _, err := n.db.Family(ctx)
 	if err != nil {
-		return policy.Explanation{}, err
+		return explainReply{}, err
 	}
 	at := time.Now().In(n.zone(family))
 	if req.At != "" {
 		if at, err = parseTime(req.At, n.zone(family)); err != nil {
-			return policy.Explanation{}, usageError(fmt.Errorf("--at: %w", err))
+			return explainReply{}, usageError(fmt.Errorf("--at: %w", err))
 		}
 	}
 	asker := s.Directory.Household()
 	if req.Device != "" {
 		if asker, err = findAsker(s.Directory, family, req.Device, at); err != nil {
-			return policy.Explanation{}, err
+			return explainReply{}, err
 		}
 	}
-	return policy.Explain(s, asker, name, at), nil
+	rep := explainReply{Explanation: policy.Explain(s, asker, name, at)}
+	rep.Notes = n.notes(rep, name, req.Device)
+	return rep, nil
+}
+
+// explainReply is an explanation with what else decides about a real question.
+type explainReply struct {
+	policy.Explanation
+	Notes []string `json:"notes"`
+}
+
+// notes tells what a decision about a name alone cannot.
+func (n *node) notes(e explainReply, name blocklists.Name, device string) []string {
+	notes := []string{}
+	if resolver.AnswersItself(name) {
+		notes = append(notes, "Kinward answers this name by itself, whatever the verdict: it means the same everywhere.")
+	}
+	if e.Verdict != policy.Block.String() && e.Reason != policy.ByHelp.String() {
+		notes = append(notes, "The names that its answer leads to (aliases, HTTPS targets) are decided too, when they are known.")
+	}
+	if addr, err := netip.ParseAddr(device); err == nil {
+		if set, err := n.cfg.resolve(); err == nil && !slices.ContainsFunc(set.allowNets, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) }) {
+			notes = append(notes, addr.String()+" is in no network of allow-net, so it is refused whatever it asks.")
+		}
+	}
+	return notes
 }
 
 // findAsker returns who asks from a device, given by its name or an address.
@@ -90,7 +117,7 @@ func findAsker(d *policy.Directory, f *policy.Family, device string, at time.Tim
 	return policy.Asker{}, &codedError{exitNothing, fmt.Errorf("no device is called %q; did you mean %q? Otherwise give an address", device, blocklists.Nearest(device, names))}
 }
 
-func printExplanation(w io.Writer, e policy.Explanation) {
+func printExplanation(w io.Writer, e explainReply) {
 	fmt.Fprintf(w, "%s\n\n", e.Sentence)
 	field := func(name, value string) {
 		if value != "" {
@@ -102,7 +129,7 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 	field("device", e.Device)
 	field("at", e.At.Format("Mon 2 Jan 2006 15:04 MST"))
 	if e.Service != "" {
-		field("service", fmt.Sprintf("%s (blocking: %s)", e.Service, e.Strength))
+		field("service", fmt.Sprintf("%s (what blocking its names achieves: %s)", e.Service, e.Strength))
 	}
 	field("category", e.Category)
 	field("list", e.List)
@@ -130,5 +157,11 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 			mark = "→"
 		}
 		fmt.Fprintf(w, "%s %d. %s: %s\n", mark, i+1, s.Step, s.Found)
+	}
+	if len(e.Notes) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, note := range e.Notes {
+		fmt.Fprintln(w, note)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/publicsuffix"
 
 	"kinward/blocklists"
 	"kinward/policy"
@@ -67,9 +69,8 @@ func family(ctx context.Context, n *node, _ struct{}, _ progress) (familyView, e
 		t = t.In(zone)
 		return &t
 	}
-	names := map[policy.ProfileID]string{}
+	names := profileNames(f)
 	for _, p := range f.Profiles {
-		names[p.ID] = p.Name
 		pv := profileView{
 			Name: p.Name, Preset: p.Preset.String(), Ages: p.Preset.Ages(), Default: p.ID == f.Default,
 			Choices: map[string]string{}, Rules: []ruleView{},
@@ -135,9 +136,11 @@ type deviceRequest struct {
 }
 
 var (
-	opDeviceExempt = operation[deviceRequest, done]{"devices-exempt", deviceExempt}
-	opDeviceAdd    = operation[deviceRequest, done]{"devices-add", deviceAdd}
-	opDeviceRemove = operation[deviceRequest, done]{"devices-remove", deviceRemove}
+	opDeviceExempt   = operation[deviceRequest, done]{"devices-exempt", deviceExempt}
+	opDeviceAdd      = operation[deviceRequest, done]{"devices-add", deviceAdd}
+	opDeviceRemove   = operation[deviceRequest, done]{"devices-remove", deviceRemove}
+	opDeviceUnexempt = operation[deviceRequest, done]{"devices-unexempt", deviceUnexempt}
+	opDeviceProfile  = operation[deviceRequest, done]{"devices-profile", deviceProfile}
 )
 
 func (c *cli) devicesCommand() *cobra.Command {
@@ -192,6 +195,27 @@ the like, and nothing is recorded.`,
 	add.Flags().StringVar(&req.Name, "name", "", "what to call the device (required)")
 	add.Flags().StringVar(&req.Profile, "profile", "", "its profile (default: the household's)")
 
+	unexempt := c.addJSON(&cobra.Command{
+		Use:     "unexempt ADDRESS|NAME",
+		Short:   "End an exemption; the device goes back to the profile that it had",
+		Example: `  kinward devices unexempt 192.168.1.20`,
+		Args:    exactArgs("an ADDRESS or the NAME of a device"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req.Device = args[0]
+			return do(cmd.Context(), c, cmd, opDeviceUnexempt, req, printDone)
+		},
+	})
+	profile := c.addJSON(&cobra.Command{
+		Use:     "profile ADDRESS|NAME PROFILE",
+		Short:   "Give a device another profile",
+		Example: `  kinward devices profile Tablet Lea`,
+		Args:    exactArgs("an ADDRESS or the NAME of a device", "the name of a PROFILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req.Device, req.Profile = args[0], args[1]
+			return do(cmd.Context(), c, cmd, opDeviceProfile, req, printDone)
+		},
+	})
+
 	remove := c.addJSON(&cobra.Command{
 		Use:     "remove ADDRESS|NAME",
 		Short:   "Forget a device; the household's profile applies to it again",
@@ -202,7 +226,7 @@ the like, and nothing is recorded.`,
 			return do(cmd.Context(), c, cmd, opDeviceRemove, req, printDone)
 		},
 	})
-	cmd.AddCommand(exempt, add, remove)
+	cmd.AddCommand(exempt, unexempt, add, profile, remove)
 	return cmd
 }
 
@@ -232,11 +256,7 @@ func deviceExempt(ctx context.Context, n *node, req deviceRequest, _ progress) (
 		}
 		until = time.Now().Add(d)
 	}
-	dev, err := n.db.ExemptDevice(ctx, req.Device, until)
-	if err == nil && req.Name != "" {
-		err = n.db.UpdateDevice(ctx, req.Device, store.DeviceChange{Name: &req.Name})
-		dev.Name = req.Name
-	}
+	dev, err := n.db.ExemptDevice(ctx, req.Device, req.Name, until)
 	if err := n.changed(ctx, err); err != nil {
 		return done{}, err
 	}
@@ -245,7 +265,7 @@ func deviceExempt(ctx context.Context, n *node, req deviceRequest, _ progress) (
 		return done{}, err
 	}
 	return done{fmt.Sprintf("%s now has the profile Adults %s: nothing is blocked but what is dangerous, and nothing is recorded. %s\n"+
-		"Undo it with: kinward devices remove %s", dev.Name, untilText(until, n.zone(f)), lag, strconv.Quote(dev.Name))}, nil
+		"Undo it with: {kinward} devices unexempt %s", dev.Name, untilText(until, n.zone(f)), lag, strconv.Quote(dev.Name))}, nil
 }
 
 func deviceAdd(ctx context.Context, n *node, req deviceRequest, _ progress) (done, error) {
@@ -267,21 +287,55 @@ func deviceAdd(ctx context.Context, n *node, req deviceRequest, _ progress) (don
 	return done{fmt.Sprintf("%s (%s) now has the profile %s. %s", req.Name, networkText(network), profile, lag)}, nil
 }
 
-// profileOr returns the name of the household's profile where none is given.
+// profileOr returns a profile's name as it is spelled, the household's profile
+// where none is given.
 func (n *node) profileOr(ctx context.Context, name string) (string, error) {
-	if name != "" {
-		return name, nil
-	}
 	f, _, err := n.db.Family(ctx)
 	if err != nil {
 		return "", err
 	}
+	if name == "" {
+		name = profileNames(f)[f.Default]
+	}
+	id, err := findProfile(f, name)
+	return profileNames(f)[id], err
+}
+
+func profileNames(f *policy.Family) map[policy.ProfileID]string {
+	names := map[policy.ProfileID]string{}
 	for _, p := range f.Profiles {
-		if p.ID == f.Default {
-			return p.Name, nil
+		names[p.ID] = p.Name
+	}
+	return names
+}
+
+func deviceUnexempt(ctx context.Context, n *node, req deviceRequest, _ progress) (done, error) {
+	if err := n.changed(ctx, n.db.UnexemptDevice(ctx, req.Device)); err != nil {
+		return done{}, err
+	}
+	return n.deviceNow(ctx, req.Device)
+}
+
+func deviceProfile(ctx context.Context, n *node, req deviceRequest, _ progress) (done, error) {
+	err := n.db.UpdateDevice(ctx, req.Device, store.DeviceChange{Profile: &req.Profile})
+	if err := n.changed(ctx, err); err != nil {
+		return done{}, err
+	}
+	return n.deviceNow(ctx, req.Device)
+}
+
+// deviceNow says which profile a device has after a change.
+func (n *node) deviceNow(ctx context.Context, ref string) (done, error) {
+	v, err := family(ctx, n, struct{}{}, nil)
+	if err != nil {
+		return done{}, err
+	}
+	for _, d := range v.Devices {
+		if strings.EqualFold(d.Name, ref) || slices.Contains(d.Networks, ref) {
+			return done{fmt.Sprintf("%s now has the profile %s. %s", d.Name, d.Profile, lag)}, nil
 		}
 	}
-	return "", fmt.Errorf("family %q has no default profile", f.Name)
+	return done{fmt.Sprintf("%s is changed. %s", ref, lag)}, nil
 }
 
 func deviceRemove(ctx context.Context, n *node, req deviceRequest, _ progress) (done, error) {
@@ -385,7 +439,7 @@ func printRules(w io.Writer, f familyView) {
 }
 
 func ruleAdd(ctx context.Context, n *node, req ruleRequest, _ progress) (done, error) {
-	name, err := blocklists.ParseName(req.Name)
+	name, err := n.parseHost(req.Name)
 	if err != nil {
 		return done{}, usageError(err)
 	}
@@ -438,13 +492,12 @@ func checkRule(c *blocklists.Catalogue, x *blocklists.Index, r policy.Rule) (war
 	if r.Name == "" {
 		return "", fmt.Errorf("a rule for the root would decide about every name; name a domain")
 	}
-	labels := x.Labels(x.Lookup(r.Name))
-	for _, l := range labels {
+	for _, l := range x.Known(r.Name, policy.TypeA) {
 		if l.Category == blocklists.Help && !r.Allow {
 			return "", fmt.Errorf("%s is a help line or the like, which Kinward never blocks", r.Name)
 		}
 		if l.Category == blocklists.Plumbing && !r.Allow {
-			warning = "Be aware that devices need this name in order to work; only this exact name is denied."
+			warning = "Be aware that devices need this name in order to work."
 		}
 		if l.Category == blocklists.Security && r.Allow {
 			warning = "Be aware that a list calls this name dangerous; it stays blocked for everybody."
@@ -453,10 +506,10 @@ func checkRule(c *blocklists.Catalogue, x *blocklists.Index, r policy.Rule) (war
 	if hosts := c.SharedHosts(r.Name, r.Exact); len(hosts) > 0 && !r.Allow {
 		h := hosts[0]
 		warning = fmt.Sprintf("Be aware that unrelated apps and sites share %s (%s), and that they may stop working: %s\n"+
-			"To undo it, see: kinward rules remove", h.Name, h.What, h.Reason)
+			"To undo it, see: {kinward} rules remove", h.Name, h.What, h.Reason)
 	}
-	if r.Name.Labels() == 1 && !r.Exact {
-		warning = fmt.Sprintf("Be aware that this decides about every name that ends in .%s.", r.Name)
+	if suffix, _ := publicsuffix.PublicSuffix(r.Name.String()); suffix == r.Name.String() && !r.Exact {
+		warning = fmt.Sprintf("Be aware that this decides about every site whose name ends in .%s; they belong to many owners.", r.Name)
 	}
 	return warning, nil
 }
@@ -544,7 +597,11 @@ func printProfiles(w io.Writer, f familyView) {
 		if p.Default {
 			whom = ", for every device without one of its own"
 		}
-		fmt.Fprintf(w, "%s: preset %s, %s%s\n", p.Name, p.Preset, p.Ages, whom)
+		preset := "preset " + p.Preset
+		if p.Ages != p.Preset {
+			preset += ", " + p.Ages
+		}
+		fmt.Fprintf(w, "%s: %s%s\n", p.Name, preset, whom)
 		var things []string
 		for t := range p.Choices {
 			things = append(things, t)
@@ -568,7 +625,7 @@ func profileAdd(ctx context.Context, n *node, req profileRequest, _ progress) (d
 	if err := n.changed(ctx, err); err != nil {
 		return done{}, err
 	}
-	return done{fmt.Sprintf("Profile %s is made, with preset %s (%s). Give it a device with: kinward devices add ADDRESS --name NAME --profile %s",
+	return done{fmt.Sprintf("Profile %s is made, with preset %s (%s). Give it a device with: {kinward} devices add ADDRESS --name NAME --profile %s",
 		req.Profile, preset, preset.Ages(), strconv.Quote(req.Profile))}, nil
 }
 
@@ -584,6 +641,25 @@ func profileSet(ctx context.Context, n *node, req profileRequest, _ progress) (d
 	return done{fmt.Sprintf("Profile %s now starts from preset %s (%s). %s", req.Profile, preset, preset.Ages(), lag)}, nil
 }
 
+// findThing finds the category or the service that a person means, by its ID or
+// by the name that they are shown.
+func findThing(c *blocklists.Catalogue, thing string) (blocklists.Category, string, error) {
+	var words []string
+	for category := blocklists.AnonymousChat; category < blocklists.NumCategories; category++ {
+		if strings.EqualFold(thing, category.String()) || strings.EqualFold(thing, c.Categories[category].Name) {
+			return category, "", nil
+		}
+		words = append(words, category.String(), c.Categories[category].Name)
+	}
+	for _, s := range c.Services {
+		if strings.EqualFold(thing, s.ID) || strings.EqualFold(thing, s.Name) {
+			return blocklists.NoCategory, s.ID, nil
+		}
+		words = append(words, s.ID)
+	}
+	return blocklists.NoCategory, "", fmt.Errorf("%q is neither a category nor a service; did you mean %q? See: {kinward} lists services", thing, blocklists.Nearest(thing, words))
+}
+
 func profileChoose(ctx context.Context, n *node, req profileRequest, _ progress) (done, error) {
 	var choice *policy.Choice
 	if req.Choice != "preset" {
@@ -593,23 +669,27 @@ func profileChoose(ctx context.Context, n *node, req profileRequest, _ progress)
 		}
 		choice = &c
 	}
-	var err error
-	if category, notCategory := blocklists.ParseCategory(req.Thing); notCategory == nil {
-		err = n.db.SetCategory(ctx, req.Profile, category, choice)
-	} else if _, ok := n.catalogue.Load().Service(req.Thing); ok {
-		err = n.db.SetService(ctx, req.Profile, req.Thing, choice)
-	} else {
-		var ids []string
-		for c := blocklists.AnonymousChat; c < blocklists.NumCategories; c++ {
-			ids = append(ids, c.String())
-		}
-		for _, s := range n.catalogue.Load().Services {
-			ids = append(ids, s.ID)
-		}
-		err = usageError(fmt.Errorf("%q is neither a category nor a service; did you mean %q?", req.Thing, blocklists.Nearest(req.Thing, ids)))
+	category, service, err := findThing(n.catalogue.Load(), req.Thing)
+	if err != nil {
+		return done{}, usageError(err)
+	}
+	profile, err := n.profileOr(ctx, req.Profile)
+	if err != nil {
+		return done{}, err
+	}
+	word := service
+	switch {
+	case category == blocklists.Security && choice != nil && choice.Action() != policy.Block:
+		err = usageError(errors.New("what is dangerous to everybody (security) stays blocked; for one name see: {kinward} explain NAME"))
+	case category != blocklists.NoCategory:
+		word = category.String()
+		err = n.db.SetCategory(ctx, profile, category, choice)
+	default:
+		err = n.db.SetService(ctx, profile, service, choice)
 	}
 	if err := n.changed(ctx, err); err != nil {
 		return done{}, err
 	}
+	req.Profile, req.Thing = profile, word
 	return done{fmt.Sprintf("Profile %s: %s is now %q. %s", req.Profile, req.Thing, req.Choice, lag)}, nil
 }

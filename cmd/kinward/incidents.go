@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"kinward/blocklists"
 	"kinward/journal"
 	"kinward/policy"
 )
@@ -34,9 +37,10 @@ type incidentView struct {
 type incidentsReply struct {
 	Zone      string         `json:"zone"`
 	Since     time.Time      `json:"since"`
-	Incidents []incidentView `json:"incidents"` // newest first
-	Counted   []countView    `json:"counted"`   // what was blocked and is only counted
-	More      bool           `json:"more"`      // the limit cut the list
+	Incidents []incidentView `json:"incidents"`         // newest first
+	Counted   []countView    `json:"counted"`           // what was blocked and is only counted
+	More      bool           `json:"more"`              // the limit cut the list
+	Waiting   string         `json:"waiting,omitempty"` // why the newest attempts are not among them yet
 }
 
 // countView is a day's count with the words for it.
@@ -78,9 +82,10 @@ func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (
 	if req.Limit < 1 || req.Limit > maxIncidents {
 		return incidentsReply{}, usageError(fmt.Errorf("--limit: %d is not between 1 and %d", req.Limit, maxIncidents))
 	}
+	rep := incidentsReply{Incidents: []incidentView{}, Counted: []countView{}}
 	if n.serving != nil {
 		if err := n.serving.journal.Flush(ctx); err != nil {
-			return incidentsReply{}, err
+			rep.Waiting = err.Error() // what is stored can be read all the same
 		}
 	}
 	s, err := n.state(ctx)
@@ -96,20 +101,31 @@ func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (
 	if err != nil {
 		return incidentsReply{}, usageError(fmt.Errorf("--since: %w", err))
 	}
+	if since.After(time.Now()) {
+		return incidentsReply{}, usageError(fmt.Errorf("--since: %s is still to come", since.Format("Mon 2 Jan 2006 15:04")))
+	}
+	rep.Zone, rep.Since = zone.String(), since.In(zone)
 	filter := journal.Filter{Family: f.ID, Since: since, Limit: req.Limit + 1}
 	if req.Profile != "" {
 		if filter.Profile, err = findProfile(f, req.Profile); err != nil {
 			return incidentsReply{}, err
 		}
 	}
+	filters := []journal.Filter{filter}
 	if req.Device != "" {
-		filter.Device, filter.Client = findDevice(f, req.Device)
+		if filters, err = deviceFilters(f, filter, req.Device); err != nil {
+			return incidentsReply{}, err
+		}
 	}
-	found, err := n.db.Incidents(ctx, filter)
-	if err != nil {
-		return incidentsReply{}, err
+	var found []journal.Incident
+	for _, filter := range filters {
+		some, err := n.db.Incidents(ctx, filter)
+		if err != nil {
+			return incidentsReply{}, err
+		}
+		found = append(found, some...)
 	}
-	rep := incidentsReply{Zone: zone.String(), Since: since.In(zone), Incidents: []incidentView{}, Counted: []countView{}}
+	slices.SortStableFunc(found, func(a, b journal.Incident) int { return b.Last.Compare(a.Last) })
 	if len(found) > req.Limit {
 		found, rep.More = found[:req.Limit], true
 	}
@@ -171,22 +187,53 @@ func findProfile(f *policy.Family, name string) (policy.ProfileID, error) {
 	return 0, &codedError{exitNothing, fmt.Errorf("no profile is called %q; there are: %s", name, strings.Join(names, ", "))}
 }
 
-// findDevice reads a device's name, or else the address of an unknown one.
-func findDevice(f *policy.Family, ref string) (policy.DeviceID, string) {
+// deviceFilters returns what to look for to find a device's incidents: the
+// device, and those of its addresses from before it had a name. A device that is
+// not known is given by its address.
+func deviceFilters(f *policy.Family, like journal.Filter, ref string) ([]journal.Filter, error) {
+	addr, notAddr := netip.ParseAddr(ref)
+	if notAddr == nil {
+		ref = addr.Unmap().WithZone("").String()
+	}
+	at := func(client string) journal.Filter {
+		filter := like
+		filter.Client = client
+		return filter
+	}
+	var names []string
 	for _, d := range f.Devices {
-		if strings.EqualFold(d.Name, ref) {
-			return d.ID, ""
-		}
+		names = append(names, d.Name)
+		mine := strings.EqualFold(d.Name, ref)
 		for _, net := range d.Networks {
-			if networkText(net) == ref {
-				return d.ID, ""
+			mine = mine || networkText(net) == ref
+		}
+		if !mine {
+			continue
+		}
+		filter := like
+		filter.Device = d.ID
+		filters := []journal.Filter{filter}
+		for _, net := range d.Networks {
+			if net.IsSingleIP() {
+				filters = append(filters, at(net.Addr().String()))
 			}
 		}
+		return filters, nil
 	}
-	return 0, ref
+	if notAddr == nil {
+		return []journal.Filter{at(ref)}, nil
+	}
+	hint := "give its address"
+	if len(names) > 0 {
+		hint = fmt.Sprintf("did you mean %q? Otherwise give its address", blocklists.Nearest(ref, names))
+	}
+	return nil, &codedError{exitNothing, fmt.Errorf("no device is called %q; %s", ref, hint)}
 }
 
 func printIncidents(w io.Writer, r incidentsReply) {
+	if r.Waiting != "" {
+		fmt.Fprintf(w, "The newest attempts are kept but not stored yet, so they are missing here: %s\n", r.Waiting)
+	}
 	if len(r.Incidents) == 0 && len(r.Counted) == 0 {
 		fmt.Fprintf(w, "All calm: nothing was recorded since %s.\n", r.Since.Format("Mon 2 Jan 15:04"))
 		return

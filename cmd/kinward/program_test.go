@@ -331,10 +331,12 @@ func TestProgramHousehold(t *testing.T) {
 	}
 
 	// An exemption and a rule, at once and without a restart.
-	wantAll(t, "devices exempt", h.must("devices", "exempt", "127.0.0.1", "--name", "Laptop"), "Laptop", "Adults", "kinward devices remove")
+	wantAll(t, "devices exempt", h.must("devices", "exempt", "127.0.0.1", "--name", "Laptop"), "Laptop", "Adults", "devices unexempt")
 	wantAll(t, "kdig after the exemption", h.tool("kdig", "omegle.com"), "192.0.2.66")
-	h.must("devices", "remove", "Laptop")
+	wantAll(t, "devices unexempt", h.must("devices", "unexempt", "Laptop"), "Everyone")
 	wantAll(t, "kdig after its end", h.tool("kdig", "omegle.com"), "NXDOMAIN")
+	wantAll(t, "what the laptop tried before it had a name", h.must("incidents", "--device", "Laptop"), "Omegle")
+	h.must("devices", "remove", "Laptop")
 	h.must("rules", "allow", "omegle.com")
 	wantAll(t, "kdig after the rule", h.tool("kdig", "omegle.com"), "192.0.2.66")
 	h.must("rules", "remove", "1")
@@ -580,6 +582,7 @@ func TestProgramBackup(t *testing.T) {
 func TestProgramRefuses(t *testing.T) {
 	u := startUpstream(t)
 	h := startHome(t, u)
+	h.must("devices", "add", "192.168.1.31", "--name", "Tablet")
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -594,7 +597,15 @@ func TestProgramRefuses(t *testing.T) {
 		{"a command that is not", []string{"explian", "x"}, exitUsage, "explain"},
 		{"a missing argument", []string{"explain"}, exitUsage, "NAME"},
 		{"a name that is none", []string{"explain", "a..b"}, exitUsage, "empty label"},
-		{"a device that is not", []string{"explain", "omegle.com", "--device", "Tablet"}, exitNothing, "Tablet"},
+		{"a rule for a page", []string{"rules", "deny", "example.com/page"}, exitUsage, "no name of a host"},
+		{"a rule for an address", []string{"rules", "deny", "192.168.1.1"}, exitUsage, "names"},
+		{"a rule for a service", []string{"rules", "deny", "Omegle"}, exitUsage, "profiles choose"},
+		{"phishing allowed", []string{"profiles", "choose", "Everyone", "security", "allow"}, exitUsage, "stays blocked"},
+		{"incidents of a device that is not", []string{"incidents", "--device", "Tablt"}, exitNothing, "Tablt"},
+		{"incidents of the future", []string{"incidents", "--since", "2999-01-01"}, exitUsage, "still to come"},
+		{"incidents of a folder that is not", []string{"incidents", "--data", t.TempDir()}, exitNothing, "nothing is kept"},
+		{"an exemption under a name that is taken", []string{"devices", "exempt", "192.168.1.40", "--name", "Tablet"}, exitUsage, "Tablet"},
+		{"a device that is not", []string{"explain", "omegle.com", "--device", "Phone"}, exitNothing, "Phone"},
 		{"a time that is none", []string{"explain", "omegle.com", "--at", "soon"}, exitUsage, "2026-11-23 21:30"},
 		{"a category that is not", []string{"lists", "add", "/tmp/x", "--category", "datting"}, exitUsage, `"dating"`},
 		{"a file that is not", []string{"lists", "add", "/nonexistent/list", "--category", "dating"}, exitFailed, "/nonexistent/list"},

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +20,18 @@ type cli struct {
 	out, err   *os.File
 	configPath string
 	json       bool
+	prefix     string // how this program is called with this data folder, for hints
+}
+
+// callMe stands in texts for how to call this program; what prints a text puts
+// the real thing there, since the owner of the data folder does not know it.
+const callMe = "{kinward}"
+
+func (c *cli) called(text string) string {
+	if c.prefix == "" {
+		c.prefix = program()
+	}
+	return strings.ReplaceAll(text, callMe, c.prefix)
 }
 
 func newRoot(stdout, stderr *os.File) *cobra.Command {
@@ -68,6 +82,7 @@ func (c *cli) config(cmd *cobra.Command) (*config, error) {
 	if err != nil {
 		return nil, usageError(err)
 	}
+	c.prefix = commandPrefix(cfg)
 	return cfg, nil
 }
 
@@ -79,14 +94,19 @@ func (c *cli) addJSON(cmd *cobra.Command) *cobra.Command {
 
 // print writes v as JSON where --json was given, otherwise as text does.
 func (c *cli) print(v any, text func(io.Writer)) error {
-	if !c.json {
-		text(c.out)
-		return nil
+	var b strings.Builder
+	if c.json {
+		e := json.NewEncoder(&b)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		if err := e.Encode(v); err != nil {
+			return err
+		}
+	} else {
+		text(&b)
 	}
-	e := json.NewEncoder(c.out)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	_, err := io.WriteString(c.out, c.called(b.String()))
+	return err
 }
 
 // progress shows how far a long operation is on the error stream, so that
@@ -119,9 +139,19 @@ func do[Req, Rep any](ctx context.Context, c *cli, cmd *cobra.Command, op operat
 	rep, err := op.call(ctx, cfg, req, p)
 	done()
 	if err != nil {
-		return err
+		return c.calledError(err)
 	}
 	return c.print(rep, func(w io.Writer) { text(w, rep) })
+}
+
+// calledError is an error with its hints made exact.
+func (c *cli) calledError(err error) error {
+	code := exitFailed
+	var coded *codedError
+	if errors.As(err, &coded) {
+		code = coded.code
+	}
+	return &codedError{code, errors.New(c.called(err.Error()))}
 }
 
 // exactArgs is cobra.ExactArgs with an error that says what is missing, and the
