@@ -46,8 +46,8 @@ func isOfThisHost(a netip.Addr) bool {
 	return false
 }
 
-// probeLoops looks for upstreams that lead back here, at the start and then at
-// every interval, until ctx ends.
+// probeLoops looks for upstreams that lead back here, at the start, when there
+// are new ones, and at every interval, until ctx ends.
 func (s *Server) probeLoops(ctx context.Context) {
 	t := time.NewTicker(s.limits.ProbeInterval)
 	defer t.Stop()
@@ -57,9 +57,14 @@ func (s *Server) probeLoops(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+		case <-s.probeNow:
 		}
 	}
 }
+
+// probeTries is how often a probe without an answer is tried again: where a loop
+// has filled everybody's hands with questions that go round, one may be lost.
+const probeTries = 3
 
 // probe asks each upstream for a name that nobody else asks for. If our own
 // listener hears that question, the upstream leads back to us: it is not used
@@ -69,12 +74,19 @@ func (s *Server) probe(ctx context.Context) {
 	defer s.probing.Unlock()
 	var wg sync.WaitGroup
 	for _, p := range s.settings.Load().peers {
-		wg.Go(func() { s.probePeer(ctx, p) })
+		wg.Go(func() {
+			for range probeTries {
+				if s.probePeer(ctx, p) || ctx.Err() != nil {
+					return
+				}
+			}
+		})
 	}
 	wg.Wait()
 }
 
-func (s *Server) probePeer(ctx context.Context, p *peer) {
+// probePeer probes one upstream, and reports whether that proved anything.
+func (s *Server) probePeer(ctx context.Context, p *peer) bool {
 	var b [tokenLen / 2]byte
 	rand.Read(b[:])
 	token := hex.EncodeToString(b[:])
@@ -85,12 +97,13 @@ func (s *Server) probePeer(ctx context.Context, p *peer) {
 	if err != nil || m.Rcode != dns.RcodeNameError && m.Rcode != dns.RcodeSuccess {
 		// Proves nothing either way: a loop may be too slow to close, and another
 		// Kinward that left us out for looping says SERVFAIL.
-		return
+		return p.caught.Load()
 	}
 	if !p.caught.Load() && p.looping.Swap(false) {
 		s.metrics.upstreamLooping.WithLabelValues(p.String()).Set(0)
 		s.log.Info("an upstream no longer leads back to Kinward and is used again", "upstream", p.String())
 	}
+	return true
 }
 
 const tokenLen = 32 // characters of a probe's random label

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -192,5 +193,24 @@ func TestLoopThroughAnotherKinward(t *testing.T) {
 	got := ask(t, b, household, msgFor("ok.example.", dns.TypeA))
 	if got.Rcode != dns.RcodeServerFailure {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestLoopThroughReconfigure: an upstream that is set while the server runs and
+// leads back to it is found at once, not a minute later.
+func TestLoopThroughReconfigure(t *testing.T) {
+	up := newFake(t)
+	a := start(t, config(t, up))
+	c := config(t)
+	c.Upstreams = []Upstream{mustUpstream(t, "udp://"+a.Addrs()[0].String())}
+	b := start(t, c)
+	if err := a.Reconfigure(Settings{Upstreams: []Upstream{mustUpstream(t, "udp://"+b.Addrs()[0].String())}, AllowNets: loopbackNets}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); !a.Health()[0].Looping && !b.Health()[0].Looping; {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody found the loop")
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }

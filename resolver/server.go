@@ -69,7 +69,8 @@ type Server struct {
 	udp   []*udpSocket
 	tcp   *tcpListeners
 
-	probing  sync.Mutex // held while the upstreams are probed for loops
+	probing  sync.Mutex    // held while the upstreams are probed for loops
+	probeNow chan struct{} // asks for a probe before its time
 	inFlight atomic.Int64
 	flights  sync.WaitGroup // the goroutines that inFlight counts
 	closing  atomic.Bool
@@ -104,6 +105,7 @@ func New(c Config) (*Server, error) {
 	s.cache = newCache(c.CacheBytes)
 	s.exchanger = exchanger{timeout: s.limits.AttemptTimeout}
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
+	s.probeNow = make(chan struct{}, 1)
 	s.tcp = newTCPListeners(s)
 	s.near, s.far = s.stages()
 	for _, addr := range c.Listen {

@@ -65,6 +65,10 @@ func (s *Server) Reconfigure(c Settings) error {
 		next.peers = append(next.peers, p)
 	}
 	s.settings.Store(next)
+	select {
+	case s.probeNow <- struct{}{}: // a new upstream may lead back here
+	default: // a look is due already
+	}
 	for u := range was {
 		if !added[u] {
 			s.metrics.forget(u)
