@@ -62,6 +62,7 @@ const (
 	maxRegexpLen    = 500    // bytes
 	maxRegexpSize   = 250    // instructions of one compiled expression
 	maxRegexpTotal  = 10_000 // instructions of an index
+	maxRegexpTried  = 50_000 // instructions looked at in one list, taken or not
 	maxUnfiltered   = 16     // expressions of an index that no literal keeps from being run
 	maxDenyAllow    = 2_000  // names of one rule
 	maxDenyAllowAll = 50_000 // names of an index

@@ -25,14 +25,17 @@ func (p *listParser) regexpRule(src []byte, m modifiers) error {
 	if !p.opts.Patterns {
 		return p.skip(SkipRegexp)
 	}
-	if len(src) > maxRegexpLen {
+	if len(src) > maxRegexpLen || p.tried > maxRegexpTried {
 		return p.skip(SkipPatternLimit)
 	}
 	x, words := newExpression(string(src))
-	switch {
-	case x == nil:
+	if x == nil {
+		p.tried += len(src)
 		return p.skip(SkipRegexp) // look-ahead and back references are not RE2's
-	case x.size > maxRegexpSize:
+	}
+	p.tried += x.size
+	switch {
+	case x.re == nil:
 		return p.skip(SkipPatternLimit)
 	case matchesProbe(words, x.match):
 		return p.skip(SkipTooWide)
@@ -43,26 +46,30 @@ func (p *listParser) regexpRule(src []byte, m modifiers) error {
 }
 
 // newExpression compiles an expression that ignores case, as all do in AdGuard's
-// syntax. It returns nil for what RE2 does not know. words are those that occur
-// in the source.
+// syntax. It returns nil for what RE2 does not know, and one without re for what
+// is too large. words are those that occur in the source.
 func newExpression(src string) (x *expression, words []string) {
 	tree, err := syntax.Parse(src, syntax.Perl|syntax.FoldCase)
 	if err != nil {
 		return nil, nil
 	}
 	unfold(tree) // texts are in lower case: comparing them so is faster, and gives plain literals
-	re, err := regexp.Compile(tree.String())
-	if err != nil {
-		return nil, nil
-	}
 	prog, err := syntax.Compile(tree.Simplify())
 	if err != nil {
 		return nil, nil
 	}
+	x = &expression{size: len(prog.Inst)}
+	if x.size > maxRegexpSize {
+		return x, nil
+	}
+	if x.re, err = regexp.Compile(tree.String()); err != nil {
+		return nil, nil
+	}
+	x.needs = required(tree)
 	words = strings.FieldsFunc(strings.ToLower(src), func(r rune) bool {
 		return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
 	})
-	return &expression{re: re, size: len(prog.Inst), needs: required(tree)}, words
+	return x, words
 }
 
 func (x *expression) match(text []byte) bool { return x.re.Match(text[1 : len(text)-1]) }

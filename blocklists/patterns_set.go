@@ -150,7 +150,7 @@ func (s *patternSet) file(rule int32, use map[trigram]int) {
 var texts = sync.Pool{New: func() any { return new([maxText]byte) }}
 
 // match calls hit for every rule that matches n in a question of that type, each
-// once, in no order. n is the name asked for; a name met in an answer's CNAME is
+// once, in no order; the root matches none. n is the name asked for; a name met in an answer's CNAME is
 // matched with the type CNAME, as AdGuard reads $dnstype.
 //
 // A rule that matches says so of this name only, never of those below it, so a
@@ -163,7 +163,7 @@ var texts = sync.Pool{New: func() any { return new([maxText]byte) }}
 // the rules that share three letters with it; even a name made to meet every
 // expression runs at most maxRegexpTotal instructions per byte.
 func (s *patternSet) match(n Name, qtype uint16, hit func(rule int)) {
-	if s == nil {
+	if s == nil || n == "" {
 		return
 	}
 	var buf [maxText]byte

@@ -131,6 +131,7 @@ func TestPatternSet_strangeNames(t *testing.T) {
 			}
 		})
 	}
+	mustCompile(t, `/^ads?[0z9]c\B/`).match("", typeA, func(int) { t.Error("the root meets a rule") })
 	(*patternSet)(nil).match(MustName("a.example"), typeA, func(int) { t.Error("the empty set has a rule") })
 }
 
@@ -189,7 +190,7 @@ func TestParse_patternLimits(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
 		skipped    int
-	}{{"long", long, 1}, {"large", large, 1}, {"many", many.String(), 2}} {
+	}{{"long", long, 1}, {"large", large, 1}, {"many", many.String(), 2}, {"one behind too many that are large", strings.Repeat("/a{1000}/\n", 60) + "/^abcdef[0-9]/\n", 61}} {
 		_, r, err := parseAll("||a.example^\n"+tt.text, ParseOptions{Patterns: true})
 		if err != nil || r.Skipped[SkipPatternLimit] != tt.skipped || r.NumSkipped() != tt.skipped {
 			t.Errorf("%s: got %v, %v", tt.name, r, err)
@@ -305,6 +306,7 @@ func TestPatternSet_agreesWithNaive(t *testing.T) {
 
 func FuzzPatterns(f *testing.F) {
 	f.Add("||ads.*.example^\n/^ads?[0-9]+\\./\n||x.example^$dnstype=A", "ads.x.example")
+	f.Add("/^ads?[0z9]c\\B/", "") // the root
 	f.Add("|a*b*c*d\n*abc*^\n.abc.\n/((a|b|abc)+){3,9}x/", strings.Repeat("abc.", 60)+"example")
 	f.Add("/[^a]{3}\xff\\pL(?i:K)\\bfoo\\b/$dnstype=~TYPE65535", `\000\.foo.bar`)
 	f.Fuzz(func(t *testing.T, list, name string) {
@@ -317,7 +319,7 @@ func FuzzPatterns(f *testing.F) {
 		}
 		n, err := ParseName(name)
 		s, limit := compilePatterns(rules)
-		if err != nil || limit != nil {
+		if err != nil || limit != nil || n == "" {
 			return
 		}
 		got := make([]int, len(rules))
