@@ -111,6 +111,7 @@ type listParser struct {
 	patterns []Entry             // held like the others
 	byText   map[string]struct{} // the patterns' rules
 	unrules  map[string]struct{} // rules of patterns that $badfilter cancels
+	tried    int                 // the size of the regular expressions looked at
 	zone     rpzZone
 
 	indented bool // the current line begins with a blank, which zone files heed

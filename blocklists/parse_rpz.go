@@ -58,8 +58,8 @@ func (p *listParser) rpzLine(line []byte) error {
 	if line[0] == '$' {
 		return p.rpzDirective(line)
 	}
-	if open := parens(line); open != 0 {
-		z.depth = max(open, 0)
+	if bytes.IndexByte(line, '(') >= 0 {
+		z.depth = max(parens(line), 0)
 		line = bytes.ReplaceAll(bytes.ReplaceAll(line, []byte("("), []byte(" ")), []byte(")"), []byte(" "))
 	}
 	rest := line
@@ -211,7 +211,7 @@ func isOtherTrigger(name []byte) bool {
 		}
 	}
 	last := name[i:]
-	if len(last) < 6 || !bytes.Contains(bytes.ToLower(last), []byte("rpz")) {
+	if len(last) < 6 || lower(last[len(last)-1]) != 'p' && lower(last[len(last)-1]) != 'e' { // most names
 		return false
 	}
 	s := strings.ToLower(string(last))

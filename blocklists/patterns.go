@@ -60,8 +60,9 @@ func ParsePattern(rule string) (Entry, error) {
 const (
 	maxPatterns     = 10_000 // of a list, and of an index
 	maxRegexpLen    = 500    // bytes
-	maxRegexpSize   = 400    // instructions of one compiled expression
-	maxRegexpTotal  = 16_000 // instructions of an index
+	maxRegexpSize   = 250    // instructions of one compiled expression
+	maxRegexpTotal  = 10_000 // instructions of an index
+	maxRegexpTried  = 50_000 // instructions looked at in one list, taken or not
 	maxUnfiltered   = 16     // expressions of an index that no literal keeps from being run
 	maxDenyAllow    = 2_000  // names of one rule
 	maxDenyAllowAll = 50_000 // names of an index

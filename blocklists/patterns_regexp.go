@@ -2,8 +2,10 @@ package blocklists
 
 import (
 	"bytes"
+	"iter"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -13,9 +15,9 @@ import (
 type expression struct {
 	re   *regexp.Regexp
 	size int // instructions
-	// literals are pieces of text of which one at least stands in every name
-	// that matches; none if the expression does not say.
-	literals []string
+	// needs are what every name that matches holds: of each element at least
+	// one text. Empty if the expression does not say.
+	needs [][]string
 }
 
 // regexpRule takes a rule that is a regular expression.
@@ -23,14 +25,17 @@ func (p *listParser) regexpRule(src []byte, m modifiers) error {
 	if !p.opts.Patterns {
 		return p.skip(SkipRegexp)
 	}
-	if len(src) > maxRegexpLen {
+	if len(src) > maxRegexpLen || p.tried > maxRegexpTried {
 		return p.skip(SkipPatternLimit)
 	}
 	x, words := newExpression(string(src))
-	switch {
-	case x == nil:
+	if x == nil {
+		p.tried += len(src)
 		return p.skip(SkipRegexp) // look-ahead and back references are not RE2's
-	case x.size > maxRegexpSize:
+	}
+	p.tried += x.size
+	switch {
+	case x.re == nil:
 		return p.skip(SkipPatternLimit)
 	case matchesProbe(words, x.match):
 		return p.skip(SkipTooWide)
@@ -41,41 +46,42 @@ func (p *listParser) regexpRule(src []byte, m modifiers) error {
 }
 
 // newExpression compiles an expression that ignores case, as all do in AdGuard's
-// syntax. It returns nil for what RE2 does not know. words are those that occur
-// in the source.
+// syntax. It returns nil for what RE2 does not know, and one without re for what
+// is too large. words are those that occur in the source.
 func newExpression(src string) (x *expression, words []string) {
 	tree, err := syntax.Parse(src, syntax.Perl|syntax.FoldCase)
 	if err != nil {
 		return nil, nil
 	}
 	unfold(tree) // texts are in lower case: comparing them so is faster, and gives plain literals
-	re, err := regexp.Compile(tree.String())
-	if err != nil {
-		return nil, nil
-	}
 	prog, err := syntax.Compile(tree.Simplify())
 	if err != nil {
 		return nil, nil
 	}
+	x = &expression{size: len(prog.Inst)}
+	if x.size > maxRegexpSize {
+		return x, nil
+	}
+	if x.re, err = regexp.Compile(tree.String()); err != nil {
+		return nil, nil
+	}
+	x.needs = required(tree)
 	words = strings.FieldsFunc(strings.ToLower(src), func(r rune) bool {
 		return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
 	})
-	return &expression{re: re, size: len(prog.Inst), literals: required(tree)}, words
+	return x, words
 }
 
 func (x *expression) match(text []byte) bool { return x.re.Match(text[1 : len(text)-1]) }
 
-// mayMatch asks the literals only.
+// mayMatch asks for what is needed only.
 func (x *expression) mayMatch(text []byte) bool {
-	if len(x.literals) == 0 {
-		return true
-	}
-	for _, l := range x.literals {
-		if containsString(text, l) {
-			return true
+	for _, texts := range x.needs {
+		if !slices.ContainsFunc(texts, func(s string) bool { return containsString(text, s) }) {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // containsString is bytes.Contains for a string.
@@ -110,17 +116,29 @@ const (
 	maxLiterals = 32 // alternatives
 )
 
-// required returns strings of which one at least must occur in whatever re
-// matches, each of at least minLiteral bytes; nil if it finds none.
-func required(re *syntax.Regexp) []string {
-	best := anyOf(re)
-	if shortest(best) < minLiteral {
-		return nil
+// required returns what must occur in whatever re matches: one string at least
+// of each element. The strings have at least minLiteral bytes.
+func required(re *syntax.Regexp) (needs [][]string) {
+	for re.Op == syntax.OpCapture || re.Op == syntax.OpPlus {
+		re = re.Sub[0]
 	}
-	return best
+	need := func(texts []string) {
+		if shortest(texts) >= minLiteral {
+			needs = append(needs, texts)
+		}
+	}
+	if re.Op != syntax.OpConcat {
+		need(anyOf(re))
+		return needs
+	}
+	for run := range runs(re.Sub) {
+		need(run)
+	}
+	return needs
 }
 
-// anyOf is required without the least length.
+// anyOf returns strings of which at least one must occur in whatever re matches;
+// nil if it finds none.
 func anyOf(re *syntax.Regexp) []string {
 	if all := exactly(re); all != nil {
 		return all
@@ -143,33 +161,45 @@ func anyOf(re *syntax.Regexp) []string {
 		}
 		return all
 	case syntax.OpConcat:
-		return anyOfConcat(re.Sub)
+		var best []string
+		for run := range runs(re.Sub) {
+			if shortest(run) > shortest(best) {
+				best = run
+			}
+		}
+		return best
 	}
 	return nil
 }
 
-// anyOfConcat joins neighbours that are known whole, and takes the best.
-func anyOfConcat(subs []*syntax.Regexp) (best []string) {
-	better := func(s []string) {
-		if shortest(s) > shortest(best) {
-			best = s
+// runs yields what the parts of a concatenation need, neighbours that are known
+// whole joined.
+func runs(subs []*syntax.Regexp) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		var run []string
+		for _, sub := range subs {
+			if isEmptyMatch(sub) {
+				continue
+			}
+			all := exactly(sub)
+			if joined := product(run, all); joined != nil {
+				run = joined
+				continue
+			}
+			if run != nil && !yield(run) {
+				return
+			}
+			if run = all; all != nil {
+				continue
+			}
+			if some := anyOf(sub); some != nil && !yield(some) {
+				return
+			}
+		}
+		if run != nil {
+			yield(run)
 		}
 	}
-	var run []string
-	for _, sub := range subs {
-		if isEmptyMatch(sub) {
-			continue
-		}
-		all := exactly(sub)
-		if joined := product(run, all); joined != nil {
-			run = joined
-		} else {
-			run = all
-		}
-		better(run)
-		better(anyOf(sub))
-	}
-	return best
 }
 
 // isEmptyMatch reports whether re says where, not what.

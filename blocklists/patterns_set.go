@@ -3,7 +3,7 @@ package blocklists
 import (
 	"bytes"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 )
 
@@ -24,7 +24,9 @@ type patternSet struct {
 // trigram is three bytes of text.
 type trigram uint32
 
-func trigramAt(b []byte) trigram { return trigram(b[0])<<16 | trigram(b[1])<<8 | trigram(b[2]) }
+func trigramAt[T []byte | string](b T) trigram {
+	return trigram(b[0])<<16 | trigram(b[1])<<8 | trigram(b[2])
+}
 
 func (t trigram) hash() uint32 { return uint32(t) * 0x9e3779b1 >> 16 }
 
@@ -55,84 +57,100 @@ func compilePatterns(rules []Entry) (*patternSet, error) {
 	if len(rules) > maxPatterns {
 		return nil, &patternLimitError{maxPatterns, thousands(maxPatterns) + " patterns"}
 	}
-	s := &patternSet{buckets: make(map[trigram][]int32)}
+	s := &patternSet{buckets: make(map[trigram][]int32), rules: make([]filedPattern, len(rules))}
+	use := make(map[trigram]int)
 	size, denied := 0, 0
 	for i, e := range rules {
-		f := filedPattern{Pattern: e.Pattern, name: e.Name, exact: e.Exact}
-		denied += len(f.denyAllow)
-		if f.re != nil {
-			size += f.re.size
+		s.rules[i] = filedPattern{Pattern: e.Pattern, name: e.Name, exact: e.Exact}
+		denied += len(e.Pattern.denyAllow)
+		if e.Pattern.re != nil {
+			size += e.Pattern.re.size
 		}
-		pieces := f.pieces()
+		needs := s.rules[i].needs()
 		switch {
 		case size > maxRegexpTotal:
 			return nil, &patternLimitError{i, thousands(maxRegexpTotal) + " instructions of regular expressions"}
 		case denied > maxDenyAllowAll:
 			return nil, &patternLimitError{i, thousands(maxDenyAllowAll) + " names that rules do not hold for"}
-		case len(pieces) == 0 && len(s.unfiltered) == maxUnfiltered:
+		case len(needs) == 0 && len(s.unfiltered) == maxUnfiltered:
 			return nil, &patternLimitError{i, thousands(maxUnfiltered) + " regular expressions without three fixed letters in a row"}
-		case len(pieces) == 0:
+		case len(needs) == 0:
 			s.unfiltered = append(s.unfiltered, int32(i))
 		}
-		for _, alternatives := range pieces {
-			s.file(&f, int32(i), alternatives)
+		for _, text := range slices.Concat(needs...) {
+			for at := 0; at+3 <= len(text); at++ {
+				use[trigramAt(text[at:])]++
+			}
 		}
-		s.rules = append(s.rules, f)
+	}
+	for at := 0; at+3 <= len(alike); at++ {
+		use[trigramAt(alike[at:])] += 100
+	}
+	for i := range s.rules {
+		s.file(int32(i), use)
 	}
 	return s, nil
 }
 
-// pieces returns texts to choose keys from, one key of each element: every name
-// that matches holds all texts of at least one element.
-func (f *filedPattern) pieces() (all [][]string) {
-	switch {
-	case f.re != nil:
-		for _, l := range f.re.literals {
-			all = append(all, []string{l})
-		}
-	case f.glob != nil:
-		var texts []string
-		for _, p := range f.glob.pieces {
-			texts = append(texts, string(p))
-		}
-		all = append(all, texts)
-	default:
-		var buf [maxText]byte
-		all = append(all, []string{string(appendText(buf[:0], f.name))})
-	}
-	return all
-}
-
 // alike is where names are alike. Keys are taken from it only where a rule offers
 // no other.
-const alike = ".com. .net. .org. .www. .api. .cdn. .de. .co.uk. .io. .google .amazon .cloud ing. ers. "
+const alike = ".com. .net. .org. .www. .api. .cdn. .de. .co.uk. .io. .google .amazon .cloud ing. ers. prod video media"
 
-// file enters a rule under the best key that texts offer.
-func (s *patternSet) file(f *filedPattern, rule int32, texts []string) {
-	var best trigram
-	cost := -1
-	for _, text := range texts {
-		for i := 0; i+3 <= len(text); i++ {
-			c := len(s.buckets[trigramAt([]byte(text[i:i+3]))])
-			if strings.Contains(alike, text[i:i+3]) {
-				c += 50
-			}
-			if cost < 0 || c < cost {
-				best, cost = trigramAt([]byte(text[i:i+3])), c
+// needs returns what every name that matches holds: of each element at least one
+// text.
+func (f *filedPattern) needs() (all [][]string) {
+	switch {
+	case f.re != nil:
+		return f.re.needs
+	case f.glob != nil:
+		for _, p := range f.glob.pieces {
+			if len(p) >= minLiteral {
+				all = append(all, []string{string(p)})
 			}
 		}
+		return all
 	}
-	f.keys = append(f.keys, best)
-	s.buckets[best] = append(s.buckets[best], rule)
-	h := best.hash()
-	s.bits[h>>6] |= 1 << (h & 63)
+	var buf [maxText]byte
+	return [][]string{{string(appendText(buf[:0], f.name))}}
+}
+
+// file enters a rule under the keys that are used least, given how often each
+// occurs in all rules: what is common in rules is common in names.
+func (s *patternSet) file(rule int32, use map[trigram]int) {
+	f := &s.rules[rule]
+	best := -1
+	for _, texts := range f.needs() {
+		var keys []trigram
+		worst := 0
+		for _, text := range texts {
+			key, cost := trigramAt(text), use[trigramAt(text)]
+			for at := 1; at+3 <= len(text); at++ {
+				if c := use[trigramAt(text[at:])]; c < cost {
+					key, cost = trigramAt(text[at:]), c
+				}
+			}
+			worst += cost
+			if !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+		if best < 0 || worst < best {
+			f.keys, best = keys, worst
+		}
+	}
+	for _, key := range f.keys {
+		use[key]++
+		s.buckets[key] = append(s.buckets[key], rule)
+		h := key.hash()
+		s.bits[h>>6] |= 1 << (h & 63)
+	}
 }
 
 // texts lends buffers to regular expressions, through which they would escape.
 var texts = sync.Pool{New: func() any { return new([maxText]byte) }}
 
 // match calls hit for every rule that matches n in a question of that type, each
-// once, in no order. n is the name asked for; a name met in an answer's CNAME is
+// once, in no order; the root matches none. n is the name asked for; a name met in an answer's CNAME is
 // matched with the type CNAME, as AdGuard reads $dnstype.
 //
 // A rule that matches says so of this name only, never of those below it, so a
@@ -145,7 +163,7 @@ var texts = sync.Pool{New: func() any { return new([maxText]byte) }}
 // the rules that share three letters with it; even a name made to meet every
 // expression runs at most maxRegexpTotal instructions per byte.
 func (s *patternSet) match(n Name, qtype uint16, hit func(rule int)) {
-	if s == nil {
+	if s == nil || n == "" {
 		return
 	}
 	var buf [maxText]byte

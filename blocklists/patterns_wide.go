@@ -26,11 +26,11 @@ func matchesProbe(words []string, match func(text []byte) bool) bool {
 	}
 	try := func(text string) bool { return match([]byte("." + text + ".")) }
 	for _, s := range suffixes {
-		if try(s) {
+		if try(s) || try("www."+probeWords[0]+"."+s) {
 			return true
 		}
 		for _, w := range probeWords {
-			if try(w+"."+s) || try("www."+w+"."+s) {
+			if try(w + "." + s) {
 				return true
 			}
 		}
