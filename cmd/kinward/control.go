@@ -55,6 +55,8 @@ func operations() map[string]handler {
 		opLists.name:         opLists.handler(),
 		opListsAdd.name:      opListsAdd.handler(),
 		opListsUpdate.name:   opListsUpdate.handler(),
+		opListsAccept.name:   opListsAccept.handler(),
+		opListsRollback.name: opListsRollback.handler(),
 		opListsRemove.name:   opListsRemove.handler(),
 		opFamily.name:        opFamily.handler(),
 		opDeviceExempt.name:  opDeviceExempt.handler(),
