@@ -169,8 +169,7 @@ func TestLibrary_killedAnywhere(t *testing.T) {
 
 // TestLibrary_killedAtRandom does so at moments of chance, many times.
 func TestLibrary_killedAtRandom(t *testing.T) {
-	l, s, dir := newList(t)
-	_ = l
+	_, s, dir := newList(t)
 	n := 0
 	s.set(func(w http.ResponseWriter, _ *http.Request) {
 		n++
@@ -210,7 +209,7 @@ func TestLibrary_fullDisk(t *testing.T) {
 		{"no room for anything", "10", []string{"error updating list", ErrNoRoom.Error(), "entries 100"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l, s, dir := newList(t)
+			_, s, dir := newList(t)
 			s.set(sendText(bigNames(6000)))
 			cmd, out := startChild(t, childDir+"="+dir, childLimit+"="+tt.limit)
 			var text strings.Builder
@@ -226,7 +225,7 @@ func TestLibrary_fullDisk(t *testing.T) {
 			if files := filesIn(t, dir); len(files) != 2 {
 				t.Errorf("files %q", files)
 			}
-			l = openTest(t, dir)
+			l := openTest(t, dir)
 			update(t, l, Taken, 6000)
 			if got := l.Lists()[0]; got.Failures != 0 {
 				t.Errorf("got %+v", got)
