@@ -313,8 +313,11 @@ func (l *Library) Update(ctx context.Context, ids []string, progress Progress) (
 	var done []Updated
 	for _, id := range ids {
 		u, err := l.updateOne(ctx, id, progress)
-		if errors.Is(err, ErrListChanged) {
-			continue // by a concurrent Update or Remove, which knew better
+		if errors.Is(err, ErrListChanged) { // by a concurrent Update or Remove, which knew better
+			if now, ok := (*l.state.Load())[id]; ok {
+				done = append(done, Updated{now.status(), Unchanged})
+			}
+			continue
 		}
 		if err != nil {
 			return done, fmt.Errorf("updating list %q: %w", id, err)

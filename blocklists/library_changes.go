@@ -45,13 +45,13 @@ func (c copyOnDisk) each(emit func(Entry) error) error {
 	})
 }
 
-// compareShare is how many entries are held in memory at a time while two
-// copies are compared: 8 bytes each. More are compared in several passes.
-const compareShare = 1 << 20
+// compareShare is about how many entries are held in memory at a time while two
+// copies are compared, 8 bytes each. More are compared in several passes.
+const compareShare = 3 << 20
 
-// compareCopies counts what is new in a copy and what is gone. Memory does not
-// grow with the lists, but time does: two copies of two million names are read
-// three times.
+// compareCopies counts what is new in a copy and what is gone. Beside what Parse
+// takes, it holds 25 MB at most; what grows with the lists is the number of
+// times that they are read.
 func compareCopies(from, to copyOnDisk) (Changes, error) {
 	return compareInShares(from, to, compareShare)
 }

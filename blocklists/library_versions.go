@@ -61,8 +61,14 @@ func (l *Library) swap(id string, choose func(listRecord) (listRecord, Version, 
 	if err := l.verify(last, chosen.SHA256); err != nil {
 		return ListStatus{}, Changes{}, err
 	}
-	// The copy that goes may be damaged, which is a reason more to leave it.
-	changes, _ := compareCopies(l.versionFile(last, last.Version), l.versionFile(last, chosen))
+	var changes Changes
+	if last.Held != nil && chosen.SHA256 == last.Held.SHA256 {
+		changes = last.Held.Changes.clone() // found when it was held
+	}
+	if changes.none() {
+		// The copy that goes may be damaged, which is a reason more to leave it.
+		changes, _ = compareCopies(l.versionFile(last, last.Version), l.versionFile(last, chosen))
+	}
 	if next.Held != nil && next.Held.RolledBack {
 		held := *next.Held
 		held.Changes = changes.reverse()
