@@ -53,6 +53,9 @@ func compile(c *Catalogue, lists []ListInput, key uint64) (*Index, error) {
 	for i, l := range lists {
 		before := len(b.entries)
 		err := l.Entries(func(e Entry) error {
+			if e.Pattern != nil { // covers less than its name
+				return nil
+			}
 			lb := Label{Category: l.Category, List: ListID(i + 1)}
 			if e.Exact {
 				lb.Marks |= Exact

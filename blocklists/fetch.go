@@ -354,7 +354,7 @@ func isSinkTrouble(err error) bool {
 // isListFault reports whether an error says that a list is not fit to be used.
 func isListFault(err error) bool {
 	for _, fault := range []error{
-		ErrBlocksTLD, ErrWebPage, ErrBinary, ErrArchive, ErrOtherFormat, ErrNotAList, ErrNoNames, ErrListTooLarge,
+		ErrBlocksAll, ErrBlocksTLD, ErrWebPage, ErrBinary, ErrArchive, ErrNotAList, ErrNoNames, ErrListTooLarge,
 	} {
 		if errors.Is(err, fault) {
 			return true

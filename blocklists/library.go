@@ -27,6 +27,7 @@ type ListSource struct {
 	Format   Format    `json:"format"`
 	Category Category  `json:"category"` // what all its names are about
 	Match    MatchMode `json:"match"`
+	Patterns bool      `json:"patterns,omitempty"` // see [ParseOptions]
 }
 
 // locations returns the places of the list in the order to try.

@@ -79,6 +79,9 @@ type comparer struct {
 }
 
 func (c *comparer) hash(e Entry) uint64 {
+	if e.Pattern != nil {
+		return maphash.String(c.seed, e.Pattern.String()) + 1
+	}
 	return maphash.String(c.seed, string(e.Name)) + uint64(e.flags())*0x9e3779b97f4a7c15
 }
 
@@ -150,6 +153,9 @@ func (c *comparer) showGone(n int) error {
 
 // entryText shows an entry to people.
 func entryText(e Entry) string {
+	if e.Pattern != nil {
+		return e.Pattern.String()
+	}
 	if e.Except {
 		return "not " + e.Name.String()
 	}

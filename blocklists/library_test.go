@@ -439,7 +439,7 @@ func TestOpenLibrary_isStrict(t *testing.T) {
 		"an ID that leads elsewhere":  `{"version":1,"lists":[{"id":"../l","sha256":"` + sum + `"}]}`,
 		"a hash that leads elsewhere": `{"version":1,"lists":[{"id":"l","sha256":"../../../../etc/passwd"}]}`,
 		"an ID twice":                 `{"version":1,"lists":[{"id":"l","sha256":"` + sum + `"},{"id":"l","sha256":"` + sum + `"}]}`,
-		"a format it does not know":   `{"version":1,"lists":[{"id":"l","format":"rpz","sha256":"` + sum + `"}]}`,
+		"a format it does not know":   `{"version":1,"lists":[{"id":"l","format":"pac","sha256":"` + sum + `"}]}`,
 		"half a file":                 `{"version":1,`,
 		"nothing":                     ``,
 	} {

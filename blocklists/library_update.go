@@ -178,7 +178,7 @@ func (r listRecord) knows(sum string) bool {
 }
 
 func (l *Library) parseOptions(s ListSource) ParseOptions {
-	return ParseOptions{Format: s.Format, Match: s.Match, Guard: l.opts.Guard, MaxLines: l.opts.Limits.Lines}
+	return ParseOptions{Format: s.Format, Match: s.Match, Patterns: s.Patterns, Guard: l.opts.Guard, MaxLines: l.opts.Limits.Lines}
 }
 
 // copySink writes a list to a file, compressed, and reads it at the same time.

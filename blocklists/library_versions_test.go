@@ -265,6 +265,30 @@ func TestLibrary_mirrorsAndMembers(t *testing.T) {
 	}
 }
 
+// TestLibrary_patterns: only a list that opts in has them, also when it is
+// compared.
+func TestLibrary_patterns(t *testing.T) {
+	s := &listServer{handler: sendText("||ads*.a.example^\n||b.example^\n")}
+	url := serve(t, s.ServeHTTP)
+	for _, on := range []bool{false, true} {
+		l := openTest(t, t.TempDir())
+		got, err := l.Add(t.Context(), ListSource{ID: "l", Location: url, Patterns: on}, nil)
+		if err != nil || (got.Report.Patterns == 1) != on {
+			t.Fatalf("patterns %v: got %+v, %v", on, got.Report, err)
+		}
+	}
+	l := openTest(t, t.TempDir())
+	s.set(sendText("||ads*.a.example^\n||b.example^\n"))
+	if _, err := l.Add(t.Context(), ListSource{ID: "l", Location: url, Patterns: true}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.set(sendText("||ads*.c.example^\n||b.example^\n"))
+	update(t, l, Taken, 2)
+	if _, ch, err := l.Rollback("l"); err != nil || ch.Added != 1 || ch.Removed != 1 || !strings.Contains(ch.AddedNames[0], "a.example") {
+		t.Errorf("got %+v, %v", ch, err)
+	}
+}
+
 func TestCompareCopies(t *testing.T) {
 	dir := t.TempDir()
 	l := openTest(t, dir)

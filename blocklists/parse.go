@@ -12,12 +12,16 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// Entry is one name of a block list.
+// Entry is one rule of a block list. Where several rules of one list cover a
+// name, ruleLevels says what the list says about it.
 type Entry struct {
-	Name      Name
+	Name      Name // what is covered; "" for a Pattern that is more than a condition
 	Exact     bool // the name only, not the names below it
 	Except    bool // the list takes the name back (adblock's @@)
-	Important bool // adblock's $important: stands above an exception without it
+	Important bool // stands above the list's rules without it (adblock's $important)
+	// Pattern, if not nil, is what a table of names cannot hold. Such an entry
+	// covers less than its Name, or has none: never enter it into a table.
+	Pattern *Pattern
 }
 
 // ParseOptions say how a list is to be read. The zero value reads any list with
@@ -29,17 +33,22 @@ type ParseOptions struct {
 	// exact or not; an answer other than SkipNone keeps the name out. It is not
 	// asked about exceptions, which block nothing.
 	Guard func(Name) SkipReason
+	// Patterns takes wildcards inside names, open-ended adblock rules and
+	// regular expressions, which one short line can make cover very much; it is
+	// for the operator's own lists and those trusted with it. Without it such
+	// rules are skipped. Conditions (dnstype, denyallow) are always obeyed.
+	Patterns bool
 	// MaxLines is the most lines a list may have; 0 is 20 million.
 	MaxLines int
 }
 
 // What can be wrong with a whole list. Errors of Parse wrap one of these.
 var (
+	ErrBlocksAll    = errors.New("the list blocks every name there is")
 	ErrBlocksTLD    = errors.New("the list blocks a whole top-level domain")
 	ErrWebPage      = errors.New("this is a web page, not a block list")
 	ErrBinary       = errors.New("this is not a text file")
 	ErrArchive      = errors.New("this is an archive or a compressed file of a kind Kinward does not read")
-	ErrOtherFormat  = errors.New("the list is in a format Kinward does not read")
 	ErrNotAList     = errors.New("this does not look like a block list")
 	ErrNoNames      = errors.New("the list has no name that can be blocked")
 	ErrListTooLarge = errors.New("the list is too large")
@@ -59,26 +68,25 @@ const (
 //
 // With an error, entries already emitted are worthless and must be dropped: a
 // list is judged at its end. The Report is filled as far as Parse came. Parse
-// reads r to its end (and no further after an error), holds one line at a time,
-// and for adblock lists the names, because a later rule may cancel an earlier
-// one. A list is plain text here; see [Fetcher] for compressed ones.
+// reads r to its end (and no further after an error) and holds one line at a
+// time; of formats other than hosts and domains it holds the names, because a
+// later rule may cancel or outrank an earlier one. A list is plain text here; see [Fetcher] for compressed ones.
 func Parse(r io.Reader, o ParseOptions, emit func(Entry) error) (Report, error) {
-	p := &listParser{
-		opts: o,
-		emit: emit,
-		in:   bufio.NewReaderSize(r, headSize),
-		seed: maphash.MakeSeed(),
-		seen: make(map[uint64]struct{}),
-	}
-	if p.opts.MaxLines <= 0 {
-		p.opts.MaxLines = defaultMaxLines
-	}
+	p := newListParser(o, emit)
+	p.in = bufio.NewReaderSize(r, headSize)
 	err := p.run()
 	p.report.fill(&p.skipped)
 	if err == nil {
 		err = p.judge()
 	}
 	return p.report, err
+}
+
+func newListParser(o ParseOptions, emit func(Entry) error) *listParser {
+	if o.MaxLines <= 0 {
+		o.MaxLines = defaultMaxLines
+	}
+	return &listParser{opts: o, emit: emit, seed: maphash.MakeSeed(), seen: make(map[uint64]struct{})}
 }
 
 // listParser is one run of Parse.
@@ -96,8 +104,15 @@ type listParser struct {
 	seed maphash.Seed
 	seen map[uint64]struct{} // hashes of the entries emitted or held
 
-	held    heldEntries        // adblock: entries that a later rule may cancel
-	cancels map[Entry]struct{} // adblock: what $badfilter cancels
+	held     heldEntries         // entries that a later line may cancel or outrank
+	excepts  bool                // some of held are exceptions
+	cancels  map[Entry]struct{}  // what later lines cancel, $badfilter above all
+	patterns []Entry             // held like the others
+	byText   map[string]struct{} // the patterns' rules
+	unrules  map[string]struct{} // rules of patterns that $badfilter cancels
+	zone     rpzZone
+
+	indented bool // the current line begins with a blank, which zone files heed
 
 	lastAddr []byte // the last address seen in column 1: hosts lists repeat it
 	line     []byte // the current line, for the report's examples
@@ -117,13 +132,14 @@ func (p *listParser) run() error {
 		return err
 	}
 	if p.format = p.opts.Format; p.format == FormatAuto {
-		if p.format, err = detectFormat(head, err == io.EOF); err != nil {
-			return err
-		}
+		p.format = detectFormat(head, err == io.EOF)
 	}
 	p.report.Format = p.format
 	if err := p.lines(); err != nil {
 		return err
+	}
+	if p.zone.depth > 0 {
+		return fmt.Errorf("reading the zone: a parenthesis is opened and never closed: %w", ErrNotAList)
 	}
 	return p.release()
 }
@@ -166,6 +182,7 @@ func (p *listParser) oneLine(line []byte, long bool) error {
 	if bytes.IndexByte(line, 0) >= 0 {
 		return fmt.Errorf("reading line %d: a zero byte: %w", p.report.Lines, ErrBinary)
 	}
+	p.indented = len(line) > 0 && isBlank(line[0])
 	line = trimBlank(line)
 	if len(line) == 0 {
 		return nil
@@ -176,6 +193,12 @@ func (p *listParser) oneLine(line []byte, long bool) error {
 		return p.hostsLine(line)
 	case FormatAdblock:
 		return p.adblockLine(line)
+	case FormatDnsmasq:
+		return p.dnsmasqLine(line)
+	case FormatUnbound:
+		return p.unboundLine(line)
+	case FormatRPZ:
+		return p.rpzLine(line)
 	default:
 		return p.domainsLine(line)
 	}
@@ -231,8 +254,19 @@ const (
 	ruleSoftTLD // a top-level domain is skipped and does not condemn the list
 )
 
+// blocksAll refuses a list for a rule that means every name.
+func (p *listParser) blocksAll() error {
+	return fmt.Errorf("reading line %d: %q would block every name: remove the line, or choose another list: %w",
+		p.report.Lines, exampleText(p.line), ErrBlocksAll)
+}
+
 // take brings one host of the list to emit, past the guards.
 func (p *listParser) take(host []byte, flags ruleFlags) error {
+	return p.takeIf(host, flags, nil)
+}
+
+// takeIf is take for a rule that holds under conditions; nil is always.
+func (p *listParser) takeIf(host []byte, flags ruleFlags, c *conditions) error {
 	text, why := p.hostText(host)
 	if why != SkipNone {
 		return p.skip(why)
@@ -245,8 +279,10 @@ func (p *listParser) take(host []byte, flags ruleFlags) error {
 		return p.skip(SkipNotAName)
 	}
 	switch {
-	case flags&ruleCancel != 0:
+	case flags&ruleCancel != 0 && c == nil:
 		return p.cancel(p.entry(n, flags))
+	case flags&ruleCancel != 0:
+		return p.givePattern(conditionalEntry(p.entry(n, flags), c), true)
 	case strings.IndexByte(text, '.') < 0:
 		switch {
 		case !isTLD(text):
@@ -257,8 +293,10 @@ func (p *listParser) take(host []byte, flags ruleFlags) error {
 			return fmt.Errorf("reading line %d: %q would block every name under .%s: remove the line, or choose another list: %w",
 				p.report.Lines, exampleText(p.line), text, ErrBlocksTLD)
 		}
-	case flags&ruleExcept != 0:
+	case flags&ruleExcept != 0 && c == nil:
 		return p.give(p.entry(n, flags))
+	case flags&ruleExcept != 0:
+		return p.givePattern(conditionalEntry(p.entry(n, flags), c), false)
 	}
 	suffix, _ := publicsuffix.PublicSuffix(text)
 	if len(suffix) == len(text) {
@@ -277,6 +315,9 @@ func (p *listParser) take(host []byte, flags ruleFlags) error {
 	}
 	if why := p.guard(n); why != SkipNone {
 		return p.skip(why)
+	}
+	if c != nil {
+		return p.givePattern(conditionalEntry(p.entry(n, flags), c), false)
 	}
 	return p.give(p.entry(n, flags))
 }
@@ -307,104 +348,6 @@ func (p *listParser) entry(n Name, flags ruleFlags) Entry {
 	return e
 }
 
-// give emits an entry that was not seen before, or holds it where a later line
-// may cancel it.
-func (p *listParser) give(e Entry) error {
-	p.readable++
-	h := maphash.String(p.seed, string(e.Name)) + uint64(e.flags())*0x9e3779b97f4a7c15
-	if _, dup := p.seen[h]; dup {
-		p.report.Duplicates++
-		return nil
-	}
-	p.seen[h] = struct{}{}
-	if p.format == FormatAdblock {
-		p.held.add(e)
-		return nil
-	}
-	return p.send(e)
-}
-
-func (p *listParser) send(e Entry) error {
-	if e.Except {
-		p.report.TakenBack++
-	} else {
-		p.report.Taken++
-	}
-	return p.emit(e)
-}
-
-// cancel notes a $badfilter rule.
-func (p *listParser) cancel(e Entry) error {
-	p.readable++
-	if p.cancels == nil {
-		p.cancels = make(map[Entry]struct{})
-	}
-	if p.cancels[e] = struct{}{}; len(p.cancels) > maxCancels {
-		return fmt.Errorf("reading line %d: more than %s $badfilter rules: %w", p.report.Lines, thousands(maxCancels), ErrListTooLarge)
-	}
-	return nil
-}
-
-// release emits what was held and not cancelled.
-func (p *listParser) release() error {
-	return p.held.each(func(e Entry) error {
-		if _, gone := p.cancels[e]; gone {
-			p.skipped[SkipCancelled]++
-			return nil
-		}
-		return p.send(e)
-	})
-}
-
-// heldEntries keeps entries in a few large blocks: a flags byte, a length byte
-// and the name each, which is less than half of what a []Entry takes.
-type heldEntries struct{ blocks [][]byte }
-
-const heldBlock = 256 << 10
-
-func (h *heldEntries) add(e Entry) {
-	last := len(h.blocks) - 1
-	if last < 0 || len(h.blocks[last])+2+len(e.Name) > heldBlock {
-		h.blocks = append(h.blocks, make([]byte, 0, heldBlock))
-		last++
-	}
-	b := append(h.blocks[last], byte(e.flags()), byte(len(e.Name)))
-	h.blocks[last] = append(b, e.Name...)
-}
-
-func (h *heldEntries) each(f func(Entry) error) error {
-	for i, b := range h.blocks {
-		for len(b) > 0 {
-			flags, n := ruleFlags(b[0]), int(b[1])
-			e := Entry{
-				Name:      Name(b[2 : 2+n]),
-				Exact:     flags&ruleExact != 0,
-				Except:    flags&ruleExcept != 0,
-				Important: flags&ruleImportant != 0,
-			}
-			if err := f(e); err != nil {
-				return err
-			}
-			b = b[2+n:]
-		}
-		h.blocks[i] = nil
-	}
-	return nil
-}
-
-func (e Entry) flags() (f ruleFlags) {
-	if e.Exact {
-		f |= ruleExact
-	}
-	if e.Except {
-		f |= ruleExcept
-	}
-	if e.Important {
-		f |= ruleImportant
-	}
-	return f
-}
-
 // isTLD reports whether a single label is a top-level domain of the root zone,
 // by the public suffix list's ICANN section. Some top-level domains (.ck, .mm)
 // stand there only as "*.ck".
@@ -417,14 +360,15 @@ func isTLD(label string) bool {
 }
 
 // isLocalName reports whether a name is one that hosts files use for the
-// machine itself, or lies where only local names live (RFC 6761, 6762, 8375).
+// machine itself, or lies where no name is for the public DNS to answer (RFC
+// 6761, 6762, 7686, 8375).
 func isLocalName(text string) bool {
 	if text == "home.arpa" || strings.HasSuffix(text, ".home.arpa") {
 		return true
 	}
 	dot := strings.LastIndexByte(text, '.')
 	switch text[dot+1:] {
-	case "localhost", "local", "localdomain", "broadcasthost", "internal":
+	case "localhost", "local", "localdomain", "broadcasthost", "internal", "onion":
 		return true
 	}
 	return dot < 0 && strings.HasPrefix(text, "ip6-")

@@ -21,13 +21,24 @@ const (
 	// FormatDomains is a name a line; ".x" and "*.x" mean x and all below.
 	FormatDomains
 	// FormatAdblock is the part of the ad blockers' syntax that speaks of whole
-	// hosts: ||host^, @@||host^ and the modifiers important, all and badfilter.
+	// hosts: ||host^, @@||host^ and the modifiers important, all, badfilter,
+	// dnstype and denyallow; with [ParseOptions.Patterns] wildcards and regular
+	// expressions too.
 	FormatAdblock
+	// FormatDnsmasq is a configuration of dnsmasq: address=/x/ and local=/x/.
+	FormatDnsmasq
+	// FormatUnbound is a configuration of Unbound: local-zone and local-data.
+	FormatUnbound
+	// FormatRPZ is a response policy zone in a zone file's syntax.
+	FormatRPZ
 )
 
-var formatKeys = []string{"auto", "hosts", "domains", "adblock"}
+var formatKeys = []string{"auto", "hosts", "domains", "adblock", "dnsmasq", "unbound", "rpz"}
 
-// String returns the format's key: "auto", "hosts", "domains" or "adblock".
+// FormatKeys returns the keys of all formats, "auto" first.
+func FormatKeys() []string { return slices.Clone(formatKeys) }
+
+// String returns the format's key, such as "hosts" or "rpz".
 func (f Format) String() string { return keyOf(formatKeys, int(f)) }
 
 // ParseFormat reads a key of [Format.String]; "" is FormatAuto.
@@ -51,10 +62,13 @@ type MatchMode uint8
 // The match modes. They concern what a list blocks; a list's own exceptions
 // always reach as far as the list says.
 const (
-	// AutoMatch goes by the format. Lines of domain and adblock lists cover a
-	// name and all below it. A line of a hosts list covers its name only,
-	// unless it is a whole site (a registrable domain, or www. and one), which
-	// then is covered with all below it.
+	// AutoMatch goes by the format. Lines of domain, adblock and dnsmasq lists
+	// and Unbound's local zones cover a name and all below it; so does *.x
+	// everywhere, which covers x too: lists leave it out, and nobody who blocks
+	// everything below a site wants its front page. x alone in a response policy
+	// zone, and Unbound's local data, cover that name only, since these could
+	// have said more. A line of a hosts list, which could not, covers its name
+	// only, unless it is a whole site (a registrable domain, or www. and one).
 	AutoMatch MatchMode = iota
 	// ExactMatch covers each name as written and nothing below it.
 	ExactMatch
@@ -140,49 +154,56 @@ const detectLines = 400
 
 // detectFormat tells the format from the first lines of a list. whole says that
 // head is all of it; if not, the last, cut line does not count.
-func detectFormat(head []byte, whole bool) (Format, error) {
+func detectFormat(head []byte, whole bool) Format {
 	if !whole {
 		head = head[:bytes.LastIndexByte(head, '\n')+1]
 	}
-	var hosts, adblock, total int
-	others := make(map[string]int)
+	var count [FormatRPZ + 1]int
+	total := 0
 	for line := range bytes.Lines(head) {
+		indented := isBlank(line[0])
 		line = trimBlank(line)
 		if len(line) == 0 || line[0] == '!' || line[0] == ';' {
 			continue
 		}
 		if line[0] == '[' && line[len(line)-1] == ']' && total == 0 {
-			return FormatAdblock, nil // [Adblock Plus 2.0] and its kin
+			return FormatAdblock // [Adblock Plus 2.0] and its kin
 		}
 		if line[0] == '#' && !isCosmetic(line) {
 			continue
 		}
 		total++
-		switch kind := otherFormat(line); {
-		case kind != "":
-			others[kind]++
+		switch {
+		case isZoneDirective(line):
+			return FormatRPZ // no other format has them
+		case isDnsmasqLine(line):
+			count[FormatDnsmasq]++
+		case isUnboundLine(line):
+			count[FormatUnbound]++
 		case isAdblockRule(line):
-			adblock++
+			count[FormatAdblock]++
 		case isHostsLine(line):
-			hosts++
+			count[FormatHosts]++
+		case isRecordLine(line, indented):
+			count[FormatRPZ]++
 		}
 		if total == detectLines {
 			break
 		}
 	}
-	for kind, n := range others {
-		if n*2 > total {
-			return FormatAuto, fmt.Errorf("detecting the format: it is %s: use the list's hosts, domains or adblock version: %w", kind, ErrOtherFormat)
+	for _, f := range []Format{FormatDnsmasq, FormatUnbound, FormatRPZ} {
+		if count[f]*2 >= total && count[f] > 0 {
+			return f
 		}
 	}
 	switch {
 	// Adblock lists hold plain lines too, the others hold no adblock rules.
-	case adblock > 0 && adblock*20 >= total:
-		return FormatAdblock, nil
-	case hosts > 0 && hosts*2 >= total:
-		return FormatHosts, nil
+	case count[FormatAdblock] > 0 && count[FormatAdblock]*20 >= total:
+		return FormatAdblock
+	case count[FormatHosts] > 0 && count[FormatHosts]*2 >= total:
+		return FormatHosts
 	}
-	return FormatDomains, nil
+	return FormatDomains
 }
 
 func isAdblockRule(line []byte) bool {
@@ -197,21 +218,4 @@ func isHostsLine(line []byte) bool {
 	}
 	_, err := netip.ParseAddr(string(first))
 	return err == nil
-}
-
-// otherFormat names the format of a line that belongs to another program.
-func otherFormat(line []byte) string {
-	for _, s := range []string{"address=/", "server=/", "local=/"} {
-		if bytes.HasPrefix(line, []byte(s)) {
-			return "a dnsmasq configuration"
-		}
-	}
-	if bytes.HasPrefix(line, []byte("local-zone:")) || bytes.HasPrefix(line, []byte("local-data:")) {
-		return "an Unbound configuration"
-	}
-	if bytes.HasPrefix(line, []byte("$TTL")) || bytes.HasPrefix(line, []byte("$ORIGIN")) ||
-		bytes.Contains(line, []byte(" CNAME ")) || bytes.Contains(line, []byte("\tCNAME\t")) {
-		return "a response policy zone"
-	}
-	return ""
 }

@@ -3,7 +3,6 @@ package blocklists
 import (
 	"bytes"
 	"net/netip"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -68,7 +67,10 @@ func (p *listParser) plainHost(host []byte, flags ruleFlags) error {
 	case len(host) > 1 && host[0] == '.':
 		host, flags = host[1:], flags&^ruleHosts
 	}
-	if why := notPlain(host); why != SkipNone {
+	switch why := notPlain(host); {
+	case why == SkipWildcard && p.opts.Patterns && flags&ruleHosts == 0:
+		return p.globRule(glob{start: atLabel}, host, modifiers{flags: flags})
+	case why != SkipNone:
 		return p.skip(why)
 	}
 	return p.take(host, flags)
@@ -87,188 +89,6 @@ func notPlain(host []byte) SkipReason {
 		return SkipWildcard
 	}
 	return SkipNone
-}
-
-// adblockLine reads a line of an adblock list, plain host and hosts lines
-// included.
-func (p *listParser) adblockLine(line []byte) error {
-	if line[0] == '!' || line[0] == ';' || (line[0] == '[' && line[len(line)-1] == ']') {
-		return nil
-	}
-	if isCosmetic(line) {
-		return p.skip(SkipBrowser)
-	}
-	if line[0] == '#' {
-		return nil
-	}
-	rule, comment := cutRuleComment(line)
-	if bytes.IndexByte(comment, '$') >= 0 && !bytes.Contains(rule, badfilter) {
-		// "||x^ # why$third-party": some tool wrote a modifier behind the
-		// comment, and without it the rule would mean more than it says.
-		return p.skip(SkipModifier)
-	}
-	var flags ruleFlags
-	pattern := rule
-	if bytes.HasPrefix(pattern, []byte("@@")) {
-		pattern, flags = pattern[2:], ruleExcept
-	}
-	if isRegexp(pattern) {
-		return p.skip(SkipRegexp)
-	}
-	if i := bytes.IndexByte(pattern, '$'); i >= 0 {
-		m, why := readModifiers(pattern[i+1:])
-		if why != SkipNone {
-			return p.skip(why)
-		}
-		pattern, flags = pattern[:i], flags|m
-	}
-	if len(pattern) == 0 {
-		return p.skip(SkipBrowser)
-	}
-	if pattern[0] != '|' {
-		return p.unanchoredLine(pattern, flags)
-	}
-	return p.anchoredRule(pattern, flags)
-}
-
-var badfilter = []byte("badfilter")
-
-// anchoredRule reads ||host^ (the host and all below it) and |host^ (the host
-// alone), where | may stand for ^ at the end.
-func (p *listParser) anchoredRule(pattern []byte, flags ruleFlags) error {
-	host, below := bytes.CutPrefix(pattern, []byte("||"))
-	if !below {
-		host = pattern[1:]
-		flags |= ruleExact
-	}
-	if why := notPlain(bytes.TrimPrefix(host, starDot)); why != SkipNone && why != SkipIP {
-		return p.skip(why)
-	}
-	end := bytes.IndexAny(host, "^|")
-	if end < 0 {
-		return p.skip(SkipOpen)
-	}
-	if tail := string(host[end:]); tail != "^" && tail != "|" && tail != "^|" {
-		return p.skip(SkipPath)
-	}
-	host = host[:end]
-	if len(host) == 0 || host[0] == '.' || host[len(host)-1] == '.' {
-		return p.skip(SkipOpen)
-	}
-	if star := bytes.HasPrefix(host, starDot); star && below {
-		host = host[2:]
-	} else if star {
-		return p.skip(SkipWildcard)
-	}
-	if looksLikeAddr(host) {
-		return p.skip(SkipIP)
-	}
-	// Real lists hold ||skype^ and ||*.neustar^, which are top-level domains of
-	// brands. They are not taken, but say nothing against the other rules, as
-	// ||com^ does.
-	if bytes.IndexByte(host, '.') < 0 && !isOldTLD(host) {
-		flags |= ruleSoftTLD
-	}
-	return p.take(host, flags)
-}
-
-// isOldTLD reports whether a label is a country's top-level domain or one from
-// before 2001, where everybody's names are.
-func isOldTLD(label []byte) bool {
-	switch strings.ToLower(string(label)) {
-	case "com", "net", "org", "edu", "gov", "mil", "int", "arpa", "info", "biz", "name", "pro":
-		return true
-	}
-	return len(label) == 2
-}
-
-// unanchoredLine reads a line that does not begin with |. Plain hosts and hosts
-// lines are taken; anything else is a pattern that could match anywhere.
-func (p *listParser) unanchoredLine(pattern []byte, flags ruleFlags) error {
-	first, rest := nextField(pattern)
-	switch {
-	case len(rest) > 0 && flags == 0 && p.isAddr(first):
-		return p.hostsNames(first, rest)
-	case len(rest) > 0:
-		return p.skip(SkipNotAName)
-	case flags&ruleExcept == 0 && first[0] == '@': // "@||x^": one @ too few
-		return p.skip(SkipNotAName)
-	}
-	host := bytes.TrimPrefix(first, starDot)
-	switch why := notPlain(host); {
-	case why != SkipNone:
-		return p.skip(why)
-	case bytes.ContainsAny(host, "|^"), len(host) == 0, host[len(host)-1] == '.':
-		return p.skip(SkipOpen)
-	}
-	return p.plainHost(first, flags|ruleSoftTLD) // a bare word here may be prose
-}
-
-// The modifiers of adblock rules that only a browser can obey. A rule with one
-// of them says nothing about the host as a whole.
-var browserModifiers = strings.Fields(`
-	1p 3p app background beacon beacon-only cname content cookie csp css doc document domain ehide elemhide empty
-	extension first-party font for frame from generichide genericblock ghide header hls image inline-font inline-script
-	jsinject jsonprune match-case media method mp4 network object object-subrequest other permissions ping popunder
-	popup redirect redirect-rule referrerpolicy removeheader removeparam queryprune replace rewrite script shide sitekey
-	specifichide stealth strict-first-party strict-third-party strict1p strict3p stylesheet subdocument third-party to
-	uritransform urlblock urlskip urltransform webrtc websocket xhr xmlhttprequest xmlprune`)
-
-// readModifiers reads what follows a rule's $. It returns SkipNone only if every
-// modifier is understood and obeyed.
-func readModifiers(b []byte) (flags ruleFlags, why SkipReason) {
-	for m := range bytes.SplitSeq(b, []byte(",")) {
-		switch m = trimBlank(m); string(m) {
-		case "important":
-			flags |= ruleImportant
-		case "all": // every kind of request, which is what DNS sees anyway
-		case "badfilter":
-			flags |= ruleCancel
-		default:
-			name, _, _ := bytes.Cut(bytes.TrimPrefix(m, []byte("~")), []byte("="))
-			if slices.Contains(browserModifiers, string(name)) {
-				return 0, SkipBrowser
-			}
-			why = SkipModifier // dnstype, denyallow, dnsrewrite, client, and what is new
-		}
-	}
-	return flags, why
-}
-
-// isCosmetic finds the separators of rules about a page's elements and scripts:
-// ##, #@#, #?#, #$#, #%# and their kin. A # after a blank begins a comment, and
-// a line of # only is a ruler.
-func isCosmetic(line []byte) bool {
-	for i := 0; i < len(line); i++ {
-		if line[i] != '#' {
-			continue
-		}
-		if i > 0 && isBlank(line[i-1]) {
-			return false
-		}
-		j := i + 1
-		for j < len(line) && j < i+4 && strings.IndexByte("@?$%", line[j]) >= 0 {
-			j++
-		}
-		if j < len(line) && line[j] == '#' {
-			return len(bytes.TrimLeft(line[i:], "# \t")) > 0 && !(i == 0 && j+1 < len(line) && isBlank(line[j+1]))
-		}
-		if i == 0 {
-			return false
-		}
-	}
-	return bytes.Contains(line, []byte("$$")) // AdGuard's HTML filtering
-}
-
-// isRegexp reports whether a pattern is /a regular expression/.
-func isRegexp(b []byte) bool {
-	return len(b) > 2 && b[0] == '/' && (b[len(b)-1] == '/' || bytes.Contains(b[1:], []byte("/$")))
-}
-
-// cutRuleComment parts an adblock rule from a comment behind it.
-func cutRuleComment(line []byte) (rule, comment []byte) {
-	rule = cutComment(line)
-	return rule, line[len(rule):]
 }
 
 // hostText returns the host in lower-case ASCII without a closing dot, or why

@@ -28,6 +28,12 @@ const (
 	SkipRegexp                  // an adblock rule that is a regular expression
 	SkipWildcard                // a * elsewhere than at the front
 	SkipOpen                    // an adblock rule that could match inside other names
+	SkipTooWide                 // a pattern that matches a public suffix, or next to everything
+	SkipPatternLimit            // a pattern that is too large, or one too many
+	SkipOption                  // a setting that is not about blocking
+	SkipRewrite                 // an answer, or a server to ask, of the list's own
+	SkipTrigger                 // a policy about addresses or name servers
+	SkipNested                  // a block below an exception below a block below an exception
 	SkipLocal                   // localhost and its like
 	SkipCancelled               // taken back by a $badfilter rule of the same list
 	SkipLongLine                // a line of 64 KiB or more
@@ -51,6 +57,12 @@ var skipTexts = [NumSkipReasons][3]string{
 	SkipRegexp:       {"regular expression", "regular expression", "regular expressions"},
 	SkipWildcard:     {"wildcard inside", "name with a wildcard inside", "names with a wildcard inside"},
 	SkipOpen:         {"open-ended rule", "open-ended rule", "open-ended rules"},
+	SkipTooWide:      {"pattern too wide", "pattern that is too wide", "patterns that are too wide"},
+	SkipPatternLimit: {"pattern beyond the limits", "pattern beyond the limits", "patterns beyond the limits"},
+	SkipOption:       {"other setting", "setting that is not about blocking", "settings that are not about blocking"},
+	SkipRewrite:      {"own answer or server", "answer or server of the list's own", "answers or servers of the list's own"},
+	SkipTrigger:      {"policy not about names", "policy that is not about names", "policies that are not about names"},
+	SkipNested:       {"exceptions too deep", "block between too many exceptions", "blocks between too many exceptions"},
 	SkipLocal:        {"local name", "local name", "local names"},
 	SkipCancelled:    {"cancelled by the list itself", "rule cancelled by the list itself", "rules cancelled by the list itself"},
 	SkipLongLine:     {"line too long", "line that is too long", "lines that are too long"},
@@ -91,6 +103,7 @@ type Report struct {
 	Lines      int                `json:"lines"`  // read, comments and blank ones included
 	Taken      int                `json:"taken"`  // entries that block, each counted once
 	TakenBack  int                `json:"takenBack,omitempty"`
+	Patterns   int                `json:"patterns,omitempty"`   // of these entries, those with a Pattern
 	Duplicates int                `json:"duplicates,omitempty"` // entries that came again
 	Skipped    map[SkipReason]int `json:"skipped,omitempty"`    // lines, or names of hosts lines
 	Examples   []Skipped          `json:"examples,omitempty"`   // the first three of each reason
@@ -128,6 +141,9 @@ func (r Report) String() string {
 	b.WriteString(count(r.Taken, "name taken", "names taken"))
 	if r.TakenBack > 0 {
 		fmt.Fprintf(&b, ", %s taken back", thousands(r.TakenBack))
+	}
+	if r.Patterns > 0 {
+		fmt.Fprintf(&b, ", %s", count(r.Patterns, "of these a pattern", "of these patterns"))
 	}
 	if r.Duplicates > 0 {
 		fmt.Fprintf(&b, ", %s more than once", thousands(r.Duplicates))

@@ -60,7 +60,7 @@ good one stays in force until you accept the new one, or for good.`,
 			return do(cmd.Context(), c, cmd, opListsRemove, listsIDs{args}, printDone)
 		},
 	})
-	cmd.AddCommand(c.listsDirectoryCommand(), c.listsAddCommand(), update, c.listsAcceptCommand(), c.listsRollbackCommand(), remove)
+	cmd.AddCommand(c.listsDirectoryCommand(), c.listsAddCommand(), update, c.listsAcceptCommand(), c.listsRollbackCommand(), remove, c.listsVerifyCommand())
 	return cmd
 }
 
@@ -97,7 +97,8 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
 	f.StringVar(&req.Name, "name", "", "name for people (default: the short name)")
 	f.StringArrayVar(&req.Mirrors, "mirror", nil, "another place of the same list, tried if the first fails; repeatable")
 	f.StringVar(&req.Member, "member", "", "in a tar archive: the file wanted, or the folder whose file \"domains\" it is")
-	f.StringVar(&req.Format, "format", "", "auto, hosts, domains or adblock (default auto)")
+	f.StringVar(&req.Format, "format", "", wordList(blocklists.FormatKeys())+" (default auto)")
+	f.BoolVar(&req.Patterns, "patterns", false, "also take wildcards inside names and regular expressions; for lists you trust with it")
 	f.StringVar(&req.Match, "match", "", "what a line covers: exact (the name alone), suffix (and all below), or auto (default auto)")
 	return add
 }

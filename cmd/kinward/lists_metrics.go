@@ -26,6 +26,7 @@ var guardReasons = []struct {
 	{blocklists.SkipSharedHost, "shared-host"},
 	{blocklists.SkipReachable, "reachable"},
 	{blocklists.SkipTLD, "top-level-domain"},
+	{blocklists.SkipTooWide, "too-wide"},
 }
 
 func (c *listsCollector) Describe(ch chan<- *prometheus.Desc) {

@@ -44,6 +44,7 @@ type listsAddRequest struct {
 	Category string   `json:"category"`
 	Format   string   `json:"format"`
 	Match    string   `json:"match"`
+	Patterns bool     `json:"patterns,omitempty"`
 }
 
 type listsIDs struct {
@@ -118,7 +119,7 @@ func fetchProgress(p progress) blocklists.Progress {
 }
 
 func listsAdd(ctx context.Context, n *node, req listsAddRequest, p progress) (listsReply, error) {
-	src := blocklists.ListSource{ID: req.ID, Name: req.Name, Location: req.Location, Mirrors: req.Mirrors, Member: req.Member}
+	src := blocklists.ListSource{ID: req.ID, Name: req.Name, Location: req.Location, Mirrors: req.Mirrors, Member: req.Member, Patterns: req.Patterns}
 	var err error
 	if src.Category, err = blocklists.ParseCategory(req.Category); err != nil {
 		return listsReply{}, usageError(err)
