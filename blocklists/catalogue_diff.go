@@ -8,29 +8,29 @@ import (
 	"slices"
 )
 
-// Changes are the keys that a new edition added, removed and changed, each
+// EditionChanges are the keys that a new edition added, removed and changed, each
 // sorted.
-type Changes struct {
+type EditionChanges struct {
 	Added   []string `json:"added,omitempty"`
 	Removed []string `json:"removed,omitempty"`
 	Changed []string `json:"changed,omitempty"`
 }
 
 // Empty reports whether nothing changed.
-func (c Changes) Empty() bool { return len(c.Added)+len(c.Removed)+len(c.Changed) == 0 }
+func (c EditionChanges) Empty() bool { return len(c.Added)+len(c.Removed)+len(c.Changed) == 0 }
 
 // CatalogueDiff is what tells one edition of the catalogue from another.
 // Domains and hosts are keyed by their names, all else by its ID.
 type CatalogueDiff struct {
-	Services   Changes `json:"services,omitzero"` // their domains aside
-	Domains    Changes `json:"domains,omitzero"`
-	Help       Changes `json:"help,omitzero"`
-	Reachable  Changes `json:"reachable,omitzero"` // the other sections
-	Shared     Changes `json:"shared,omitzero"`
-	Quiet      Changes `json:"quiet,omitzero"`
-	Gateways   Changes `json:"gateways,omitzero"`
-	Groups     Changes `json:"groups,omitzero"`
-	Categories Changes `json:"categories,omitzero"`
+	Services   EditionChanges `json:"services,omitzero"` // their domains aside
+	Domains    EditionChanges `json:"domains,omitzero"`
+	Help       EditionChanges `json:"help,omitzero"`
+	Reachable  EditionChanges `json:"reachable,omitzero"` // the other sections
+	Shared     EditionChanges `json:"shared,omitzero"`
+	Quiet      EditionChanges `json:"quiet,omitzero"`
+	Gateways   EditionChanges `json:"gateways,omitzero"`
+	Groups     EditionChanges `json:"groups,omitzero"`
+	Categories EditionChanges `json:"categories,omitzero"`
 }
 
 // Empty reports whether nothing changed.
@@ -94,7 +94,7 @@ func keyed[T any](rows []T, key func(T) string) map[string]T {
 	return m
 }
 
-func diffMaps[T any](old, next map[string]T) (c Changes) {
+func diffMaps[T any](old, next map[string]T) (c EditionChanges) {
 	for _, k := range slices.Sorted(maps.Keys(next)) {
 		was, ok := old[k]
 		switch {

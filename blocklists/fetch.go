@@ -1,26 +1,17 @@
 package blocklists
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
-	"compress/flate"
-	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
-	"path"
-	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -34,16 +25,21 @@ var (
 	ErrRedirects      = errors.New("the address leads on and on, or to a place Kinward does not follow")
 	ErrPrivateAddress = errors.New("the address leads into a private network, which is not allowed for lists")
 	ErrTimeout        = errors.New("the server is too slow or silent")
+	ErrMember         = errors.New("it is not clear which file of the archive is the list")
+	ErrAllowList      = errors.New("the archive says itself that these names are to be allowed, not blocked")
 )
 
 // Limits bound what one list may cost. A zero field means its default.
 type Limits struct {
 	Body     int64         // bytes downloaded; 128 MiB
-	Inflated int64         // bytes once unpacked; 512 MiB
+	Inflated int64         // bytes once unpacked, an archive as a whole; 512 MiB
 	Ratio    int64         // bytes unpacked per byte downloaded; 100 (real lists stay below 20)
 	Lines    int           // lines; 20 million
-	Time     time.Duration // the whole download; 10 minutes
+	Members  int           // files in an archive; 5,000
+	Time     time.Duration // at one place, with all that is tried again there; 10 minutes
 	Stall    time.Duration // without a byte; 30 seconds
+	Tries    int           // downloads begun at one place; 3
+	Resumes  int           // times one download goes on after a cut; 20
 }
 
 func (l Limits) withDefaults() Limits {
@@ -52,8 +48,11 @@ func (l Limits) withDefaults() Limits {
 		Inflated: cmp.Or(l.Inflated, 512<<20),
 		Ratio:    cmp.Or(l.Ratio, 100),
 		Lines:    cmp.Or(l.Lines, defaultMaxLines),
+		Members:  cmp.Or(l.Members, 5000),
 		Time:     cmp.Or(l.Time, 10*time.Minute),
 		Stall:    cmp.Or(l.Stall, 30*time.Second),
+		Tries:    cmp.Or(l.Tries, 3),
+		Resumes:  cmp.Or(l.Resumes, 20),
 	}
 }
 
@@ -70,6 +69,12 @@ type FetchOptions struct {
 	// where the system asks Kinward itself.
 	Resolver *net.Resolver
 	Limits   Limits
+	// Sleep waits between two tries, or returns the ctx's error; nil waits by
+	// the clock.
+	Sleep func(context.Context, time.Duration) error
+	// Random returns numbers from [0, 1), which spread the waits; nil is
+	// math/rand/v2.
+	Random func() float64
 }
 
 // Fetcher fetches block lists. It is safe for concurrent use.
@@ -78,13 +83,21 @@ type Fetcher struct {
 	agent  string
 	http   http.Client
 	refuse func(netip.Addr) bool // addresses not to connect to
+	sleep  func(context.Context, time.Duration) error
+	random func() float64
 }
 
 // NewFetcher makes a Fetcher.
 func NewFetcher(o FetchOptions) *Fetcher {
-	f := &Fetcher{limits: o.Limits.withDefaults(), agent: "kinward"}
+	f := &Fetcher{limits: o.Limits.withDefaults(), agent: "kinward", sleep: o.Sleep, random: o.Random}
 	if o.Version != "" {
 		f.agent += "/" + o.Version
+	}
+	if f.sleep == nil {
+		f.sleep = sleep
+	}
+	if f.random == nil {
+		f.random = rand.Float64
 	}
 	f.refuse = func(a netip.Addr) bool { return !o.AllowPrivate && !isPublic(a) }
 	dialer := &net.Dialer{
@@ -120,121 +133,176 @@ func NewFetcher(o FetchOptions) *Fetcher {
 	return f
 }
 
-const maxRedirects = 5
-
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	switch {
-	case len(via) > maxRedirects:
-		return fmt.Errorf("following more than %d redirects: %w", maxRedirects, ErrRedirects)
-	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
-		return fmt.Errorf("following a redirect to %s: %w", req.URL.Redacted(), ErrRedirects)
-	case via[0].URL.Scheme == "https" && req.URL.Scheme == "http":
-		return fmt.Errorf("following a redirect from https to plain %s: %w", req.URL.Redacted(), ErrRedirects)
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
 	}
-	return nil
-}
-
-// nat64 is where IPv6-only networks show IPv4 addresses (RFC 6052); the last
-// four bytes are the address.
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
-
-var notPublic = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),       // this network (RFC 1122)
-	netip.MustParsePrefix("100.64.0.0/10"),   // carrier-grade NAT (RFC 6598)
-	netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments (RFC 6890)
-	netip.MustParsePrefix("192.0.2.0/24"),    // documentation (RFC 5737), also the next two
-	netip.MustParsePrefix("198.51.100.0/24"), //
-	netip.MustParsePrefix("203.0.113.0/24"),  //
-	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks (RFC 2544)
-	netip.MustParsePrefix("240.0.0.0/4"),     // reserved (RFC 1112), broadcast
-	netip.MustParsePrefix("2001:db8::/32"),   // documentation (RFC 3849)
-	netip.MustParsePrefix("64:ff9b:1::/48"),  // local NAT64 (RFC 8215)
-	netip.MustParsePrefix("2002::/16"),       // 6to4 (RFC 3056): may wrap any IPv4 address
-	netip.MustParsePrefix("fec0::/10"),       // site-local (RFC 3879)
-}
-
-// isPublic reports whether an address can be one of the open internet.
-func isPublic(a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	if nat64.Contains(a) {
-		b := a.As16()
-		a = netip.AddrFrom4([4]byte(b[12:]))
-	}
-	if !a.IsGlobalUnicast() || a.IsPrivate() {
-		return false
-	}
-	for _, p := range notPublic {
-		if p.Contains(a) {
-			return false
-		}
-	}
-	return true
 }
 
 // Validators are what a server wants to hear to answer "not modified".
 type Validators struct {
 	ETag         string `json:"etag,omitempty"`
 	LastModified string `json:"lastModified,omitempty"`
+	// From is the location they came from; servers do not know each other's.
+	// "" is the first location.
+	From string `json:"from,omitempty"`
+}
+
+// known reports whether there is anything to tell a server.
+func (v Validators) known() bool { return v.ETag != "" || v.LastModified != "" }
+
+// Event says how a fetch goes on: either bytes came, or Note says what happens
+// now, such as "retrying in 2 s".
+type Event struct {
+	List  string // its ID; "" where a [Fetcher] is used by itself
+	Done  int64  // bytes downloaded
+	Total int64  // -1 where the server does not tell
+	Note  string
+}
+
+// Progress is told how a fetch goes on. It is called from one goroutine at a
+// time, and must not block.
+type Progress func(Event)
+
+func (p Progress) note(format string, args ...any) {
+	if p != nil {
+		p(Event{Total: -1, Note: fmt.Sprintf(format, args...)})
+	}
+}
+
+// Request says what to fetch.
+type Request struct {
+	// Locations are the places of one and the same list, tried in this order:
+	// http or https URLs, file URLs, or absolute paths. A caller that serves
+	// people who may not read the machine's files refuses [LocalPath] ones
+	// itself.
+	Locations []string
+	// Member is the file wanted of a tar archive, or the folder whose file
+	// "domains" it is. "" takes the archive's only file of that name. It says
+	// nothing about a place that gives a single file.
+	Member string
+	// Validators of an earlier Fetch, if any, make it conditional.
+	Validators Validators
+	// Progress, if not nil, is told how it goes on.
+	Progress Progress
+}
+
+// Sink takes a list as plain text. An error of a Sink ends the fetch, but if it
+// says what is wrong with the list (the Err values of Parse), the next place is
+// tried.
+type Sink interface {
+	io.Writer
+	// Start drops what came before; a download begins, perhaps again.
+	Start() error
+	// Finish is called when all came.
+	Finish() error
 }
 
 // Fetched says what a fetch brought.
 type Fetched struct {
 	NotModified bool // the copy that the Validators came with still holds; the rest is zero
+	From        string
 	Validators  Validators
 	SHA256      string // of the plain text, in hex
 	Bytes       int64  // of the plain text
 }
 
-// Fetch writes the list at a location to w as plain text: gzip is undone. The
-// location is an http or https URL, a file URL, or an absolute path; a caller
-// that serves people who may not read the machine's files refuses [LocalPath]
-// ones itself. Validators of an earlier Fetch, if any, make it conditional.
-// progress, if not nil, is called with the bytes downloaded so far and the
-// total, or -1 where the server does not tell.
+// Fetch gives the list to sink as plain text: gzip is undone, and of a tar
+// archive the file wanted is taken. What fails for a while is tried again after
+// a wait, and a cut download goes on where it stopped, if the server can prove
+// that it is the same file. Then the next place is tried.
 //
-// After an error, what was written to w is worthless.
-func (f *Fetcher) Fetch(ctx context.Context, location string, v Validators, w io.Writer, progress func(done, total int64)) (Fetched, error) {
-	got, err := f.fetch(ctx, location, v, w, progress)
-	if err != nil {
-		return Fetched{}, fmt.Errorf("fetching %s: %w", redacted(location), err)
+// After an error, what came to the sink is worthless.
+func (f *Fetcher) Fetch(ctx context.Context, q Request, sink Sink) (Fetched, error) {
+	if len(q.Locations) == 0 {
+		return Fetched{}, ErrBadLocation
 	}
-	return got, nil
+	var failed error
+	for i, location := range q.Locations {
+		where := ""
+		if len(q.Locations) > 1 {
+			where = fmt.Sprintf(" (place %d of %d)", i+1, len(q.Locations))
+		}
+		if i > 0 {
+			q.Progress.note("trying %s%s", redacted(location), where)
+		}
+		got, err := f.fromPlace(ctx, i, where, q, sink)
+		if err == nil {
+			got.From = location
+			return got, nil
+		}
+		err = fmt.Errorf("fetching %s: %w", redacted(location), err)
+		if failed != nil {
+			err = fmt.Errorf("%w; then %w", failed, err)
+		}
+		failed = err
+		if ctx.Err() != nil || isSinkTrouble(err) {
+			break
+		}
+	}
+	return Fetched{}, failed
 }
 
-func (f *Fetcher) fetch(ctx context.Context, location string, v Validators, w io.Writer, progress func(done, total int64)) (Fetched, error) {
+// fromPlace fetches from one location, which it may try several times.
+func (f *Fetcher) fromPlace(ctx context.Context, i int, where string, q Request, sink Sink) (Fetched, error) {
+	location := q.Locations[i]
 	if path, ok := LocalPath(location); ok {
-		return f.readFile(path, w, progress)
+		return f.readFile(path, q, sink)
 	}
 	u, err := url.Parse(location)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return Fetched{}, ErrBadLocation
 	}
 	u.Fragment = ""
-	return f.download(ctx, u, v, w, progress)
+	v := q.Validators
+	if v.From != location && (v.From != "" || i > 0) {
+		v = Validators{}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	deadline := time.AfterFunc(f.limits.Time, func() {
+		cancel(fmt.Errorf("not done after %v: %w", f.limits.Time, ErrTimeout))
+	})
+	defer deadline.Stop()
+	d := &download{f: f, url: u, validators: v, where: where, q: q}
+	for try := 1; ; try++ {
+		got, err := d.run(ctx, sink)
+		if err == nil {
+			got.Validators.From = location
+			return got, nil
+		}
+		if try >= f.limits.Tries || !isPassing(err) || ctx.Err() != nil {
+			return Fetched{}, err
+		}
+		if f.pause(ctx, try, err, d) != nil {
+			return Fetched{}, plainError(ctx, err)
+		}
+	}
 }
 
-// LocalPath returns the path of a location that is a file on this machine, and
-// whether it is one.
-func LocalPath(location string) (string, bool) {
-	if filepath.IsAbs(location) {
-		return location, true
+const (
+	firstPause = 2 * time.Second
+	longest    = time.Minute // also where a server asks for more
+)
+
+// pause waits before the next try: twice as long each time, a quarter more or
+// less, so that a server that comes back is not asked by everybody at once.
+func (f *Fetcher) pause(ctx context.Context, try int, err error, d *download) error {
+	wait := min(firstPause<<min(try-1, 10), longest)
+	wait = time.Duration(float64(wait) * (0.75 + f.random()/2))
+	if busy := (*statusError)(nil); errors.As(err, &busy) {
+		wait = min(max(wait, busy.after), longest)
 	}
-	u, err := url.Parse(location)
-	if err != nil || u.Scheme != "file" || (u.Host != "" && u.Host != "localhost") || !filepath.IsAbs(u.Path) {
-		return "", false
-	}
-	return u.Path, true
+	d.q.Progress.note("retrying in %v%s: %v", wait.Round(100*time.Millisecond), d.where, err)
+	return f.sleep(ctx, wait)
 }
 
-// redacted hides a password in a location.
-func redacted(location string) string {
-	if u, err := url.Parse(location); err == nil {
-		return u.Redacted()
-	}
-	return clip(location)
-}
-
-func (f *Fetcher) readFile(path string, w io.Writer, progress func(done, total int64)) (Fetched, error) {
+func (f *Fetcher) readFile(path string, q Request, sink Sink) (Fetched, error) {
 	info, err := os.Stat(path) // before opening: opening a pipe waits
 	if err != nil {
 		return Fetched{}, fmt.Errorf("opening the file: %w", err)
@@ -247,249 +315,50 @@ func (f *Fetcher) readFile(path string, w io.Writer, progress func(done, total i
 		return Fetched{}, fmt.Errorf("opening the file: %w", err)
 	}
 	defer file.Close()
-	return f.unpack(&meter{r: file, most: f.limits.Body, total: info.Size(), progress: progress}, w)
+	return f.unpack(&meter{r: file, most: f.limits.Body, total: info.Size(), progress: q.Progress}, q.Member, sink)
 }
 
-func (f *Fetcher) download(ctx context.Context, u *url.URL, v Validators, w io.Writer, progress func(done, total int64)) (Fetched, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	deadline := time.AfterFunc(f.limits.Time, func() {
-		cancel(fmt.Errorf("not done after %v: %w", f.limits.Time, ErrTimeout))
-	})
-	defer deadline.Stop()
-
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return Fetched{}, fmt.Errorf("making the request: %w", ErrBadLocation)
+// isPassing reports whether trying again may help.
+func isPassing(err error) bool {
+	if status := (*statusError)(nil); errors.As(err, &status) {
+		return status.passing()
 	}
-	req.Header.Set("User-Agent", f.agent)
-	req.Header.Set("Accept-Encoding", "gzip")
-	if v.ETag != "" {
-		req.Header.Set("If-None-Match", v.ETag)
+	if sink := (*sinkError)(nil); errors.As(err, &sink) {
+		return false
 	}
-	if v.LastModified != "" {
-		req.Header.Set("If-Modified-Since", v.LastModified)
-	}
-	resp, err := f.http.Do(req)
-	if err != nil {
-		return Fetched{}, plainError(ctx, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNotModified && v != (Validators{}) {
-		return Fetched{NotModified: true}, nil
-	}
-	if err := f.checkResponse(resp); err != nil {
-		return Fetched{}, err
-	}
-	stall := time.AfterFunc(f.limits.Stall, func() {
-		cancel(fmt.Errorf("no byte for %v: %w", f.limits.Stall, ErrTimeout))
-	})
-	defer stall.Stop()
-	got, err := f.unpack(&meter{
-		r: resp.Body, most: f.limits.Body, total: resp.ContentLength, progress: progress,
-		beat: func() { stall.Reset(f.limits.Stall) },
-	}, w)
-	if err != nil {
-		return Fetched{}, plainError(ctx, err)
-	}
-	got.Validators = Validators{ETag: header(resp, "ETag"), LastModified: header(resp, "Last-Modified")}
-	return got, nil
-}
-
-// checkResponse refuses an answer that cannot be a list, before its body.
-func (f *Fetcher) checkResponse(resp *http.Response) error {
-	if resp.StatusCode != http.StatusOK {
-		hint := "try again later"
-		switch resp.StatusCode {
-		case http.StatusNotFound, http.StatusGone:
-			hint = "check the address; the list may have moved"
-		case http.StatusUnauthorized, http.StatusForbidden:
-			hint = "the list is not open to everybody"
-		}
-		return fmt.Errorf("answer %d %s: %s: %w", resp.StatusCode, http.StatusText(resp.StatusCode), hint, ErrBadStatus)
-	}
-	if t := resp.Header.Get("Content-Type"); strings.HasPrefix(strings.ToLower(strings.TrimSpace(t)), "text/html") {
-		return fmt.Errorf("content type %q: use the address of the list itself, often called raw or download: %w", clip(t), ErrWebPage)
-	}
-	switch enc := strings.ToLower(resp.Header.Get("Content-Encoding")); enc {
-	case "", "identity", "gzip", "x-gzip":
-	default:
-		return fmt.Errorf("content encoding %q, which was not asked for: %w", clip(enc), ErrBadStatus)
-	}
-	if resp.ContentLength > f.limits.Body {
-		return fmt.Errorf("%s bytes to download, the most is %s: %w",
-			thousands(int(resp.ContentLength)), thousands(int(f.limits.Body)), ErrListTooLarge)
-	}
-	return nil
-}
-
-// header returns a header that is going to be kept and sent back.
-func header(resp *http.Response, name string) string {
-	if v := resp.Header.Get(name); len(v) <= 256 {
-		return v
-	}
-	return ""
-}
-
-// plainError prefers the reason a request was cancelled for, and drops the
-// address that net/http repeats.
-func plainError(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	if ue := (*url.Error)(nil); errors.As(err, &ue) {
-		if ue.Timeout() {
-			return fmt.Errorf("%w: %w", ErrTimeout, ue.Err)
-		}
-		return ue.Err
-	}
-	return err
-}
-
-// unpack copies a list to w, undoing gzip as often as transport and file were
-// compressed, and measures it.
-func (f *Fetcher) unpack(m *meter, w io.Writer) (Fetched, error) {
-	in := bufio.NewReaderSize(m, 32<<10)
-	for depth := 0; ; depth++ {
-		head, err := in.Peek(2)
-		if err != nil && err != io.EOF {
-			return Fetched{}, broken(m, err)
-		}
-		if !bytes.Equal(head, []byte{0x1f, 0x8b}) {
-			break
-		}
-		if depth == 2 {
-			return Fetched{}, fmt.Errorf("unpacking: compressed more than twice: %w", ErrArchive)
-		}
-		zr, err := gzip.NewReader(in)
-		if err != nil {
-			return Fetched{}, broken(m, err)
-		}
-		in = bufio.NewReaderSize(&inflated{r: zr, meter: m, most: f.limits.Inflated, ratio: f.limits.Ratio}, 32<<10)
-	}
-	head, err := in.Peek(1024)
-	if err != nil && err != io.EOF {
-		return Fetched{}, broken(m, err)
-	}
-	if err := sniff(bytes.TrimPrefix(head, utf8BOM)); err != nil {
-		return Fetched{}, err
-	}
-	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(w, sum), in)
-	if err != nil {
-		return Fetched{}, broken(m, err)
-	}
-	return Fetched{SHA256: hex.EncodeToString(sum.Sum(nil)), Bytes: n}, nil
-}
-
-// broken tells a download that was cut or damaged from other errors.
-func broken(m *meter, err error) error {
-	corrupt := flate.CorruptInputError(0)
-	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.As(err, &corrupt):
-		if m.total >= 0 {
-			return fmt.Errorf("reading the list: %s of %s bytes came: %w: %w", thousands(int(m.done)), thousands(int(m.total)), ErrTruncated, err)
-		}
-		return fmt.Errorf("reading the list: %s bytes came: %w: %w", thousands(int(m.done)), ErrTruncated, err)
-	}
-	return err
-}
-
-// meter counts and limits the bytes downloaded.
-type meter struct {
-	r        io.Reader
-	done     int64
-	most     int64
-	total    int64 // -1: not known
-	progress func(done, total int64)
-	beat     func() // called when bytes come
-}
-
-func (m *meter) Read(b []byte) (int, error) {
-	n, err := m.r.Read(b)
-	m.done += int64(n)
-	if m.done > m.most {
-		return 0, fmt.Errorf("more than %s bytes to download: %w", thousands(int(m.most)), ErrListTooLarge)
-	}
-	if n > 0 && m.beat != nil {
-		m.beat()
-	}
-	if n > 0 && m.progress != nil {
-		m.progress(m.done, m.total)
-	}
-	return n, err
-}
-
-// inflated limits what a compressed list may become.
-type inflated struct {
-	r     io.Reader
-	meter *meter
-	done  int64
-	most  int64
-	ratio int64
-}
-
-// ratioFrom is the size from which the ratio counts: small lists may be very
-// regular.
-const ratioFrom = 1 << 20
-
-func (z *inflated) Read(b []byte) (int, error) {
-	n, err := z.r.Read(b)
-	z.done += int64(n)
-	switch {
-	case z.done > z.most:
-		return 0, fmt.Errorf("unpacking: more than %s bytes: %w", thousands(int(z.most)), ErrBomb)
-	case z.done > ratioFrom && z.done > z.ratio*z.meter.done:
-		return 0, fmt.Errorf("unpacking: %s bytes out of %s: %w", thousands(int(z.done)), thousands(int(z.meter.done)), ErrBomb)
-	}
-	return n, err
-}
-
-// IDFromLocation makes an ID from the file name of a location. File names that
-// many lists share ("hosts", "domains") get the folder or server before them.
-// The result is "" if nothing usable stands there.
-func IDFromLocation(location string) string {
-	host, file := "", location
-	if u, err := url.Parse(location); err == nil {
-		host, file = u.Hostname(), u.Path
-	}
-	parts := []string{host}
-	for p := range strings.SplitSeq(path.Clean("/"+file), "/") {
-		if p != "" {
-			parts = append(parts, p)
+	for _, lasting := range []error{
+		ErrPrivateAddress, ErrRedirects, ErrBadStatus, ErrWebPage, ErrBinary, ErrArchive, ErrMember,
+		ErrAllowList, ErrBomb, ErrListTooLarge, ErrBadLocation,
+	} {
+		if errors.Is(err, lasting) {
+			return false
 		}
 	}
-	last := len(parts) - 1
-	id := toID(stripExt(parts[last]))
-	if last > 0 && slices.Contains(commonFiles, id) {
-		id = toID(parts[last-1] + "-" + id)
-	}
-	return id
+	return true // refused, reset, cut, silent, or without an address just now
 }
 
-var commonFiles = []string{"", "block", "blocklist", "domain", "domains", "download", "filter", "hosts", "index", "list", "raw", "urls"}
+// sinkError is an error of the Sink.
+type sinkError struct{ err error }
 
-func stripExt(file string) string {
-	for {
-		switch ext := strings.ToLower(path.Ext(file)); ext {
-		case ".gz", ".txt", ".list", ".hosts", ".domains", ".csv", ".conf":
-			file = file[:len(file)-len(ext)]
-		default:
-			return file
-		}
-	}
+func (e *sinkError) Error() string { return e.err.Error() }
+
+func (e *sinkError) Unwrap() error { return e.err }
+
+// isSinkTrouble reports whether the sink failed for a reason of its own, which
+// another place would not mend.
+func isSinkTrouble(err error) bool {
+	sink := (*sinkError)(nil)
+	return errors.As(err, &sink) && !isListFault(sink.err)
 }
 
-func toID(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		switch c := lower(s[i]); {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-			b.WriteByte(c)
-		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
-			b.WriteByte('-')
+// isListFault reports whether an error says that a list is not fit to be used.
+func isListFault(err error) bool {
+	for _, fault := range []error{
+		ErrBlocksAll, ErrBlocksTLD, ErrWebPage, ErrBinary, ErrArchive, ErrNotAList, ErrNoNames, ErrListTooLarge,
+	} {
+		if errors.Is(err, fault) {
+			return true
 		}
 	}
-	id := b.String()
-	return strings.Trim(id[:min(len(id), 40)], "-")
+	return false
 }

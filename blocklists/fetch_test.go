@@ -49,10 +49,40 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 	return s.URL
 }
 
+// textSink keeps the plain text of a fetch.
+type textSink struct {
+	strings.Builder
+	starts, finishes int
+	finish           func(text string) error // judges; may be nil
+}
+
+func (s *textSink) Start() error {
+	s.Reset()
+	s.starts++
+	return nil
+}
+
+func (s *textSink) Finish() error {
+	s.finishes++
+	if s.finish != nil {
+		return s.finish(s.String())
+	}
+	return nil
+}
+
+// noWait takes the place of the waits between tries.
+func noWait(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+
 func testFetcher(o FetchOptions) *Fetcher {
 	o.AllowPrivate = true
+	if o.Sleep == nil {
+		o.Sleep = noWait
+	}
 	return NewFetcher(o)
 }
+
+// from asks for a list at one place.
+func from(location string) Request { return Request{Locations: []string{location}} }
 
 func TestFetch_undoesGzip(t *testing.T) {
 	list := manyNames(500)
@@ -80,13 +110,15 @@ func TestFetch_undoesGzip(t *testing.T) {
 				w.Header().Set("Content-Length", fmt.Sprint(len(tt.body)))
 				w.Write(tt.body)
 			})
-			var out strings.Builder
+			var out textSink
 			var done, total int64
-			got, err := testFetcher(FetchOptions{Version: "1.2"}).Fetch(t.Context(), url, Validators{}, &out, func(d, n int64) { done, total = d, n })
+			q := from(url)
+			q.Progress = func(e Event) { done, total = e.Done, e.Total }
+			got, err := testFetcher(FetchOptions{Version: "1.2"}).Fetch(t.Context(), q, &out)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if out.String() != list || got.Bytes != int64(len(list)) || got.Validators.ETag != `"7"` || len(got.SHA256) != 64 {
+			if out.String() != list || got.Bytes != int64(len(list)) || out.starts != 1 || out.finishes != 1 || got.Validators.ETag != `"7"` || len(got.SHA256) != 64 {
 				t.Errorf("got %+v and %d bytes", got, out.Len())
 			}
 			if done != int64(len(tt.body)) || total != done {
@@ -156,7 +188,7 @@ func TestFetch_refuses(t *testing.T) {
 		}},
 		{"a zip file", ErrArchive, "zip", Limits{}, send([]byte("PK\x03\x04zip"))},
 		{"zero bytes", ErrBinary, "", Limits{}, send([]byte("a.example\n\x00\x01"))},
-		{"a tar.gz", ErrArchive, "tar", Limits{}, send(gzipped(t, "domains"+strings.Repeat("\x00", 250)+"ustar\x00"))},
+		{"a cut tar.gz", ErrTruncated, "bytes came", Limits{}, send(gzipped(t, "domains"+strings.Repeat("\x00", 250)+"ustar\x00"))},
 		{"an encoding nobody asked for", ErrBadStatus, `"br"`, Limits{}, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "br")
 			io.WriteString(w, list)
@@ -179,7 +211,7 @@ func TestFetch_refuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			url := serve(t, tt.handler)
-			_, err := testFetcher(FetchOptions{Limits: tt.limits}).Fetch(t.Context(), url, Validators{}, io.Discard, nil)
+			_, err := testFetcher(FetchOptions{Limits: tt.limits}).Fetch(t.Context(), from(url), &textSink{})
 			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v, want %v that says %q", err, tt.want, tt.says)
 			}
@@ -197,8 +229,10 @@ func TestFetch_notModified(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusNotModified)
 	})
-	got, err := testFetcher(FetchOptions{}).Fetch(t.Context(), url, Validators{ETag: `"1"`, LastModified: "yesterday"}, io.Discard, nil)
-	if err != nil || got != (Fetched{NotModified: true}) {
+	q := from(url)
+	q.Validators = Validators{ETag: `"1"`, LastModified: "yesterday"}
+	got, err := testFetcher(FetchOptions{}).Fetch(t.Context(), q, &textSink{})
+	if err != nil || !got.NotModified || got.From != url {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
@@ -206,12 +240,12 @@ func TestFetch_notModified(t *testing.T) {
 func TestFetch_refusesPrivateAddresses(t *testing.T) {
 	asked := false
 	url := serve(t, func(http.ResponseWriter, *http.Request) { asked = true })
-	_, err := NewFetcher(FetchOptions{}).Fetch(t.Context(), url, Validators{}, io.Discard, nil)
+	_, err := NewFetcher(FetchOptions{}).Fetch(t.Context(), from(url), &textSink{})
 	if !errors.Is(err, ErrPrivateAddress) || asked {
 		t.Errorf("got %v, asked %v", err, asked)
 	}
 	url = strings.Replace(url, "127.0.0.1", "localhost", 1)
-	if _, err = NewFetcher(FetchOptions{}).Fetch(t.Context(), url, Validators{}, io.Discard, nil); !errors.Is(err, ErrPrivateAddress) || asked {
+	if _, err = NewFetcher(FetchOptions{}).Fetch(t.Context(), from(url), &textSink{}); !errors.Is(err, ErrPrivateAddress) || asked {
 		t.Errorf("by name: got %v, asked %v", err, asked)
 	}
 }
@@ -234,7 +268,7 @@ func TestFetch_checksAddressesOfRedirects(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, home.URL, http.StatusFound) })
 	f := NewFetcher(FetchOptions{})
 	f.refuse = func(a netip.Addr) bool { return a == netip.MustParseAddr("127.0.0.2") }
-	if _, err := f.Fetch(t.Context(), url, Validators{}, io.Discard, nil); !errors.Is(err, ErrPrivateAddress) {
+	if _, err := f.Fetch(t.Context(), from(url), &textSink{}); !errors.Is(err, ErrPrivateAddress) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -260,24 +294,24 @@ func TestFetch_files(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, location := range []string{file, "file://" + file, "file://localhost" + file} {
-		var out strings.Builder
-		if _, err := NewFetcher(FetchOptions{}).Fetch(t.Context(), location, Validators{}, &out, nil); err != nil || out.String() != "a.example\n" {
+		var out textSink
+		if _, err := NewFetcher(FetchOptions{}).Fetch(t.Context(), from(location), &out); err != nil || out.String() != "a.example\n" {
 			t.Errorf("%s: got %q, %v", location, out.String(), err)
 		}
 	}
 	for _, location := range []string{"list.txt", "ftp://a.example/list", "file://host/list", "https://", "", dir, "http://a b/"} {
-		if _, err := NewFetcher(FetchOptions{}).Fetch(t.Context(), location, Validators{}, io.Discard, nil); !errors.Is(err, ErrBadLocation) {
+		if _, err := NewFetcher(FetchOptions{}).Fetch(t.Context(), from(location), &textSink{}); !errors.Is(err, ErrBadLocation) {
 			t.Errorf("%q: got %v", location, err)
 		}
 	}
-	if _, err := NewFetcher(FetchOptions{}).Fetch(t.Context(), file+"x", Validators{}, io.Discard, nil); !errors.Is(err, os.ErrNotExist) {
+	if _, err := NewFetcher(FetchOptions{}).Fetch(t.Context(), from(file+"x"), &textSink{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: got %v", err)
 	}
 }
 
 func TestFetch_hidesPasswords(t *testing.T) {
 	url := strings.Replace(serve(t, http.NotFound), "http://", "http://me:secret@", 1)
-	_, err := testFetcher(FetchOptions{}).Fetch(t.Context(), url, Validators{}, io.Discard, nil)
+	_, err := testFetcher(FetchOptions{}).Fetch(t.Context(), from(url), &textSink{})
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
 	}
@@ -289,7 +323,7 @@ func TestFetch_endsWithItsContext(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	if _, err := testFetcher(FetchOptions{}).Fetch(ctx, url, Validators{}, io.Discard, nil); !errors.Is(err, context.Canceled) {
+	if _, err := testFetcher(FetchOptions{}).Fetch(ctx, from(url), &textSink{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

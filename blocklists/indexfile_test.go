@@ -47,8 +47,10 @@ func TestIndexFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked := []string{"example.com", "www.example.com", "good.example.com", "x.bad.example.com", "host.shared.net", "x.host.shared.net",
-		"a.b.c.d.e.example.org", "omegle.com", "www.childline.org.uk", "nothing.example"}
+	asked := []string{
+		"example.com", "www.example.com", "good.example.com", "x.bad.example.com", "host.shared.net", "x.host.shared.net",
+		"a.b.c.d.e.example.org", "omegle.com", "www.childline.org.uk", "nothing.example",
+	}
 	for _, s := range c.Services {
 		asked = append(asked, s.Domains[0].Name.String())
 	}

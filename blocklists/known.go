@@ -92,7 +92,7 @@ func (p *patternSide) refine(x *Index, s SetID, n Name, qtype uint16) []Label {
 		l.Marks |= ByPattern | Exact
 		all = append(all, l)
 	}
-	return settle(nil, all)
+	return heed(nil, all)
 }
 
 // Rule returns the text of the pattern of a list that matches n, "" where none

@@ -8,11 +8,6 @@ import (
 	"testing"
 )
 
-const (
-	typeA    = 1
-	typeAAAA = 28
-)
-
 // ruleList makes a list of adblock rules, patterns included.
 func ruleList(t testing.TB, id string, rules ...string) ListInput {
 	return ListInput{ID: id, Name: id, Category: Adult, Version: "v", Entries: func(emit func(Entry) error) error {

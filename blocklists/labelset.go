@@ -146,14 +146,14 @@ func (f *folder) effective(raw SetID) []Label {
 	if out, ok := f.settled[raw]; ok {
 		return out
 	}
-	out := settle(nil, f.raw.get(raw))
+	out := heed(nil, f.raw.get(raw))
 	f.settled[raw] = out
 	return out
 }
 
-// settle appends to out what is left of labels when the exceptions among them
+// heed appends to out what is left of labels when the exceptions among them
 // have been heard (see ruleLevels). Lists do not take back what other lists say.
-func settle(out, labels []Label) []Label {
+func heed(out, labels []Label) []Label {
 	for _, l := range labels {
 		if l.Marks&exception == 0 && !takenBack(labels, l) {
 			l.Marks &^= important

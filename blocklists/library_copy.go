@@ -17,11 +17,14 @@ func (l *Library) Copy(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return fmt.Errorf("copying the lists: %w", err)
 	}
-	to := &Library{dir: dir, opts: l.opts, fetch: l.fetch}
+	to := &Library{dir: dir, opts: l.opts, fetch: l.fetch, step: func(string) {}}
 	records := *l.state.Load()
 	for _, r := range records {
-		if err := copyFileTo(filepath.Join(l.dir, r.copyName()), filepath.Join(dir, r.copyName())); err != nil {
-			return fmt.Errorf("copying list %q: %w", r.ID, err)
+		for _, v := range r.versions() {
+			name := copyName(r.ID, v.SHA256)
+			if err := copyFileTo(filepath.Join(l.dir, name), filepath.Join(dir, name)); err != nil {
+				return fmt.Errorf("copying list %q: %w", r.ID, err)
+			}
 		}
 	}
 	return to.writeState(records)

@@ -234,15 +234,27 @@ func catalogueUpdate(ctx context.Context, n *node, req catalogueUpdateRequest, p
 	return catalogueUpdateReply{Catalogue: n.catalogueView(), Diff: u.Diff}, nil
 }
 
+// wholeFile takes a fetched file into memory.
+type wholeFile struct{ bytes.Buffer }
+
+// Start drops what came before.
+func (w *wholeFile) Start() error { w.Reset(); return nil }
+
+// Finish has nothing to do.
+func (w *wholeFile) Finish() error { return nil }
+
 // fetchCatalogue reads a catalogue file from a URL or a path.
 func (n *node) fetchCatalogue(ctx context.Context, location string, p progress) ([]byte, error) {
 	fetcher := blocklists.NewFetcher(blocklists.FetchOptions{
 		AllowPrivate: n.cfg.Lists.AllowPrivate, Version: version(),
 		Limits: blocklists.Limits{Body: blocklists.MaxCatalogueFile, Inflated: blocklists.MaxCatalogueFile, Time: 2 * time.Minute},
 	})
-	var file bytes.Buffer
+	var file wholeFile
 	told := fetchProgress(p)
-	_, err := fetcher.Fetch(ctx, location, blocklists.Validators{}, &file, func(done, total int64) { told("the catalogue", done, total) })
+	_, err := fetcher.Fetch(ctx, blocklists.Request{
+		Locations: []string{location},
+		Progress:  func(e blocklists.Event) { e.List = "the catalogue"; told(e) },
+	}, &file)
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +335,7 @@ func printCatalogueUpdate(w io.Writer, r catalogueUpdateReply) {
 	}
 	for _, kind := range []struct {
 		name    string
-		changes blocklists.Changes
+		changes blocklists.EditionChanges
 	}{
 		{"services", r.Diff.Services},
 		{"domains", r.Diff.Domains},

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -37,7 +38,8 @@ type cacheConfig struct {
 }
 
 type listsConfig struct {
-	AllowPrivate bool `mapstructure:"allow-private" yaml:"allow-private"`
+	AllowPrivate bool   `mapstructure:"allow-private" yaml:"allow-private"`
+	Refresh      string `mapstructure:"refresh" yaml:"refresh"`
 }
 
 // catalogueConfig says where updates of the catalogue come from and who signs
@@ -66,6 +68,7 @@ func defaultConfig() config {
 		},
 		Block: "nxdomain",
 		Cache: cacheConfig{Megabytes: 64},
+		Lists: listsConfig{Refresh: "24h"},
 		Log:   logConfig{Level: "info", Format: "text"},
 	}
 }
@@ -139,6 +142,7 @@ type settings struct {
 	upstreams []resolver.Upstream
 	allowNets []netip.Prefix
 	block     resolver.BlockMode
+	refresh   time.Duration // how often lists are looked for; 0: never
 	level     slog.Level
 }
 
@@ -195,6 +199,9 @@ func (c *config) resolve() (*settings, error) {
 	if err := c.Catalogue.check(); err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
+	if s.refresh, err = parseRefresh(c.Lists.Refresh); err != nil {
+		return nil, fmt.Errorf("lists: refresh: %w", err)
+	}
 	if err := s.level.UnmarshalText([]byte(c.Log.Level)); err != nil {
 		return nil, fmt.Errorf("log: level: %q is not debug, info, warn or error", c.Log.Level)
 	}
@@ -202,6 +209,21 @@ func (c *config) resolve() (*settings, error) {
 		return nil, fmt.Errorf("log: format: %q is not text or json", c.Log.Format)
 	}
 	return s, nil
+}
+
+// parseRefresh reads how often lists are looked for.
+func parseRefresh(s string) (time.Duration, error) {
+	if s == "0" {
+		return 0, nil
+	}
+	d, err := parseSpan(s)
+	if err != nil {
+		return 0, err
+	}
+	if d < time.Hour || d > 90*24*time.Hour {
+		return 0, fmt.Errorf("%q is not between 1h and 90d; \"0\" is never", s)
+	}
+	return d, nil
 }
 
 func checkListenAddr(key, s string) error {

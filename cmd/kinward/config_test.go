@@ -84,6 +84,9 @@ func TestConfigRefuses(t *testing.T) {
 		{"no network", "allow-net: []\n", []string{"allow-net", "nobody"}},
 		{"an unknown block mode", "block: maybe\n", []string{"block", "maybe", "nxdomain"}},
 		{"no cache", "cache:\n  megabytes: 0\n", []string{"megabytes", "0"}},
+		{"lists refreshed too often", "lists:\n  refresh: 30m\n", []string{"lists: refresh", "30m", "1h"}},
+		{"lists refreshed by no span", "lists:\n  refresh: daily\n", []string{"lists: refresh", "daily", "7d"}},
+		{"a number for a span", "lists:\n  refresh: 24\n", []string{"line 2", "refresh", "text"}},
 		{"an unknown level", "log:\n  level: loud\n", []string{"level", "loud"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

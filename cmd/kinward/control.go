@@ -52,14 +52,16 @@ func (o operation[Req, Rep]) handler() handler {
 // operations is the table of all that the socket offers.
 func operations() map[string]handler {
 	return map[string]handler{
-		opExplain.name:     opExplain.handler(),
-		opIncidents.name:   opIncidents.handler(),
-		opLists.name:       opLists.handler(),
-		opListsAdd.name:    opListsAdd.handler(),
-		opListsUpdate.name: opListsUpdate.handler(),
-		opListsRemove.name: opListsRemove.handler(),
-		opServices.name:    opServices.handler(),
-		opService.name:     opService.handler(),
+		opExplain.name:       opExplain.handler(),
+		opIncidents.name:     opIncidents.handler(),
+		opLists.name:         opLists.handler(),
+		opListsAdd.name:      opListsAdd.handler(),
+		opListsUpdate.name:   opListsUpdate.handler(),
+		opListsAccept.name:   opListsAccept.handler(),
+		opListsRollback.name: opListsRollback.handler(),
+		opListsRemove.name:   opListsRemove.handler(),
+		opServices.name:      opServices.handler(),
+		opService.name:       opService.handler(),
 
 		opCatalogue.name:         opCatalogue.handler(),
 		opCatalogueUpdate.name:   opCatalogueUpdate.handler(),

@@ -33,6 +33,7 @@ func listenHTTP(addr string, n *node, registry *prometheus.Registry) (*webServer
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&stateCollector{n},
+		&listsCollector{n},
 	)
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

@@ -1,70 +1,38 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"kinward/blocklists"
 )
 
-// listView is a list as commands print it.
-type listView struct {
-	ID       string             `json:"id"`
-	Name     string             `json:"name"`
-	Location string             `json:"location,omitempty"` // without credentials; "" for the catalogue
-	Category string             `json:"category,omitempty"`
-	Format   string             `json:"format,omitempty"`
-	Entries  int                `json:"entries"` // in force now
-	Fetched  time.Time          `json:"fetched,omitzero"`
-	Checked  time.Time          `json:"checked,omitzero"`
-	SHA256   string             `json:"sha256,omitempty"`
-	Report   *blocklists.Report `json:"report,omitempty"`
-	Problem  string             `json:"problem,omitempty"`
-}
-
-type listsReply struct {
-	Lists []listView `json:"lists"`
-}
-
-type listsAddRequest struct {
-	Location string `json:"location"`
-	ID       string `json:"id"`
-	Name     string `json:"name"`
-	Category string `json:"category"`
-	Format   string `json:"format"`
-	Match    string `json:"match"`
-}
-
-type listsIDs struct {
-	IDs []string `json:"ids"` // none: all
-}
-
-var (
-	opLists       = operation[struct{}, listsReply]{"lists", listsShow}
-	opListsAdd    = operation[listsAddRequest, listsReply]{"lists-add", listsAdd}
-	opListsUpdate = operation[listsIDs, listsReply]{"lists-update", listsUpdate}
-	opListsRemove = operation[listsIDs, done]{"lists-remove", listsRemove}
-)
-
 func (c *cli) listsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lists",
 		Short: "Show the lists in force",
-		Long: `Kinward comes with its own catalogue. Lists from elsewhere can be added: hosts
-files, plain lists of domains, and adblock-style lists made for DNS, from a URL or a
-file. Every list has a category, which profiles choose about.`,
+		Long: `Kinward comes with its own catalogue. Lists from elsewhere can be added: those of
+the directory by their ID, and any others from a URL or a file: hosts files, plain
+lists of domains, and adblock-style lists made for DNS. Every list has a category,
+which profiles choose about. No list is added by itself.
+
+While serve runs, lists are looked for again by themselves (the setting lists.refresh).
+A new version that lost most of its names, or has many times as many, is held: the last
+good one stays in force until you accept the new one, or for good.`,
 		Example: `  kinward lists
+  kinward lists directory
+  kinward lists add sw-dating
   kinward lists add https://example.org/dating.txt --category dating
-  kinward lists add /srv/lists/our-school.txt --category games-chat --name "Our school's list"
   kinward lists update
+  kinward lists accept dating
+  kinward lists rollback dating
   kinward lists remove dating
   kinward lists services --category dating
   kinward lists catalogue`,
@@ -74,39 +42,6 @@ file. Every list has a category, which profiles choose about.`,
 		},
 	}
 	c.addJSON(cmd)
-
-	var req listsAddRequest
-	add := c.addJSON(&cobra.Command{
-		Use:   "add URL|FILE --category CATEGORY",
-		Short: "Fetch a list, check it, and put it in force",
-		Long: `Fetches a list, checks it and puts it in force. What is not understood is skipped
-and counted; a list that is a web page, empty, cut short, or blocks a whole top-level
-domain is refused.
-
-Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
-		Example: `  kinward lists add https://example.org/dating.txt --category dating
-  kinward lists add /srv/lists/hosts --category adult --format hosts --match suffix`,
-		Args: exactArgs("a URL or a FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			req.Location = args[0]
-			if !strings.Contains(args[0], "://") { // the owner of the data folder may run elsewhere
-				abs, err := filepath.Abs(args[0])
-				if err != nil {
-					return err
-				}
-				req.Location = abs
-			}
-			if req.Category == "" {
-				return usageError(errors.New("say what the list is about, with --category; see: kinward lists add --help"))
-			}
-			return do(cmd.Context(), c, cmd, opListsAdd, req, printListReports)
-		},
-	})
-	add.Flags().StringVar(&req.Category, "category", "", "what the list is about (required)")
-	add.Flags().StringVar(&req.ID, "id", "", "short name for commands (default: from the file's name)")
-	add.Flags().StringVar(&req.Name, "name", "", "name for people (default: the short name)")
-	add.Flags().StringVar(&req.Format, "format", "auto", "auto, hosts, domains or adblock")
-	add.Flags().StringVar(&req.Match, "match", "auto", "what a line covers: exact (the name alone), suffix (and all below), or auto")
 
 	update := c.addJSON(&cobra.Command{
 		Use:   "update [ID…]",
@@ -127,8 +62,99 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
 			return do(cmd.Context(), c, cmd, opListsRemove, listsIDs{args}, printDone)
 		},
 	})
-	cmd.AddCommand(add, update, remove, c.listsVerifyCommand(), c.servicesCommand(), c.catalogueCommand())
+	cmd.AddCommand(
+		c.listsDirectoryCommand(), c.listsAddCommand(), update, c.listsAcceptCommand(), c.listsRollbackCommand(), remove,
+		c.listsVerifyCommand(), c.servicesCommand(), c.catalogueCommand(),
+	)
 	return cmd
+}
+
+func (c *cli) listsAddCommand() *cobra.Command {
+	var req listsAddRequest
+	add := c.addJSON(&cobra.Command{
+		Use:   "add ID|URL|FILE",
+		Short: "Fetch a list, check it, and put it in force",
+		Long: `Fetches a list, checks it and puts it in force. Lists of the directory are added by
+their ID, and need nothing else (see: kinward lists directory); any other needs its
+category. A file whose name is also such an ID is written ./ID.
+
+What is not understood is skipped and counted; a list that is a web page, empty, cut
+short, or blocks a whole top-level domain is refused. Compressed lists (gzip) and
+archives (tar) are unpacked.
+
+Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
+		Example: `  kinward lists add sw-dating
+  kinward lists add https://example.org/dating.txt --category dating
+  kinward lists add https://example.org/dating.txt --category dating --mirror https://example.net/dating.txt
+  kinward lists add https://example.org/all.tar.gz --member gambling --category gambling
+  kinward lists add /srv/lists/hosts --category adult --format hosts --match suffix`,
+		Args: exactArgs("the ID of a list of the directory, a URL or a FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := req.place(args[0]); err != nil {
+				return err
+			}
+			return do(cmd.Context(), c, cmd, opListsAdd, req, printListReports)
+		},
+	})
+	f := add.Flags()
+	f.StringVar(&req.Category, "category", "", "what the list is about (required, but for lists of the directory)")
+	f.StringVar(&req.ID, "id", "", "short name for commands (default: from the file's name)")
+	f.StringVar(&req.Name, "name", "", "name for people (default: the short name)")
+	f.StringArrayVar(&req.Mirrors, "mirror", nil, "another place of the same list, tried if the first fails; repeatable")
+	f.StringVar(&req.Member, "member", "", "in a tar archive: the file wanted, or the folder whose file \"domains\" it is")
+	f.StringVar(&req.Format, "format", "", wordList(blocklists.FormatKeys())+" (default auto)")
+	f.BoolVar(&req.Patterns, "patterns", false, "also take wildcards inside names and regular expressions; for lists you trust with it")
+	f.StringVar(&req.Match, "match", "", "what a line covers: exact (the name alone), suffix (and all below), or auto (default auto)")
+	return add
+}
+
+// place says where the list of a request is: what the directory says, if arg is
+// one of its IDs, but for what the flags say otherwise.
+func (req *listsAddRequest) place(arg string) error {
+	if offer, err := blocklists.FindOffer(arg); err == nil {
+		req.Location = offer.Location
+		req.Mirrors = append(slices.Clone(offer.Mirrors), req.Mirrors...)
+		for _, field := range []struct {
+			flag *string
+			says string
+		}{
+			{&req.ID, offer.ID},
+			{&req.Name, offer.Name},
+			{&req.Category, offer.Category.String()},
+			{&req.Member, offer.Member},
+			{&req.Format, offer.Format.String()},
+			{&req.Match, offer.Match.String()},
+		} {
+			if *field.flag == "" {
+				*field.flag = field.says
+			}
+		}
+		return nil
+	} else if req.Category == "" && !strings.ContainsAny(arg, `/\.`) { // no URL, and hardly a file
+		return &codedError{exitNothing, fmt.Errorf("%w; see: kinward lists directory", err)}
+	}
+	var err error
+	if req.Location, err = fullLocation(arg); err != nil {
+		return err
+	}
+	for i, m := range req.Mirrors {
+		if req.Mirrors[i], err = fullLocation(m); err != nil {
+			return err
+		}
+	}
+	if req.Category == "" {
+		return usageError(errors.New("say what the list is about, with --category; see: kinward lists add --help"))
+	}
+	return nil
+}
+
+// fullLocation makes a file's path absolute, since the owner of the data folder
+// may run elsewhere.
+func fullLocation(arg string) (string, error) {
+	if strings.Contains(arg, "://") {
+		return arg, nil
+	}
+	return filepath.Abs(arg)
 }
 
 // listsUpdate fails if any list kept its last good copy, after showing all.
@@ -155,139 +181,6 @@ func categoryIDs() (ids []string) {
 	return ids
 }
 
-// listViews returns the catalogue and every list, with what the index x took
-// from each.
-func (n *node) listViews(x *blocklists.Index) []listView {
-	taken := map[string]int{}
-	for _, l := range x.Lists() {
-		taken[l.ID] = l.Entries
-	}
-	first := x.List(0)
-	views := []listView{{ID: first.ID, Name: first.Name, Entries: first.Entries, Problem: n.catalogueProblem()}}
-	broken := map[string]string{}
-	if b := n.broken.Load(); b != nil {
-		broken = *b
-	}
-	for _, l := range n.lists.Lists() {
-		v := listView{
-			ID: l.ID, Name: l.Name, Location: maskURL(l.Location), Category: l.Category.String(), Format: l.Report.Format.String(),
-			Entries: taken[l.ID], Fetched: l.FetchedAt, Checked: l.CheckedAt, SHA256: l.SHA256, Report: &l.Report, Problem: l.Problem,
-		}
-		if why := broken[l.ID]; why != "" {
-			v.Problem = why
-		}
-		views = append(views, v)
-	}
-	return views
-}
-
-func listsShow(ctx context.Context, n *node, _ struct{}, _ progress) (listsReply, error) {
-	s, err := n.state(ctx)
-	if err != nil {
-		return listsReply{}, err
-	}
-	return listsReply{n.listViews(s.Index)}, nil
-}
-
-// fetchProgress turns the bytes of a download into a line a second at most.
-func fetchProgress(p progress) blocklists.Progress {
-	var last time.Time
-	return func(id string, got, total int64) {
-		if p == nil || time.Since(last) < time.Second {
-			return
-		}
-		last = time.Now()
-		text := fmt.Sprintf("fetching %s: %.1f MB", id, float64(got)/1e6)
-		if total > 0 {
-			text += fmt.Sprintf(" of %.1f MB", float64(total)/1e6)
-		}
-		p(text)
-	}
-}
-
-func listsAdd(ctx context.Context, n *node, req listsAddRequest, p progress) (listsReply, error) {
-	src := blocklists.ListSource{ID: req.ID, Name: req.Name, Location: req.Location}
-	var err error
-	if src.Category, err = blocklists.ParseCategory(req.Category); err != nil {
-		return listsReply{}, usageError(err)
-	}
-	if src.Category == blocklists.KnownRiskCategory {
-		return listsReply{}, usageError(fmt.Errorf("known-risk marks services of the catalogue; a list needs a subject, one of: %s", strings.Join(categoryIDs(), ", ")))
-	}
-	if src.Format, err = blocklists.ParseFormat(req.Format); err != nil {
-		return listsReply{}, usageError(err)
-	}
-	if src.Match, err = blocklists.ParseMatchMode(req.Match); err != nil {
-		return listsReply{}, usageError(err)
-	}
-	added, err := n.lists.Add(ctx, src, fetchProgress(p))
-	if err != nil {
-		return listsReply{}, err
-	}
-	return n.listsInForce(ctx, p, added.ID)
-}
-
-// listsInForce compiles the lists as they are now and returns the named ones.
-func (n *node) listsInForce(ctx context.Context, p progress, ids ...string) (listsReply, error) {
-	if p != nil {
-		p("compiling")
-	}
-	if err := n.recompile(ctx); err != nil {
-		return listsReply{}, err
-	}
-	rep := listsReply{Lists: []listView{}}
-	for _, v := range n.listViews(n.current.Load().Index) {
-		for _, id := range ids {
-			if v.ID == id {
-				rep.Lists = append(rep.Lists, v)
-			}
-		}
-	}
-	return rep, nil
-}
-
-func listsUpdate(ctx context.Context, n *node, req listsIDs, p progress) (listsReply, error) {
-	if len(req.IDs) == 0 {
-		req.IDs = nil // all of them
-	}
-	updated, err := n.lists.Update(ctx, req.IDs, fetchProgress(p))
-	if err := noSuchList(err); err != nil {
-		return listsReply{}, err
-	}
-	var ids []string
-	for _, l := range updated {
-		ids = append(ids, l.ID)
-		if l.Problem != "" {
-			n.log.Warn("keeping the last good copy of a list", "list", l.ID, "problem", l.Problem)
-		}
-	}
-	return n.listsInForce(ctx, p, ids...)
-}
-
-func noSuchList(err error) error {
-	if errors.Is(err, blocklists.ErrNoSuchList) {
-		return &codedError{exitNothing, err}
-	}
-	return err
-}
-
-func listsRemove(ctx context.Context, n *node, req listsIDs, p progress) (done, error) {
-	if len(req.IDs) != 1 {
-		return done{}, usageError(errors.New("name one list"))
-	}
-	id := req.IDs[0]
-	if id == blocklists.CatalogueID {
-		return done{}, usageError(errors.New("the catalogue is part of Kinward and cannot be removed; a profile may choose otherwise about its categories and services"))
-	}
-	if err := noSuchList(n.lists.Remove(id)); err != nil {
-		return done{}, err
-	}
-	if _, err := n.listsInForce(ctx, p); err != nil {
-		return done{}, err
-	}
-	return done{fmt.Sprintf("List %s is out of force, and its copy is deleted. %s", id, lag)}, nil
-}
-
 func printLists(w io.Writer, r listsReply) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "LIST\tCATEGORY\tENTRIES\tCHECKED\tFROM")
@@ -303,10 +196,48 @@ func printLists(w io.Writer, r listsReply) {
 	}
 	t.Flush()
 	for _, l := range r.Lists {
-		if l.Problem != "" {
-			fmt.Fprintf(w, "\n%s: %s\n", l.ID, l.Problem)
+		printListTrouble(w, l)
+	}
+	if len(r.Lists) == 1 {
+		fmt.Fprintln(w, "\nOther lists can be added: kinward lists directory")
+	}
+}
+
+// printListTrouble says what a person should know or decide about a list.
+func printListTrouble(w io.Writer, l listView) {
+	if l.Problem != "" {
+		fmt.Fprintf(w, "\n%s: %s\n", l.ID, l.Problem)
+	}
+	if h := l.Held; h != nil {
+		what := "A new version is held"
+		if h.RolledBack {
+			what = "The version that you rolled back from is kept"
+		}
+		fmt.Fprintf(w, "\n%s: %s, of %s, with %d names%s.\n  Put it in force:  kinward lists accept %s\n",
+			l.ID, what, h.FetchedAt.Local().Format("2 Jan 15:04"), h.Entries, changesText(h.Changes), l.ID)
+		if !h.RolledBack {
+			fmt.Fprintf(w, "  Or leave it: the version in force stays, and later ones are looked at anew.\n")
 		}
 	}
+}
+
+// changesText tells changes in a few words, to go on a sentence.
+func changesText(ch blocklists.Changes) string {
+	if ch.Added == 0 && ch.Removed == 0 {
+		return ""
+	}
+	part := func(n int, names []string) string {
+		text := fmt.Sprint(n)
+		if len(names) == 0 {
+			return text
+		}
+		text += " (" + strings.Join(names, ", ")
+		if n > len(names) {
+			text += " …"
+		}
+		return text + ")"
+	}
+	return fmt.Sprintf("; added: %s, removed: %s", part(ch.Added, ch.AddedNames), part(ch.Removed, ch.RemovedNames))
 }
 
 func printListReports(w io.Writer, r listsReply) {
@@ -316,8 +247,15 @@ func printListReports(w io.Writer, r listsReply) {
 	for _, l := range r.Lists {
 		if l.Problem != "" {
 			fmt.Fprintf(w, "%s: the last good copy stays in force (%d entries): %s\n", l.ID, l.Entries, l.Problem)
+			if l.Held != nil {
+				printListTrouble(w, listView{ID: l.ID, Held: l.Held})
+			}
 			continue
 		}
-		fmt.Fprintf(w, "%s (%s, category %s): %s\n", l.ID, l.Format, l.Category, l.Report)
+		outcome := ""
+		if l.Outcome != "" && l.Outcome != blocklists.Taken.String() {
+			outcome = l.Outcome + "; "
+		}
+		fmt.Fprintf(w, "%s (%s, category %s): %s%s\n", l.ID, l.Format, l.Category, outcome, l.Report)
 	}
 }

@@ -164,7 +164,7 @@ func (n *node) inputs() []blocklists.ListInput {
 	for _, l := range n.lists.Lists() {
 		inputs = append(inputs, blocklists.ListInput{
 			ID: l.ID, Name: l.Name, Category: l.Category, Count: l.Entries,
-			Version: fmt.Sprintf("%s %s %s %s", l.SHA256, l.Format, l.Match, program),
+			Version: fmt.Sprintf("%s %s %s %t %s", l.SHA256, l.Format, l.Match, l.Patterns, program),
 			Entries: func(emit func(blocklists.Entry) error) error { return n.lists.Entries(l.ID, emit) },
 		})
 	}

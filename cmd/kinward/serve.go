@@ -123,6 +123,9 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	running.Go(web.run)
 	running.Go(func() error { return c.reloadOnHangup(ended, n, cmd, level) })
 	running.Go(func() error {
+		return blocklists.NewRefresher(n.lists, blocklists.RefreshOptions{Every: set.refresh, Changed: n.recompile, Logger: log}).Run(ended)
+	})
+	running.Go(func() error {
 		<-ended.Done()
 		web.draining.Store(true)
 		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
@@ -267,7 +270,7 @@ Try it, in another terminal:
   dig @%[2]s omegle.com%[3]s
   %[1]s explain omegle.com
   %[1]s incidents
-  %[1]s lists
+  %[1]s lists directory
   %[1]s doctor
 `, k, server.Addrs()[0].Addr(), digPort(server.Addrs()[0].Port()))
 	c.wholeHome(n, server)
