@@ -97,7 +97,11 @@ func compile(c *Catalogue, lists []ListInput, key uint64) (*Index, error) {
 		x.lists = make([]ListInfo, 1, len(lists)+1)
 		x.lists[0] = ListInfo{ID: CatalogueID, Name: "Kinward's catalogue", Entries: len(own)}
 		for i, l := range lists {
-			x.lists = append(x.lists, ListInfo{ID: l.ID, Name: l.Name, Category: l.Category, Entries: b.counts[i]})
+			n := b.counts[i] // with those that came again
+			if l.Count > 0 {
+				n = min(n, l.Count)
+			}
+			x.lists = append(x.lists, ListInfo{ID: l.ID, Name: l.Name, Category: l.Category, Entries: n})
 		}
 		x.adopt(c)
 		return x, nil
@@ -197,9 +201,9 @@ type builder struct {
 	counts   []int // entries of each list
 }
 
-// load is how full the table is. At 4 in 5 most looks for a name that is not
+// load is how full the table is. At 7 in 8 most looks for a name that is not
 // there end in its first bucket.
-const load = 0.8
+const load = 0.875
 
 // minNodeBits leaves room for the nodes of a small index with many services.
 const minNodeBits = 12

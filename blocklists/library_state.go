@@ -98,7 +98,9 @@ func (l *Library) drop(last, next listRecord) {
 // read parses a kept copy and checks that it is the one with this hash.
 func (l *Library) read(path, sum string, s ListSource, emit func(Entry) error) error {
 	return readCopy(path, sum, func(r io.Reader) error {
-		_, err := Parse(r, l.parseOptions(s), emit)
+		o := l.parseOptions(s)
+		o.Repeats = true // the index does not mind
+		_, err := Parse(r, o, emit)
 		return err
 	})
 }

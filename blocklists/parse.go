@@ -38,6 +38,9 @@ type ParseOptions struct {
 	// for the operator's own lists and those trusted with it. Without it such
 	// rules are skipped. Conditions (dnstype, denyallow) are always obeyed.
 	Patterns bool
+	// Repeats emits entries as often as they come, which spares the memory to
+	// know them again. Formats whose lines can cancel others do without it.
+	Repeats bool
 	// MaxLines is the most lines a list may have; 0 is 20 million.
 	MaxLines int
 }
@@ -62,7 +65,7 @@ const (
 )
 
 // Parse reads a block list and calls emit for each of its entries, each once
-// (in a list of more than half a million, some may come again).
+// (in a list of more than a hundred thousand, some may come again).
 // Lines it cannot use whole are skipped and counted; a rule is never cut down
 // to a wider one. What is refused as a whole gives an error that wraps one of
 // the Err values above; an error of r or emit is returned wrapped or as it is.

@@ -13,6 +13,9 @@ func (p *listParser) holds() bool { return p.format > FormatDomains }
 // may cancel it.
 func (p *listParser) give(e Entry) error {
 	p.readable++
+	if p.opts.Repeats && !p.holds() {
+		return p.send(e)
+	}
 	h := p.hash(e)
 	if again, weight := p.seen.add(h); again {
 		p.report.Duplicates += weight

@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// Response policy zones, as in draft-vixie-dnsop-dns-rpz-00 and the chapter on
-// response-policy of the BIND 9.18 reference manual, in zone file syntax
-// (RFC 1035 §5.1).
+// Response policy zones, as in the chapter on response-policy of the BIND 9.18
+// reference manual, in zone file syntax (RFC 1035 §5.1).
 
 // rpzZone is what a zone file's lines leave behind for the lines after them.
 type rpzZone struct {

@@ -10,8 +10,8 @@ type seenSet struct {
 	thin  uint // only hashes whose low bits, so many, are 0 are kept
 }
 
-// seenLimit entries take 8 MB.
-const seenLimit = 1 << 19
+// seenLimit entries take 2 MB.
+const seenLimit = 1 << 17
 
 // add notes a hash and reports whether it was there, and for how many entries
 // that one counts.

@@ -127,6 +127,10 @@ func (n *node) recompile(ctx context.Context) error {
 	if s := n.current.Load(); s != nil && catalogue == n.compiledFrom && sameInputs(inputs, n.compiled) {
 		return n.publish(ctx, s.Index)
 	}
+	// What reading lists leaves behind is collected early, so that a refresh does
+	// not need half again the memory that the process has.
+	defer debug.SetGCPercent(debug.SetGCPercent(10))
+	debug.FreeOSMemory()
 	start := time.Now()
 	file := filepath.Join(n.cfg.Data, indexFile)
 	broken := map[string]string{}
