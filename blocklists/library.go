@@ -99,16 +99,18 @@ type Updated struct {
 
 // What can go wrong with a library's lists, beside fetching and parsing.
 var (
-	ErrBadListID   = errors.New("want an ID of 1 to 40 letters a-z, digits and hyphens")
-	ErrListExists  = errors.New("there is a list with this ID already: choose another ID, or remove that list")
-	ErrNoSuchList  = errors.New("there is no list with this ID")
-	ErrListChanged = errors.New("the list was changed or removed meanwhile")
-	ErrDamagedCopy = errors.New("the kept copy of the list is damaged: update the list")
-	ErrCollapsed   = errors.New("the new copy lost most of its names, so it is held and the last one stays in use; accept it if this is right")
-	ErrExploded    = errors.New("the new copy has many times the names, so it is held and the last one stays in use; accept it if this is right")
-	ErrNothingHeld = errors.New("no new copy of the list is held")
-	ErrNoPrevious  = errors.New("no copy from before is kept")
-	ErrNoRoom      = errors.New("the copy cannot be written: see that the disk of the data folder has room")
+	ErrBadListID      = errors.New("want an ID of 1 to 40 letters a-z, digits and hyphens")
+	ErrReservedID     = errors.New("this ID is Kinward's own catalogue's: choose another ID")
+	ErrDamagedLibrary = errors.New("the record of the lists is damaged")
+	ErrListExists     = errors.New("there is a list with this ID already: choose another ID, or remove that list")
+	ErrNoSuchList     = errors.New("there is no list with this ID")
+	ErrListChanged    = errors.New("the list was changed or removed meanwhile")
+	ErrDamagedCopy    = errors.New("the kept copy of the list is damaged: update the list")
+	ErrCollapsed      = errors.New("the new copy lost most of its names, so it is held and the last one stays in use; accept it if this is right")
+	ErrExploded       = errors.New("the new copy has many times the names, so it is held and the last one stays in use; accept it if this is right")
+	ErrNothingHeld    = errors.New("no new copy of the list is held")
+	ErrNoPrevious     = errors.New("no copy from before is kept")
+	ErrNoRoom         = errors.New("the copy cannot be written: see that the disk of the data folder has room")
 )
 
 // A new copy is held if it has less than a collapseTimes-th of the last good
@@ -260,6 +262,9 @@ func (l *Library) Add(ctx context.Context, s ListSource, progress Progress) (Lis
 	}
 	if !listID.MatchString(s.ID) {
 		return ListStatus{}, fmt.Errorf("adding list %q: %w", clip(s.ID), ErrBadListID)
+	}
+	if s.ID == CatalogueID {
+		return ListStatus{}, fmt.Errorf("adding list %q: %w", s.ID, ErrReservedID)
 	}
 	if s.Name == "" {
 		s.Name = s.ID

@@ -186,10 +186,10 @@ func readState(file string) (map[string]listRecord, error) {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&saved); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", file, err)
+		return nil, fmt.Errorf("reading %s: %w: %w", file, ErrDamagedLibrary, err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return nil, fmt.Errorf("reading %s: something follows its end", file)
+		return nil, fmt.Errorf("reading %s: something follows its end: %w", file, ErrDamagedLibrary)
 	}
 	if saved.Version < 1 || saved.Version > stateVersion {
 		return nil, fmt.Errorf("reading %s: version %d, this program reads up to %d", file, saved.Version, stateVersion)
@@ -198,15 +198,15 @@ func readState(file string) (map[string]listRecord, error) {
 	for _, r := range saved.Lists {
 		// ID and hash name files, so they must be what they seem.
 		if !listID.MatchString(r.ID) {
-			return nil, fmt.Errorf("reading %s: list %q: %w", file, clip(r.ID), ErrBadListID)
+			return nil, fmt.Errorf("reading %s: list %q: %w: %w", file, clip(r.ID), ErrDamagedLibrary, ErrBadListID)
 		}
 		for _, v := range r.versions() {
 			if !hexSum.MatchString(v.SHA256) {
-				return nil, fmt.Errorf("reading %s: list %q: sha256 %q is not 64 hex digits", file, r.ID, clip(v.SHA256))
+				return nil, fmt.Errorf("reading %s: list %q: sha256 %q is not 64 hex digits: %w", file, r.ID, clip(v.SHA256), ErrDamagedLibrary)
 			}
 		}
 		if _, twice := records[r.ID]; twice {
-			return nil, fmt.Errorf("reading %s: list %q: %w", file, r.ID, ErrListExists)
+			return nil, fmt.Errorf("reading %s: list %q: %w: %w", file, r.ID, ErrDamagedLibrary, ErrListExists)
 		}
 		records[r.ID] = r
 	}

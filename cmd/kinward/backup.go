@@ -85,7 +85,7 @@ An existing file is never overwritten. The configuration file is not part of it.
 			}
 			rep.Path = args[0]
 			return c.print(rep, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %.1f MB. It holds what was attempted; keep it as you would a diary.\nTo go back to it: kinward restore %s\n",
+				fmt.Fprintf(w, "%s: %.1f MB. It holds what was attempted; keep it as you would a diary.\nTo go back to it: {kinward} restore %s\n",
 					rep.Path, float64(rep.Bytes)/1e6, rep.Path)
 			})
 		},

@@ -309,15 +309,15 @@ func printCatalogue(w io.Writer, v catalogueView) {
 	case v.TrustedKey == "":
 		fmt.Fprintln(w, "Updates are off: catalogue.key is not set.")
 	case v.Source == "":
-		fmt.Fprintf(w, "Updates are taken from files signed by key %s: kinward lists catalogue update FILE\n", v.TrustedKey)
+		fmt.Fprintf(w, "Updates are taken from files signed by key %s: {kinward} lists catalogue update FILE\n", v.TrustedKey)
 	default:
-		fmt.Fprintf(w, "Updates are taken from %s, signed by key %s: kinward lists catalogue update\n", v.Source, v.TrustedKey)
+		fmt.Fprintf(w, "Updates are taken from %s, signed by key %s: {kinward} lists catalogue update\n", v.Source, v.TrustedKey)
 	}
 	if v.Refused > 0 {
 		fmt.Fprintf(w, "Version %d was rolled back; only a higher one is taken.\n", v.Refused)
 	}
 	if v.Previous != nil {
-		fmt.Fprintf(w, "To go back to version %d: kinward lists catalogue rollback\n", v.Previous.Version)
+		fmt.Fprintf(w, "To go back to version %d: {kinward} lists catalogue rollback\n", v.Previous.Version)
 	}
 	if v.Problem != "" {
 		fmt.Fprintf(w, "\n%s\n", v.Problem)

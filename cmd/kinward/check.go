@@ -35,6 +35,9 @@ and nothing is written.`,
 			}
 			return c.print(effective, func(w io.Writer) {
 				fmt.Fprintf(w, "# The configuration is valid. In force would be:\n%s", text)
+				if open := everybody(cfg.AllowNet); open != "" {
+					fmt.Fprintf(w, "# Be aware: allow-net %s is everybody. An open resolver is soon used to attack others.\n", open)
+				}
 			})
 		},
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -147,7 +148,7 @@ func examineServer(ctx context.Context, cfg *config) []finding {
 	case err != nil:
 		e.fault("server", "see the message", "%v", err)
 	case !st.Serving:
-		e.fault("server", "start it with: kinward serve", "it does not run on the data folder %s", cfg.Data)
+		e.fault("server", "start it with: {kinward} serve", "it does not run on the data folder %s", cfg.Data)
 	}
 	for _, a := range st.Addresses {
 		for _, network := range []string{"udp", "tcp"} {
@@ -233,7 +234,7 @@ func (e *examination) networks(nets []netip.Prefix) {
 
 func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
 	if st.Database != "" {
-		e.fault("database", "stop serve, and go back to a backup with: kinward restore FILE", "%s", st.Database)
+		e.fault("database", "stop serve, and go back to a backup with: {kinward} restore FILE", "%s", st.Database)
 	} else {
 		e.ok("database", "whole, in %s", cfg.Data)
 	}
@@ -243,22 +244,27 @@ func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
 	if st.Blocks {
 		e.ok("filter", "profile %s blocks %s", st.Profile, mustBlock)
 	} else {
-		e.note("filter", "if that is not meant, see: kinward profiles", "profile %s, which every unlisted device has, does not block %s", st.Profile, mustBlock)
+		e.note("filter", "if that is not meant, see: {kinward} profiles", "profile %s, which every unlisted device has, does not block %s", st.Profile, mustBlock)
+	}
+	if aside, _ := filepath.Glob(filepath.Join(cfg.Data, listsFolder+damagedLists+"*")); len(aside) > 0 {
+		e.fault("lists", "add them again, or go back to a backup; then delete that folder", "the record of the lists was damaged and is put aside in %s", aside[0])
 	}
 	for _, l := range st.Lists {
 		switch {
+		case l.Held != nil:
+			e.note("list "+l.ID, "see what changed with: "+callMe+" lists; then: "+callMe+" lists accept "+l.ID, "a new version is held back; the last good one is in force (%d entries)", l.Entries)
 		case l.Problem != "" && l.ID == blocklists.CatalogueID:
-			e.fault("list "+l.ID, "kinward lists catalogue", "%s", l.Problem)
+			e.fault("list "+l.ID, callMe+" lists catalogue", "%s", l.Problem)
 		case l.Problem != "":
-			e.fault("list "+l.ID, "kinward lists update "+l.ID, "%s", l.Problem)
+			e.fault("list "+l.ID, callMe+" lists update "+l.ID, "%s", l.Problem)
 		case l.Entries == 0:
-			e.fault("list "+l.ID, "kinward lists update "+l.ID, "it is empty and protects nobody")
+			e.fault("list "+l.ID, callMe+" lists update "+l.ID, "it is empty and protects nobody")
 		default:
 			e.ok("list "+l.ID, "%d entries", l.Entries)
 		}
 	}
 	if !st.Serving {
-		e.fault("server", "start it with: kinward serve", "it does not run on the data folder %s", cfg.Data)
+		e.fault("server", "start it with: {kinward} serve", "it does not run on the data folder %s", cfg.Data)
 		return
 	}
 	e.ok("server", "version %s runs since %s", st.Version, st.Started.Local().Format("2 Jan 15:04"))

@@ -131,7 +131,7 @@ func (req *listsAddRequest) place(arg string) error {
 		}
 		return nil
 	} else if req.Category == "" && !strings.ContainsAny(arg, `/\.`) { // no URL, and hardly a file
-		return &codedError{exitNothing, fmt.Errorf("%w; see: kinward lists directory", err)}
+		return &codedError{exitNothing, fmt.Errorf("%w; see: {kinward} lists directory", err)}
 	}
 	var err error
 	if req.Location, err = fullLocation(arg); err != nil {
@@ -143,7 +143,7 @@ func (req *listsAddRequest) place(arg string) error {
 		}
 	}
 	if req.Category == "" {
-		return usageError(errors.New("say what the list is about, with --category; see: kinward lists add --help"))
+		return usageError(errors.New("say what the list is about, with --category; see: {kinward} lists add --help"))
 	}
 	return nil
 }
@@ -199,7 +199,7 @@ func printLists(w io.Writer, r listsReply) {
 		printListTrouble(w, l)
 	}
 	if len(r.Lists) == 1 {
-		fmt.Fprintln(w, "\nOther lists can be added: kinward lists directory")
+		fmt.Fprintln(w, "\nOther lists can be added: {kinward} lists directory")
 	}
 }
 
@@ -213,7 +213,7 @@ func printListTrouble(w io.Writer, l listView) {
 		if h.RolledBack {
 			what = "The version that you rolled back from is kept"
 		}
-		fmt.Fprintf(w, "\n%s: %s, of %s, with %d names%s.\n  Put it in force:  kinward lists accept %s\n",
+		fmt.Fprintf(w, "\n%s: %s, of %s, with %d names%s.\n  Put it in force:  {kinward} lists accept %s\n",
 			l.ID, what, h.FetchedAt.Local().Format("2 Jan 15:04"), h.Entries, changesText(h.Changes), l.ID)
 		if !h.RolledBack {
 			fmt.Fprintf(w, "  Or leave it: the version in force stays, and later ones are looked at anew.\n")
@@ -242,7 +242,7 @@ func changesText(ch blocklists.Changes) string {
 
 func printListReports(w io.Writer, r listsReply) {
 	if len(r.Lists) == 0 {
-		fmt.Fprintln(w, "There are no lists to update; the catalogue comes with the program. Add one with: kinward lists add URL --category CATEGORY")
+		fmt.Fprintln(w, "There are no lists to update; the catalogue comes with the program. Add one with: {kinward} lists add URL --category CATEGORY")
 	}
 	for _, l := range r.Lists {
 		if l.Problem != "" {

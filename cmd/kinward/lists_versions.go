@@ -127,7 +127,7 @@ func printDirectory(w io.Writer, r directoryReply) {
 			first = append(first, o.ID)
 		}
 	}
-	fmt.Fprintf(w, "\nSizes are names when they were measured; (doc) is what the makers say.\nTo add one: kinward lists add ID\n")
+	fmt.Fprintf(w, "\nSizes are names when they were measured; (doc) is what the makers say.\nTo add one: {kinward} lists add ID\n")
 	if len(first) > 0 {
 		fmt.Fprintf(w, "To begin with (*): %s\n", strings.Join(first, ", "))
 	}

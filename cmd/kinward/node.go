@@ -70,12 +70,34 @@ func openNode(ctx context.Context, c *config, log *slog.Logger) (_ *node, err er
 	if n.presets, err = policy.EmbeddedPresets(); err != nil {
 		return nil, err
 	}
-	n.lists, err = blocklists.OpenLibrary(filepath.Join(c.Data, "lists"), blocklists.LibraryOptions{
-		FetchOptions: blocklists.FetchOptions{AllowPrivate: c.Lists.AllowPrivate, Version: version()},
-		Guard:        func(name blocklists.Name) blocklists.SkipReason { return n.catalogue.Load().Guard(name) },
-	})
+	n.lists, err = n.openLists()
 	return n, err
 }
+
+// openLists opens the lists. A record of them that is damaged is put aside with
+// all that belongs to it, and the home goes on with the catalogue, loudly: that
+// is better than no names at all.
+func (n *node) openLists() (*blocklists.Library, error) {
+	folder := filepath.Join(n.cfg.Data, listsFolder)
+	options := blocklists.LibraryOptions{
+		FetchOptions: blocklists.FetchOptions{AllowPrivate: n.cfg.Lists.AllowPrivate, Version: version()},
+		Guard:        func(name blocklists.Name) blocklists.SkipReason { return n.catalogue.Load().Guard(name) },
+	}
+	l, err := blocklists.OpenLibrary(folder, options)
+	if !errors.Is(err, blocklists.ErrDamagedLibrary) {
+		return l, err
+	}
+	aside := folder + damagedLists + time.Now().UTC().Format("20060102T150405.000Z")
+	if failed := os.Rename(folder, aside); failed != nil {
+		return nil, errors.Join(err, failed)
+	}
+	n.log.Error("going on without the added lists: the record of them is damaged", "error", err, "put_aside", aside,
+		"do", "add the lists again, or go back to a backup")
+	return blocklists.OpenLibrary(folder, options)
+}
+
+// damagedLists is in the name of what openLists put aside.
+const damagedLists = ".damaged-"
 
 // sweep removes what a process that was killed left half-made in the data folder.
 func sweep(data string) error {

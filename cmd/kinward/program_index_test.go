@@ -104,3 +104,36 @@ func TestProgramIndexFile(t *testing.T) {
 	h.start()
 	wantNone(t, "the log of a start with a sound file", h.log.String(), "making the index anew")
 }
+
+// TestProgramDamagedLists: a record of the lists that cannot be read costs the
+// home those lists, not its names nor its filter, and is said everywhere.
+func TestProgramDamagedLists(t *testing.T) {
+	h := startHome(t, startUpstream(t))
+	h.must("lists", "add", longList(t, 10), "--id", "long", "--category", "adult")
+	h.stop(os.Interrupt)
+	if err := os.WriteFile(filepath.Join(h.data, "lists", "lists.json"), []byte("banana"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	wantAll(t, "kdig", h.tool("kdig", "omegle.com"), "NXDOMAIN")
+	wantAll(t, "the log", h.log.String(), "damaged", "put_aside")
+	out, _, code := h.run("doctor")
+	if code != exitFailed {
+		t.Errorf("doctor: exit code %d", code)
+	}
+	wantAll(t, "doctor", out, "put aside")
+	if _, errs, code := h.run("lists", "add", longList(t, 10), "--id", "catalogue", "--category", "adult"); code == 0 || !strings.Contains(errs, "another ID") {
+		t.Errorf("a list called catalogue: exit code %d, %s", code, errs)
+	}
+}
+
+func TestShellQuote(t *testing.T) {
+	for in, want := range map[string]string{
+		"bin/kinward": "bin/kinward", "[::1]:53": "[::1]:53", "": "''",
+		"/srv/my data": "'/srv/my data'", "it's": `'it'\''s'`, "a;b": "'a;b'",
+	} {
+		if got := shellQuote(in); got != want {
+			t.Errorf("shellQuote(%q) = %s; want %s", in, got, want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
 	"kinward/blocklists"
@@ -133,7 +135,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		return errors.Join(control.server.Shutdown(shut), web.shutdown(shut))
 	})
 	log.Debug("ready", "took", time.Since(started))
-	c.banner(n, server, web.addr())
+	c.banner(n, server, web.addr(), cmd.Flags())
 	err = running.Wait()
 	stopWriting()
 	return errors.Join(err, <-written)
@@ -238,7 +240,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 
 // banner tells a person who started the program what it does and what to do
 // next.
-func (c *cli) banner(n *node, server *resolver.Server, metrics string) {
+func (c *cli) banner(n *node, server *resolver.Server, metrics string, flags *pflag.FlagSet) {
 	s := n.current.Load()
 	household := s.Directory.Household()
 	w := c.out
@@ -273,7 +275,10 @@ Try it, in another terminal:
   %[1]s lists directory
   %[1]s doctor
 `, k, server.Addrs()[0].Addr(), digPort(server.Addrs()[0].Port()))
-	c.wholeHome(n, server)
+	if open := everybody(n.cfg.AllowNet); open != "" {
+		fmt.Fprintf(w, "\nBE AWARE: allow-net %s is everybody. An open resolver is soon used to attack others; name your own networks.\n", open)
+	}
+	c.wholeHome(n, server, flags)
 }
 
 func digPort(port uint16) string {
@@ -288,11 +293,29 @@ func commandPrefix(c *config) string {
 	if c.Data == defaultDataFolder() {
 		return program()
 	}
-	return program() + " --data " + c.Data
+	return shellJoin([]string{program(), "--data", c.Data})
+}
+
+// shellJoin writes words as a line that a shell reads back as them.
+func shellJoin(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = shellQuote(w)
+	}
+	return strings.Join(quoted, " ")
+}
+
+func shellQuote(word string) string {
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool {
+		return !strings.ContainsRune("-_./:=@,+%[]", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // wholeHome says how to serve the whole home, unless that is what runs.
-func (c *cli) wholeHome(n *node, server *resolver.Server) {
+func (c *cli) wholeHome(n *node, server *resolver.Server, flags *pflag.FlagSet) {
 	for _, a := range server.Addrs() {
 		if a.Port() == 53 && !a.Addr().IsLoopback() {
 			fmt.Fprintf(c.out, "\nIn the router, hand out this machine's address as the home's only DNS server (DHCP).\n")
@@ -303,10 +326,22 @@ func (c *cli) wholeHome(n *node, server *resolver.Server) {
 	if a, ok := homeAddress(); ok {
 		home = a.String()
 	}
+	line := []string{program(), "serve", "--dns", net.JoinHostPort(home, "53"), "--data", n.cfg.Data}
+	flags.Visit(func(f *pflag.Flag) { // as it was started, but for these two
+		switch list, many := f.Value.(pflag.SliceValue); {
+		case f.Name == "dns" || f.Name == "data":
+		case many:
+			for _, v := range list.GetSlice() {
+				line = append(line, "--"+f.Name, v)
+			}
+		default:
+			line = append(line, "--"+f.Name, f.Value.String())
+		}
+	})
 	fmt.Fprintf(c.out, "\nTo serve the whole home, on port 53 (stop this one first, with Ctrl-C):\n"+
-		"  sudo setcap cap_net_bind_service=+ep %[1]s && %[1]s serve --dns %[2]s --data %[3]s\n"+
-		"then, in the router, hand out %[4]s as the home's only DNS server (DHCP).\n",
-		program(), net.JoinHostPort(home, "53"), n.cfg.Data, home)
+		"  sudo setcap cap_net_bind_service=+ep %s && %s\n"+
+		"then, in the router, hand out %s as the home's only DNS server (DHCP).\n",
+		shellQuote(program()), shellJoin(line), home)
 	holders := port53Holders("/proc")
 	if len(holders) == 0 {
 		fmt.Fprintf(c.out, "Nothing holds port 53 now.\n")
@@ -314,6 +349,17 @@ func (c *cli) wholeHome(n *node, server *resolver.Server) {
 	for _, h := range holders {
 		fmt.Fprintf(c.out, "%s holds port 53 on %s now. To let it go:\n     %s\n", h.who(), h.Address, letGo(h))
 	}
+}
+
+// everybody returns the network among nets that holds all addresses, "" if none
+// does.
+func everybody(nets []string) string {
+	for _, n := range nets {
+		if p, err := netip.ParsePrefix(n); err == nil && p.Bits() == 0 {
+			return n
+		}
+	}
+	return ""
 }
 
 func upstreamWords(upstreams []string) string {
