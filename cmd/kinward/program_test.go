@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -136,8 +137,26 @@ type home struct {
 	port   string
 	web    string
 	banner string
-	log    *bytes.Buffer
+	log    *logBuffer
 	ended  chan error
+}
+
+// logBuffer is read by the test while the program writes to it.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // startHome starts the program on ports of its own choosing.
@@ -151,7 +170,7 @@ func startHome(t *testing.T, u *upstream, args ...string) *home {
 func (h *home) start() {
 	h.t.Helper()
 	h.cmd = exec.Command(binary, append([]string{"serve", "--data", h.data, "--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0"}, h.args...)...)
-	h.log = &bytes.Buffer{}
+	h.log = &logBuffer{}
 	h.cmd.Stderr = h.log
 	out, err := h.cmd.StdoutPipe()
 	if err != nil {
