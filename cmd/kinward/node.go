@@ -331,8 +331,12 @@ func parseTime(s string, zone *time.Location) (time.Time, error) {
 			return t, nil
 		}
 	}
+	if t, err := time.ParseInLocation("15:04", s, zone); err == nil { // today
+		now := time.Now().In(zone)
+		return time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), 0, 0, zone), nil
+	}
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t.In(zone), nil
 	}
-	return time.Time{}, fmt.Errorf("%q is not a time; write it like \"2026-11-23 21:30\"", s)
+	return time.Time{}, fmt.Errorf("%q is not a time; write it like \"2026-11-23 21:30\", or 21:30 for today", s)
 }

@@ -602,6 +602,12 @@ func TestProgramRefuses(t *testing.T) {
 	u := startUpstream(t)
 	h := startHome(t, u)
 	h.must("devices", "add", "192.168.1.31", "--name", "Tablet")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := l.Addr().String()
+	l.Close()
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -609,7 +615,7 @@ func TestProgramRefuses(t *testing.T) {
 		want string
 	}{
 		{"a second serve on the folder", []string{"serve", "--dns", "127.0.0.1:0", "--metrics", ""}, exitFailed, "in use by another kinward"},
-		{"an upstream that is Kinward itself", []string{"serve", "--data", t.TempDir(), "--dns", h.dns, "--upstream", "udp://" + h.dns}, exitFailed, "listen"},
+		{"an upstream that is Kinward itself", []string{"serve", "--data", t.TempDir(), "--dns", free, "--metrics", "", "--upstream", "udp://" + free}, exitFailed, "Kinward itself listens on"},
 		{"a taken port", []string{"serve", "--data", t.TempDir(), "--dns", h.dns, "--upstream", "udp://" + u.addr}, exitFailed, "Another program has this address"},
 		{"an encrypted upstream", []string{"serve", "--upstream", "tls://9.9.9.9"}, exitUsage, "later version"},
 		{"a flag that is not", []string{"serve", "--dsn", "x"}, exitUsage, "--help"},
