@@ -45,8 +45,9 @@ type Index struct {
 }
 
 // A slot holds the low bits of a fingerprint above the number of a node; 0 is
-// free. The high bits of the fingerprint choose the bucket, so that bucket and
-// slot together hold all 64. A bucket is one cache line.
+// free. The high bits of the fingerprint choose the bucket, so that in a table of
+// more than a few thousand buckets the two together hold all 64. A bucket is one
+// cache line.
 const slotsPerBucket = 8
 
 // node is what an entry's name answers: self for the name, below for every name
@@ -66,12 +67,10 @@ type ListInfo struct {
 // allocate. [Index.Known] adds what patterns say.
 func (x *Index) Lookup(n Name) SetID {
 	v, self := x.lookup(n)
-	set := x.nodes[v].below
 	if self {
-		set = x.nodes[v].self
+		return x.nodes[v].self
 	}
-	runtime.KeepAlive(x) // the table is given back when x is garbage
-	return set
+	return x.nodes[v].below
 }
 
 // lookup returns the node of the deepest entry that covers n, 0 where none does,
@@ -94,6 +93,7 @@ func (x *Index) lookup(n Name) (v uint32, self bool) {
 			v, self = found, i == 0
 		}
 	}
+	runtime.KeepAlive(x) // the table is given back when x is garbage
 	return v, self
 }
 

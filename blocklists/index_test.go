@@ -73,7 +73,7 @@ func TestLookup(t *testing.T) {
 		{"but not an important one", "x.hard.lifted.org", "e:violence@hard.lifted.org"},
 		{"nor another list's", "high.lifted.org", "f:violence@high.lifted.org"},
 		{"an exception yields to an important entry", "kept.com", "d:security@kept.com"},
-		{"an entry that a parent of its list makes needless", "deep.example.com", "a:dating@example.com"},
+		{"the more specific of two entries of a list", "x.deep.example.com", "a:dating@deep.example.com"},
 		{"a dot inside a label is not a separator", `a\.b.com`, `d:security@a\.b.com`},
 		{"and the other way round", "a.b.com", ""},
 		{"upper case", "WWW.Example.COM", "a:dating@example.com"},

@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"unsafe"
 
@@ -136,6 +137,7 @@ func (x *Index) write(out io.Writer, inputs string) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	runtime.KeepAlive(x)
 	b := sum.Sum128().Bytes()
 	_, err = out.Write(b[:])
 	return err
@@ -409,7 +411,7 @@ func (c *Catalogue) sum(h hash.Hash) {
 	for _, s := range c.Services {
 		fmt.Fprintf(h, "service %q %d %t\n", s.ID, s.Category, s.KnownRisk != "")
 		for _, d := range s.Domains {
-			fmt.Fprintf(h, "domain %q %d %q\n", string(d.Name), d.Match, d.Group)
+			fmt.Fprintf(h, "domain %q %d %q %t\n", string(d.Name), d.Match, d.Group, d.AboveShared)
 		}
 	}
 	for _, g := range c.Groups {

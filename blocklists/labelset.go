@@ -98,10 +98,7 @@ func (f *folder) with(own SetID, l Label) SetID {
 	if id, ok := f.own[st]; ok {
 		return id
 	}
-	f.work = append(f.work[:0], f.raw.get(own)...)
-	if !says(f.work, l) {
-		f.work = append(f.work, l)
-	}
+	f.work = withLabel(append(f.work[:0], f.raw.get(own)...), l)
 	id := f.raw.intern(f.work)
 	f.own[st] = id
 	return id
@@ -117,8 +114,8 @@ func (f *folder) fold(above, own SetID) node {
 	gather := func(below bool) SetID {
 		f.work = append(f.work[:0], f.raw.get(above)...)
 		for _, l := range f.raw.get(own) {
-			if !(below && l.Marks&Exact != 0) && !says(f.work, l) {
-				f.work = append(f.work, l)
+			if !(below && l.Marks&Exact != 0) {
+				f.work = withLabel(f.work, l)
 			}
 		}
 		return f.raw.intern(f.work)
@@ -128,17 +125,19 @@ func (f *folder) fold(above, own SetID) node {
 	return n
 }
 
-// says reports whether labels already hold l from this entry or a parent that
-// covers the same names. An exact entry must not hide behind a parent, since its
-// answer differs, nor the other way round, so marks count.
-func says(labels []Label, l Label) bool {
-	for _, have := range labels {
+// withLabel adds a label to a set. Where a parent's entry says the same of the same
+// names, the more specific entry is the one that counts. An exact entry does not
+// stand for one that covers names below, nor the other way round, since their
+// answers differ: marks count.
+func withLabel(labels []Label, l Label) []Label {
+	for i, have := range labels {
 		have.Depth = l.Depth
 		if have == l {
-			return true
+			labels[i].Depth = max(labels[i].Depth, l.Depth)
+			return labels
 		}
 	}
-	return false
+	return append(labels, l)
 }
 
 // effective settles the exceptions of a raw set.

@@ -356,18 +356,36 @@ func (l *Library) Entries(id string, emit func(Entry) error) error {
 		if !ok {
 			return fmt.Errorf("reading list %q: %w", clip(id), ErrNoSuchList)
 		}
-		err := l.read(filepath.Join(l.dir, r.copyName()), r.SHA256, r.ListSource, emit)
-		if errors.Is(err, fs.ErrNotExist) {
-			if now, ok := (*l.state.Load())[id]; !ok || now.SHA256 != r.SHA256 {
-				continue // an update replaced it between the look and the opening
-			}
-			err = fmt.Errorf("%w: %w", ErrDamagedCopy, err)
+		err := l.EntriesOf(id, r.SHA256, l.opts.Guard, emit)
+		if !errors.Is(err, ErrListChanged) {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("reading list %q: %w", id, err)
-		}
-		return nil
 	}
+}
+
+// EntriesOf is [Library.Entries] for the copy with one hash and with one guard,
+// for callers that read a list twice and must read the same. Where another copy
+// is in force, or comes into force meanwhile, the error wraps [ErrListChanged].
+func (l *Library) EntriesOf(id, sum string, guard func(Name) SkipReason, emit func(Entry) error) error {
+	inForce := func() (listRecord, bool) {
+		r, ok := (*l.state.Load())[id]
+		return r, ok && r.SHA256 == sum
+	}
+	r, ok := inForce()
+	if !ok {
+		return fmt.Errorf("reading list %q: %w", clip(id), ErrListChanged)
+	}
+	err := l.read(filepath.Join(l.dir, r.copyName()), sum, r.ListSource, guard, emit)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, ok := inForce(); !ok { // replaced between the look and the opening
+			return fmt.Errorf("reading list %q: %w", clip(id), ErrListChanged)
+		}
+		err = fmt.Errorf("%w: %w", ErrDamagedCopy, err)
+	}
+	if err != nil {
+		return fmt.Errorf("reading list %q: %w", id, err)
+	}
+	return nil
 }
 
 // sameAs reports whether nobody changed the list since last was read.

@@ -96,10 +96,11 @@ func (l *Library) drop(last, next listRecord) {
 }
 
 // read parses a kept copy and checks that it is the one with this hash.
-func (l *Library) read(path, sum string, s ListSource, emit func(Entry) error) error {
+func (l *Library) read(path, sum string, s ListSource, guard func(Name) SkipReason, emit func(Entry) error) error {
 	return readCopy(path, sum, func(r io.Reader) error {
 		o := l.parseOptions(s)
 		o.Repeats = true // the index does not mind
+		o.Guard = guard
 		_, err := Parse(r, o, emit)
 		return err
 	})

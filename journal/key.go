@@ -37,7 +37,8 @@ func keyOf(a *policy.Attempt, domain blocklists.Name, client string, buf []byte)
 	if a.Service != "" {
 		buf = append(append(buf, 's'), a.Service...)
 	} else {
-		buf = append(append(buf, 'd'), domain...)
+		// A host of many sites can hold several kinds of them.
+		buf = append(append(buf, 'd', byte(a.Verdict.Label.Category)), domain...)
 	}
 	sum := sha256.Sum256(buf)
 	return key(sum[:len(key{})]), buf
@@ -52,6 +53,14 @@ func clientText(a *policy.Attempt) string {
 		return ""
 	}
 	return addr.String()
+}
+
+// about returns the name that an attempt's verdict is about.
+func about(a *policy.Attempt) blocklists.Name {
+	if a.Hidden != "" {
+		return a.Hidden
+	}
+	return a.Name
 }
 
 // registrable returns the registrable domain of n, one label below its public

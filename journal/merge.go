@@ -109,7 +109,7 @@ func (m *merger) add(a *policy.Attempt, away bool) outcome {
 	}
 	var domain blocklists.Name
 	if a.Service == "" {
-		domain = registrable(a.Name)
+		domain = registrable(about(a))
 	}
 	client := clientText(a)
 	var k key

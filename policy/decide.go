@@ -33,14 +33,20 @@ func Decide(p *Policy, q Question) Verdict { return decide(p, q, nil) }
 // DecideName decides about a name asked with a type, and about every name that
 // it hides behind a gateway such as a translation service, each as if it had
 // been asked; the strictest verdict holds. about is the name that the verdict is
-// about. Where one of the hidden names is a help line nothing is recorded.
+// about. Where one of the hidden names is a help line nothing is recorded, and
+// where one is only to be counted no name is.
 func DecideName(x *blocklists.Index, p *Policy, n blocklists.Name, qtype uint16, at time.Time) (v Verdict, about blocklists.Name) {
-	v, about = Decide(p, Ask(x, n, qtype, at)), n
+	return DecideKnown(x, p, Ask(x, n, qtype, at), qtype)
+}
+
+// DecideKnown is [DecideName] for a question whose labels are known already.
+func DecideKnown(x *blocklists.Index, p *Policy, q Question, qtype uint16) (v Verdict, about blocklists.Name) {
+	v, about = Decide(p, q), q.Name
 	private := false
-	for _, h := range x.Unwrap(n) {
-		hv := Decide(p, Ask(x, h, qtype, at))
+	for _, h := range x.Unwrap(q.Name) {
+		hv := Decide(p, Ask(x, h, qtype, q.Time))
 		private = private || hv.Reason == ByHelp
-		if hv.Action > v.Action {
+		if hv.Action > v.Action || hv.Action == v.Action && hv.Keep == KeepCount {
 			v, about = hv, h
 		}
 	}

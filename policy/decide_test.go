@@ -41,7 +41,7 @@ func newWorld(t testing.TB) *world {
 	}
 	x, err := blocklists.Compile(c, []blocklists.ListInput{
 		list("danger", blocklists.Security, "phish.example", "grindr.com", "childline.org.uk"),
-		list("careless", blocklists.Adult, "childline.org.uk", "gstatic.com", "adult.example", "both.example", "=single.example", "art.reddit.com"),
+		list("careless", blocklists.Adult, "childline.org.uk", "gstatic.com", "adult.example", "both.example", "=single.example", "reddit.com", "art.reddit.com"),
 		list("dating", blocklists.Dating, "both.example", "date.example"),
 	})
 	if err != nil {

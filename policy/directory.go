@@ -40,6 +40,11 @@ type Asker struct {
 	Profile ProfileID
 	Device  DeviceID // 0: not a device we know
 	Policy  *Policy  // never nil
+	// Guarded says that somebody in the family is restricted. Then nobody's
+	// answers may live long: an exemption ends, a device changes hands.
+	Guarded bool
+	// Until is when another policy begins to apply; the zero time is never.
+	Until time.Time
 }
 
 // Clues is what the wire tells about an asker.
@@ -52,6 +57,7 @@ type Clues struct {
 func NewDirectory(f *Family, presets *Presets, x *blocklists.Index, revision uint64) (*Directory, error) {
 	d := &Directory{revision: revision, names: map[ProfileID]string{}, device: map[DeviceID]string{}}
 	policies := make(map[ProfileID]*Policy, len(f.Profiles))
+	guarded := false
 	for i := range f.Profiles {
 		p := &f.Profiles[i]
 		compiled, err := compilePolicy(p, presets, x)
@@ -59,13 +65,14 @@ func NewDirectory(f *Family, presets *Presets, x *blocklists.Index, revision uin
 			return nil, err
 		}
 		policies[p.ID] = compiled
+		guarded = guarded || compiled.Restricted
 		d.names[p.ID] = p.Name
 	}
 	household, ok := policies[f.Default]
 	if !ok {
 		return nil, fmt.Errorf("compiling family %q: its default profile %d does not exist", f.Name, f.Default)
 	}
-	d.household = Asker{Family: f.ID, Profile: f.Default, Policy: household}
+	d.household = Asker{Family: f.ID, Profile: f.Default, Policy: household, Guarded: guarded}
 	for _, dev := range f.Devices {
 		p, ok := policies[dev.Profile]
 		if !ok {
@@ -88,9 +95,9 @@ func NewDirectory(f *Family, presets *Presets, x *blocklists.Index, revision uin
 			return nil, fmt.Errorf("compiling device %q: profile %d, which is to follow, does not exist", dev.Name, then)
 		}
 		d.askers = append(d.askers, deviceAsker{
-			asker: Asker{Family: f.ID, Profile: dev.Profile, Device: dev.ID, Policy: p},
+			asker: Asker{Family: f.ID, Profile: dev.Profile, Device: dev.ID, Policy: p, Guarded: guarded, Until: dev.Until},
 			until: dev.Until,
-			then:  Asker{Family: f.ID, Profile: then, Device: dev.ID, Policy: after},
+			then:  Asker{Family: f.ID, Profile: then, Device: dev.ID, Policy: after, Guarded: guarded},
 		})
 	}
 	return d, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"kinward/blocklists"
 	"kinward/policy"
@@ -15,8 +16,8 @@ const (
 	localTTL   = 300  // special names: long enough to be quiet, short enough for an upgrade that serves them
 	anyTTL     = 3600 // RFC 8482 §4.2 asks for a long one
 
-	// restrictedTTL caps allowed answers for profiles that block something: a
-	// block made now is felt within a minute.
+	// restrictedTTL caps allowed answers in families where a profile blocks
+	// something: a block made now is felt within a minute.
 	restrictedTTL = 60
 )
 
@@ -182,10 +183,16 @@ func (q *query) hinfo() step {
 	return done
 }
 
-// capTTL bounds the TTL of an allowed answer by what the asker's policy bears.
+// capTTL bounds the TTL of an allowed answer: in a family with children a change
+// of mind is felt within a minute by every device, and no answer outlives the
+// policy that allowed it.
 func (q *query) capTTL(ttl uint32) uint32 {
-	if q.asker.Policy.Restricted {
-		return min(ttl, restrictedTTL)
+	if q.asker.Guarded {
+		ttl = min(ttl, restrictedTTL)
+	}
+	if !q.asker.Until.IsZero() {
+		left := max(q.asker.Until.Sub(q.now)/time.Second, 0)
+		ttl = uint32(min(time.Duration(ttl), left))
 	}
 	return ttl
 }

@@ -18,8 +18,8 @@ var (
 	loopback6 = netip.IPv6Loopback()
 )
 
-// AnswersItself reports whether a name is never asked of an upstream and no
-// policy decides about it.
+// AnswersItself reports whether no policy decides about a name, and, but for the
+// probes with which other Kinwards look for loops, no upstream is asked for it.
 func AnswersItself(n blocklists.Name) bool {
 	switch n.Suffix(1) {
 	case "\x09localhost", "\x07invalid", "\x04test", "\x05onion":

@@ -156,11 +156,17 @@ func inspect(q *query, e *entry) (v policy.Verdict, n blocklists.Name, blocked b
 		own = q.verdict.Action == policy.Allow
 	}
 	x := q.state.Index
+	private := false
 	for i, set := range e.labels(x) {
-		v := policy.Decide(q.asker.Policy, policy.Question{Name: e.leads[i], Labels: x.Refine(set, e.leads[i], q.qtype), Time: q.now})
-		if v.Action == policy.Block && (!own || v.Reason == policy.BySecurity) {
-			return v, e.leads[i], true
+		lead := policy.Question{Name: e.leads[i], Labels: x.Refine(set, e.leads[i], q.qtype), Time: q.now}
+		lv, about := policy.DecideKnown(x, q.asker.Policy, lead, q.qtype)
+		private = private || lv.Reason == policy.ByHelp
+		if !blocked && lv.Action == policy.Block && (!own || lv.Reason == policy.BySecurity) {
+			v, n, blocked = lv, about, true
 		}
 	}
-	return v, "", false
+	if private { // the way to a help line is nobody's business
+		v.Keep = policy.KeepNothing
+	}
+	return v, n, blocked
 }

@@ -264,8 +264,9 @@ func restore(ctx context.Context, data, file string) (done, error) {
 		return done{}, fmt.Errorf("putting the lists in place (the old ones are in %s): %w", keptLists, err)
 	}
 	kept, err := store.Restore(ctx, filepath.Join(work, databaseFile), filepath.Join(data, databaseFile), now)
-	if err != nil {
-		return done{}, fmt.Errorf("%w (the old lists are in %s)", err, keptLists)
+	if err != nil { // the lists go back to the database that they belong to
+		failed := errors.Join(os.RemoveAll(lists), os.Rename(keptLists, lists))
+		return done{}, errors.Join(err, failed)
 	}
 	text := fmt.Sprintf("Restored what Kinward %s kept on %s.", m.Kinward, m.Made.Local().Format("2 Jan 2006 15:04"))
 	if kept != "" {
@@ -295,8 +296,10 @@ func unpack(file, folder string) (*manifest, error) {
 		return nil, fmt.Errorf("reading its manifest: %w", err)
 	}
 	missing := maps.Clone(m.Files)
-	if _, ok := missing[databaseFile]; !ok || len(missing) > maxBackupFiles {
-		return nil, errors.New("its manifest names no database, or too many files")
+	_, hasDatabase := missing[databaseFile]
+	_, hasLists := missing[listsFolder+"/lists.json"]
+	if !hasDatabase || !hasLists || len(missing) > maxBackupFiles {
+		return nil, errors.New("its manifest names no database, no lists, or too many files")
 	}
 	for {
 		h, err := t.Next()

@@ -143,9 +143,13 @@ func (n *node) state(ctx context.Context) (*policy.State, error) {
 // A list whose kept copy cannot be read is left out, loudly: a home without that
 // list is better off than a home without names, and than one without any filter.
 func (n *node) recompile(ctx context.Context) error {
+	// What led here is stored already: it must come into force, also when the
+	// command that asked for it has gone away.
+	ctx = context.WithoutCancel(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	catalogue, inputs := n.catalogue.Load(), n.inputs()
+	catalogue := n.catalogue.Load()
+	inputs := n.inputs(catalogue)
 	if s := n.current.Load(); s != nil && catalogue == n.compiledFrom && sameInputs(inputs, n.compiled) {
 		return n.publish(ctx, s.Index)
 	}
@@ -161,7 +165,7 @@ func (n *node) recompile(ctx context.Context) error {
 		if !errors.Is(err, os.ErrNotExist) {
 			n.log.Info("making the index anew", "why", err)
 		}
-		if x, err = n.compile(catalogue, inputs, broken); err != nil {
+		if x, inputs, err = n.compile(catalogue, inputs, broken); err != nil {
 			return err
 		}
 		if err := x.WriteFile(file, catalogue, without(inputs, broken)); err != nil {
@@ -172,7 +176,7 @@ func (n *node) recompile(ctx context.Context) error {
 		return err
 	}
 	n.broken.Store(&broken)
-	n.compiled, n.compiledFrom = inputs, catalogue
+	n.compiled, n.compiledFrom = without(inputs, broken), catalogue // a list that was left out is tried again
 	n.log.Debug("an index is in force", "names", x.Names(), "lists", len(x.Lists()), "bytes", x.Bytes(), "took", time.Since(start))
 	debug.FreeOSMemory() // the index before is garbage, and so is what compiling left
 	return nil
@@ -184,14 +188,16 @@ const indexFile = "index"
 
 // inputs describes the lists for compiling. The program is part of a version,
 // since another one may read a list otherwise.
-func (n *node) inputs() []blocklists.ListInput {
+func (n *node) inputs(c *blocklists.Catalogue) []blocklists.ListInput {
 	program := programStamp()
 	var inputs []blocklists.ListInput
 	for _, l := range n.lists.Lists() {
 		inputs = append(inputs, blocklists.ListInput{
 			ID: l.ID, Name: l.Name, Category: l.Category, Count: l.Entries,
 			Version: fmt.Sprintf("%s %s %s %t %s", l.SHA256, l.Format, l.Match, l.Patterns, program),
-			Entries: func(emit func(blocklists.Entry) error) error { return n.lists.Entries(l.ID, emit) },
+			Entries: func(emit func(blocklists.Entry) error) error {
+				return n.lists.EntriesOf(l.ID, l.SHA256, c.Guard, emit)
+			},
 		})
 	}
 	return inputs
@@ -215,13 +221,18 @@ func sameInputs(a, b []blocklists.ListInput) bool {
 }
 
 // compile makes an index of the lists that can be read, and notes the others in
-// broken.
-func (n *node) compile(c *blocklists.Catalogue, inputs []blocklists.ListInput, broken map[string]string) (*blocklists.Index, error) {
+// broken. It begins anew where a list was replaced meanwhile, and returns the
+// inputs that the index is made of, those left out included.
+func (n *node) compile(c *blocklists.Catalogue, inputs []blocklists.ListInput, broken map[string]string) (*blocklists.Index, []blocklists.ListInput, error) {
 	for {
 		x, err := blocklists.Compile(c, without(inputs, broken))
 		var bad *blocklists.ListError
-		if !errors.As(err, &bad) {
-			return x, err
+		switch {
+		case !errors.As(err, &bad):
+			return x, inputs, err
+		case errors.Is(err, blocklists.ErrListChanged):
+			inputs = n.inputs(c)
+			continue
 		}
 		broken[bad.ID] = bad.Err.Error()
 		n.log.Error("leaving a list out: its kept copy cannot be read", "list", bad.ID, "error", bad.Err,
@@ -235,6 +246,7 @@ func without(inputs []blocklists.ListInput, broken map[string]string) []blocklis
 
 // refresh makes a new directory from the store after a family's change.
 func (n *node) refresh(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx) // the change is stored; see recompile
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.current.Load()

@@ -132,7 +132,13 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		web.draining.Store(true)
 		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		return errors.Join(control.server.Shutdown(shut), web.shutdown(shut))
+		// A command that takes longer is ended; its client is told by the cut.
+		for _, stop := range []func(context.Context) error{control.server.Shutdown, web.shutdown} {
+			if err := stop(shut); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				return err
+			}
+		}
+		return control.server.Close()
 	})
 	log.Debug("ready", "took", time.Since(started))
 	c.banner(n, server, web.addr(), cmd.Flags())
@@ -202,7 +208,7 @@ func (c *cli) reloadOnHangup(ctx context.Context, n *node, cmd *cobra.Command, l
 }
 
 // reload puts a changed configuration and changed lists in force. What cannot
-// change while it runs is said; nothing is half-applied.
+// change while it runs is said.
 func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *slog.LevelVar) error {
 	cfg, err := c.config(cmd)
 	if err != nil {
@@ -228,11 +234,13 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 			n.log.Warn("a changed setting takes effect at the next start", "key", fixed.key)
 		}
 	}
-	if err := n.recompile(ctx); err != nil {
+	// This refuses what cannot be, before anything has changed.
+	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, AllowNets: set.allowNets, Block: set.block})
+	if err != nil {
 		return err
 	}
-	if err := n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, AllowNets: set.allowNets, Block: set.block}); err != nil {
-		return err
+	if err := n.recompile(ctx); err != nil {
+		return fmt.Errorf("the new upstreams, networks and block mode are in force, the lists are as they were: %w", err)
 	}
 	level.Set(set.level)
 	return nil
