@@ -114,14 +114,14 @@ var (
 )
 
 // A new copy is held if it has less than a collapseTimes-th of the last good
-// one's entries, or more than explodeTimes as many; lists below these sizes
-// change as they like. BlocklistProject published its list of 500,282 names
+// one's entries, or more than explodeTimes as many. Tiny lists may shrink as they
+// like, and a list may grow by explodeSlack names without being asked about. BlocklistProject published its list of 500,282 names
 // with 2 in June 2026.
 const (
-	collapseFrom  = 20
+	collapseFrom  = 10
 	collapseTimes = 2
-	explodeFrom   = 1000
 	explodeTimes  = 3
+	explodeSlack  = 500
 )
 
 // LibraryOptions configure a [Library].

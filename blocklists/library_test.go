@@ -266,10 +266,13 @@ func TestPlausible(t *testing.T) {
 		{500_282, 2, ErrCollapsed},
 		{100, 50, nil},
 		{100, 49, ErrCollapsed},
-		{19, 1, nil},
+		{9, 1, nil},
+		{19, 1, ErrCollapsed},
 		{1000, 3000, nil},
 		{1000, 3001, ErrExploded},
-		{999, 1_000_000, nil},
+		{50, 550, nil},
+		{50, 551, ErrExploded},
+		{999, 1_000_000, ErrExploded},
 	} {
 		if err := plausible(tt.last, tt.next); !errors.Is(err, tt.want) {
 			t.Errorf("%d to %d: got %v", tt.last, tt.next, err)

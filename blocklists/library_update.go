@@ -125,7 +125,7 @@ func plausible(last, next int) error {
 	switch {
 	case last >= collapseFrom && next*collapseTimes < last:
 		return fmt.Errorf("%s names after %s: %w", thousands(next), thousands(last), ErrCollapsed)
-	case last >= explodeFrom && next > explodeTimes*last:
+	case next > explodeTimes*last && next-last > explodeSlack:
 		return fmt.Errorf("%s names after %s: %w", thousands(next), thousands(last), ErrExploded)
 	}
 	return nil

@@ -49,8 +49,10 @@ func TestLibrary_holdsWhatIsNotPlausible(t *testing.T) {
 	for name, send := range map[string]func(string) http.HandlerFunc{"without ETags": sendText, "with ETags": sendTagged} {
 		t.Run(name, func(t *testing.T) {
 			l, s, dir := newList(t)
-			s.set(send(manyNames(2000))) // from 100: too small to be judged
-			update(t, l, Taken, 2000)
+			for _, n := range []int{590, 1700, 2000} { // from 100: each step is one that a list may take
+				s.set(send(manyNames(n)))
+				update(t, l, Taken, n)
+			}
 			good := l.Lists()[0]
 
 			s.set(send(manyNames(900) + "new.example\n"))

@@ -193,7 +193,10 @@ func labelText(x *blocklists.Index, p *Policy, n blocklists.Name, l blocklists.L
 	if s := x.Service(l.Service); s != nil {
 		t.Service = s.ID
 	}
-	if l.Marks&blocklists.Exact != 0 {
+	switch {
+	case l.Marks&blocklists.ByPattern != 0:
+		t.Match = "what the rule matches"
+	case l.Marks&blocklists.Exact != 0:
 		t.Match = "the name alone"
 	}
 	for _, m := range [...]struct {

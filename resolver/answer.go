@@ -197,13 +197,25 @@ func (q *query) capTTL(ttl uint32) uint32 {
 	return ttl
 }
 
+// signals are names by which programs ask whether the network filters. They want
+// no address for an answer: Firefox takes any for a leave to go past the filter,
+// and Apple's devices need a clear no to switch Private Relay off.
+var signals = map[blocklists.Name]bool{
+	blocklists.MustName("use-application-dns.net"):        true,
+	blocklists.MustName("mask.icloud.com"):                true,
+	blocklists.MustName("mask-h2.icloud.com"):             true,
+	blocklists.MustName("mask-canary.icloud.com"):         true,
+	blocklists.MustName("mask-api.icloud.com"):            true,
+	blocklists.MustName("dns-tunnel-check.googlezip.net"): true,
+}
+
 // block answers a question that q.verdict blocks.
 func (q *query) block() step {
 	ede := errFiltered
 	if q.verdict.Reason == policy.BySecurity {
 		ede = errDangerous
 	}
-	if m := q.set.block; m != (BlockMode{}) {
+	if m := q.set.block; m != (BlockMode{}) && !signals[q.name] {
 		switch {
 		case q.class != classIN:
 		case q.qtype == typeA && m.V4.IsValid():

@@ -9,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"kinward/blocklists"
+	"kinward/policy"
 )
 
 // entryFor makes an entry of records in zone-file syntax.
@@ -180,6 +181,8 @@ func TestRFC2308_NegativeAnswers(t *testing.T) {
 			up := newFake(t, tt.zone...)
 			c := config(t, up)
 			c.Now = clk.now
+			st := grownUps(t)
+			c.State = func() *policy.State { return st }
 			s := start(t, c)
 			ask1 := func() *dns.Msg { return ask(t, s, adult, msgFor(tt.asked, dns.TypeA)) }
 			got := ask1()

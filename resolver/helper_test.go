@@ -136,6 +136,23 @@ func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
 var loopbackNets = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
 // config returns a configuration that asks the upstreams.
+// grownUps returns a state without children, in which no TTL is capped.
+func grownUps(t testing.TB) *policy.State {
+	t.Helper()
+	st := state(t)
+	presets, err := policy.EmbeddedPresets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := policy.NewDirectory(&policy.Family{
+		ID: 1, Name: "Flat", Default: 11, Profiles: []policy.Profile{{ID: 11, Name: "Grown-ups", Preset: policy.Adult}},
+	}, presets, st.Index, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &policy.State{Index: st.Index, Directory: d}
+}
+
 func config(t testing.TB, ups ...*fake) Config {
 	t.Helper()
 	st := state(t)

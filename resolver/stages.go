@@ -141,16 +141,18 @@ func (s *Server) release(q *query, e *entry) step {
 }
 
 // inspect decides about the names that e leads to, each as if it had been
-// asked. Where the asked name was allowed by its own right (a help line, what
-// devices need, the family's own rule or choice of service), only what is
-// dangerous is blocked behind it.
+// asked. Behind a help line nothing is; behind a name that was allowed by its own
+// right (what devices need, the family's own rule or choice of service) only
+// what is dangerous.
 func inspect(q *query, e *entry) (v policy.Verdict, n blocklists.Name, blocked bool) {
 	if len(e.leads) == 0 {
 		return v, "", false
 	}
 	own := false
 	switch q.verdict.Reason {
-	case policy.ByHelp, policy.ByPlumbing, policy.ByRule:
+	case policy.ByHelp: // a list must not close the way to help by naming where it is hosted
+		return v, "", false
+	case policy.ByPlumbing, policy.ByRule:
 		own = true
 	case policy.ByService:
 		own = q.verdict.Action == policy.Allow
@@ -161,7 +163,10 @@ func inspect(q *query, e *entry) (v policy.Verdict, n blocklists.Name, blocked b
 		lead := policy.Question{Name: e.leads[i], Labels: x.Refine(set, e.leads[i], q.qtype), Time: q.now}
 		lv, about := policy.DecideKnown(x, q.asker.Policy, lead, q.qtype)
 		private = private || lv.Reason == policy.ByHelp
-		if !blocked && lv.Action == policy.Block && (!own || lv.Reason == policy.BySecurity) {
+		if lv.Action != policy.Block || own && lv.Reason != policy.BySecurity {
+			continue
+		}
+		if !blocked || lv.Keep == policy.KeepCount { // what must not be named stays unnamed
 			v, n, blocked = lv, about, true
 		}
 	}

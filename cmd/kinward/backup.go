@@ -77,7 +77,7 @@ An existing file is never overwritten. The configuration file is not part of it.
 			rep, err := opBackup.call(cmd.Context(), cfg, struct{}{}, p)
 			done()
 			if err == nil {
-				err = moveInto(out, rep.Path)
+				err = moveInto(out, cfg.Data, rep.Path)
 			}
 			if err = errors.Join(err, out.Close()); err != nil {
 				os.Remove(args[0])
@@ -94,13 +94,29 @@ An existing file is never overwritten. The configuration file is not part of it.
 
 // moveInto copies a file that the data folder's owner made into out and removes
 // it. The owner may run in a sandbox that can write nowhere else.
-func moveInto(out *os.File, from string) error {
-	defer os.Remove(from)
-	in, err := os.Open(from)
+//
+// Only a file of the name that backups have, in the data folder itself, is
+// touched: whoever answers at the socket must not choose what a command run by
+// root reads and deletes.
+func moveInto(out *os.File, data, name string) error {
+	folder, err := os.OpenRoot(data)
+	if err != nil {
+		return fmt.Errorf("reading the backup that was made: %w", err)
+	}
+	defer folder.Close()
+	if !strings.HasPrefix(name, ".backup-") || strings.ContainsRune(name, '/') {
+		return fmt.Errorf("reading the backup that was made: %q is no backup's name", name)
+	}
+	info, err := folder.Lstat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return fmt.Errorf("reading the backup that was made: %s is no file, %w", name, err)
+	}
+	in, err := folder.Open(name)
 	if err != nil {
 		return fmt.Errorf("reading the backup that was made: %w", err)
 	}
 	defer in.Close()
+	defer folder.Remove(name)
 	if _, err := io.Copy(out, in); err != nil {
 		return fmt.Errorf("writing the backup: %w", err)
 	}
@@ -163,7 +179,7 @@ func backup(ctx context.Context, n *node, _ struct{}, p progress) (rep backupRep
 	if err != nil {
 		return rep, err
 	}
-	return backupReply{out.Name(), info.Size(), m.Made}, nil
+	return backupReply{filepath.Base(out.Name()), info.Size(), m.Made}, nil
 }
 
 func fileSum(file string) (string, error) {
@@ -236,12 +252,13 @@ stopped. What was there is kept beside it under another name, so nothing is lost
 
 // restore replaces what the data folder holds. Until the backup has been read
 // and checked as a whole, nothing is touched.
-func restore(ctx context.Context, data, file string) (done, error) {
-	lock, err := lockFolder(data)
+func restore(ctx context.Context, data, file string) (d done, err error) {
+	lock, err := lockFolder(data, 0)
 	if err != nil {
 		return done{}, fmt.Errorf("%w (restore needs serve to be stopped)", err)
 	}
 	defer lock.Close()
+	defer func() { err = errors.Join(err, giveBack(data)) }()
 	work, err := os.MkdirTemp(data, ".restore-")
 	if err != nil {
 		return done{}, fmt.Errorf("making room for the backup: %w", err)

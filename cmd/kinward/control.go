@@ -80,6 +80,7 @@ func operations() map[string]handler {
 		opProfileAdd.name:     opProfileAdd.handler(),
 		opBackup.name:         opBackup.handler(),
 		opStatus.name:         opStatus.handler(),
+		opPing.name:           opPing.handler(),
 	}
 }
 
@@ -97,7 +98,7 @@ func (o operation[Req, Rep]) call(ctx context.Context, c *config, req Req, p pro
 		return rep, err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	n, err := openNode(ctx, c, log)
+	n, err := openNode(ctx, c, log, 0)
 	if err != nil {
 		return rep, err
 	}

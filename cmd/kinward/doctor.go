@@ -44,6 +44,21 @@ type statusReply struct {
 
 var opStatus = operation[struct{}, statusReply]{"status", status}
 
+// pingReply is what a health check needs to know.
+type pingReply struct {
+	Addresses []string `json:"addresses"`
+}
+
+var opPing = operation[struct{}, pingReply]{"ping", func(_ context.Context, n *node, _ struct{}, _ progress) (pingReply, error) {
+	r := pingReply{}
+	if n.serving != nil {
+		for _, a := range n.serving.server.Addrs() {
+			r.Addresses = append(r.Addresses, a.String())
+		}
+	}
+	return r, nil
+}}
+
 // mustBlock is a name that every preset for children blocks.
 const mustBlock = "omegle.com"
 
@@ -143,12 +158,14 @@ func (e *examination) fault(what, do, detail string, args ...any) {
 // beyond it does not matter.
 func examineServer(ctx context.Context, cfg *config) []finding {
 	e := &examination{}
-	st, err := opStatus.call(ctx, cfg, struct{}{}, nil)
-	switch {
-	case err != nil:
-		e.fault("server", "see the message", "%v", err)
-	case !st.Serving:
-		e.fault("server", "start it with: {kinward} serve", "it does not run on the data folder %s", cfg.Data)
+	conn, err := dialControl(ctx, cfg.Data)
+	if err != nil { // without serve this must not open the folder, and so keep serve from it
+		e.fault("server", "start it with: {kinward} serve", "%v", err)
+		return e.findings
+	}
+	st, err := opPing.remote(ctx, conn, struct{}{}, nil)
+	if err != nil {
+		e.fault("server", "see the server's log", "%v", err)
 	}
 	for _, a := range st.Addresses {
 		for _, network := range []string{"udp", "tcp"} {
@@ -251,7 +268,7 @@ func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
 	}
 	for _, l := range st.Lists {
 		switch {
-		case l.Held != nil:
+		case l.Held != nil && !l.Held.RolledBack:
 			e.note("list "+l.ID, "see what changed with: "+callMe+" lists; then: "+callMe+" lists accept "+l.ID, "a new version is held back; the last good one is in force (%d entries)", l.Entries)
 		case l.Problem != "" && l.ID == blocklists.CatalogueID:
 			e.fault("list "+l.ID, callMe+" lists catalogue", "%s", l.Problem)

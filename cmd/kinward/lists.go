@@ -159,17 +159,25 @@ func fullLocation(arg string) (string, error) {
 
 // listsUpdate fails if any list kept its last good copy, after showing all.
 func (c *cli) listsUpdate(cmd *cobra.Command, ids []string) error {
-	failed := false
-	err := do(cmd.Context(), c, cmd, opListsUpdate, listsIDs{ids}, func(w io.Writer, r listsReply) {
-		printListReports(w, r)
-		for _, l := range r.Lists {
-			failed = failed || l.Problem != ""
-		}
-	})
-	if err == nil && failed {
-		return &codedError{exitFailed, nil}
+	cfg, err := c.config(cmd)
+	if err != nil {
+		return err
 	}
-	return err
+	p, done := c.progress()
+	r, err := opListsUpdate.call(cmd.Context(), cfg, listsIDs{ids}, p)
+	done()
+	if err != nil {
+		return c.calledError(err)
+	}
+	if err := c.print(r, func(w io.Writer) { printListReports(w, r) }); err != nil {
+		return err
+	}
+	for _, l := range r.Lists {
+		if l.Problem != "" || l.Held != nil && !l.Held.RolledBack {
+			return &codedError{exitFailed, nil}
+		}
+	}
+	return nil
 }
 
 func categoryIDs() (ids []string) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // schedules and incidents need zones where the system has none
 )
@@ -41,7 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 		return exitFailed
 	}
 	if coded.err != nil {
-		fmt.Fprintf(stderr, "kinward: %v\n", coded.err)
+		fmt.Fprintf(stderr, "kinward: %v\n", strings.ReplaceAll(coded.err.Error(), callMe, program()))
 	}
 	return coded.code
 }

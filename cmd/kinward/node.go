@@ -45,8 +45,8 @@ type node struct {
 
 // openNode takes the data folder and opens what lies in it. Nothing is compiled
 // yet.
-func openNode(ctx context.Context, c *config, log *slog.Logger) (_ *node, err error) {
-	lock, err := lockFolder(c.Data)
+func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Duration) (_ *node, err error) {
+	lock, err := lockFolder(c.Data, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +121,7 @@ func (n *node) close() error {
 	if n.db != nil {
 		errs = append(errs, n.db.Close())
 	}
+	errs = append(errs, giveBack(n.cfg.Data))
 	return errors.Join(append(errs, n.lock.Close())...)
 }
 

@@ -83,7 +83,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	level := new(slog.LevelVar)
 	level.Set(set.level)
 	log := newLogger(c.err, cfg.Log.Format, level)
-	n, err := openNode(ctx, cfg, log)
+	n, err := openNode(ctx, cfg, log, lockPatience)
 	if err != nil {
 		return err
 	}
@@ -146,6 +146,9 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	stopWriting()
 	return errors.Join(err, <-written)
 }
+
+// lockPatience is how long serve waits for a command that has the data folder.
+const lockPatience = 5 * time.Second
 
 func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
