@@ -8,8 +8,6 @@ import (
 	"math"
 	"math/bits"
 	"sync/atomic"
-
-	"golang.org/x/net/publicsuffix"
 )
 
 // ListInput is one list on its way into an index.
@@ -142,11 +140,9 @@ func catalogueEntries(c *Catalogue) ([]labelled, error) {
 		l.Depth = uint8(n.Labels())
 		out = append(out, labelled{n, l})
 	}
+	// All the way up, public suffixes too: a family's own rule may block those.
 	noteAbove := func(n Name) {
-		for p := n.Parent(); p.Labels() > 1 && !above[p]; p = p.Parent() {
-			if suffix, _ := publicsuffix.PublicSuffix(p.String()); suffix == p.String() {
-				return
-			}
+		for p := n.Parent(); p != "" && !above[p]; p = p.Parent() {
 			above[p] = true
 			add(p, Label{Marks: Above | Exact})
 		}
@@ -244,6 +240,13 @@ func (b *builder) run(own []labelled, lists []ListInput) error {
 						b.listOf = append(b.listOf, ListID(i+1))
 					}
 					return nil
+				}
+				if e.Except { // what lies above must not be denied with all below it
+					for p := e.Name.Parent(); p != ""; p = p.Parent() {
+						if err := visit(p, Label{Marks: Above | Exact, Depth: uint8(p.Labels()), List: ListID(i + 1)}); err != nil {
+							return err
+						}
+					}
 				}
 				if e.Name == "" {
 					return fmt.Errorf("the root of all names cannot be an entry: %w", ErrEmptyLabel)

@@ -39,6 +39,9 @@ func known(x *Index, name string) string {
 	n := MustName(name)
 	var out []string
 	for _, l := range x.Labels(x.Lookup(n)) {
+		if l.Marks&Above != 0 { // about the names below
+			continue
+		}
 		out = append(out, fmt.Sprintf("%s:%s@%s", x.List(l.List).ID, l.Category, l.Entry(n)))
 	}
 	slices.Sort(out)

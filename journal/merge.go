@@ -198,6 +198,9 @@ func newIncident(a *policy.Attempt, k key, ms int64, client string) *incident {
 	if e := v.Entry(settled); e != "" {
 		i.Entry = e.String()
 	}
+	if a.Pattern != "" {
+		i.Entry = a.Pattern
+	}
 	i.look(a)
 	return i
 }

@@ -42,7 +42,8 @@ func newWorld(t testing.TB) *world {
 	x, err := blocklists.Compile(c, []blocklists.ListInput{
 		list("danger", blocklists.Security, "phish.example", "grindr.com", "childline.org.uk"),
 		list("careless", blocklists.Adult, "childline.org.uk", "gstatic.com", "adult.example", "both.example", "=single.example", "reddit.com", "art.reddit.com"),
-		list("dating", blocklists.Dating, "both.example", "date.example"),
+		list("dating", blocklists.Dating, "both.example", "date.example", "hookup.example"),
+		list("escorts", blocklists.SexAds, "hookup.example"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +76,7 @@ func newWorld(t testing.TB) *world {
 			rule(10, "past.example", false, false, at.Add(-time.Hour)),
 			rule(11, "childline.org.uk", false, false, never),
 			rule(12, "phish.example", true, false, never),
+			rule(14, "uk", false, false, never),
 			rule(13, "room.tinder.com", true, false, never),
 		}},
 		{ID: 8, Name: "services", Preset: BandC, Services: map[string]Choice{
@@ -165,6 +167,7 @@ func TestDecide(t *testing.T) {
 		{"an optional domain of a category's service", "C", "snap.com", Allow, ByDefault, KeepNothing},
 		{"an optional domain of a chosen service", "services", "snap.com", Block, ByService, KeepItem},
 
+		{"counted, whichever list is shown first", "E", "hookup.example", Block, ByCategory, KeepCount},
 		{"dating at 16: counted, never named", "E", "tinder.com", Block, ByCategory, KeepCount},
 		{"dating at 16, though an adult list names it too", "E", "both.example", Block, ByCategory, KeepCount},
 		{"known risk at 16 alone: watched", "E", "www.tiktok.com", Watch, ByKnownRisk, KeepItem},
@@ -184,7 +187,7 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%s for %s: %s by %s, kept %d; want %s by %s, kept %d",
 					tt.asked, tt.profile, v.Action, v.Reason, v.Keep, tt.action, tt.reason, tt.keep)
 			}
-			e := Explain(w.State, w.profiles[tt.profile], blocklists.MustName(tt.asked), at)
+			e := Explain(w.State, w.profiles[tt.profile], blocklists.MustName(tt.asked), TypeA, at)
 			if e.Verdict != v.Action.String() || e.Reason != v.Reason.String() {
 				t.Errorf("Explain says %s by %s; Decide says %s by %s", e.Verdict, e.Reason, v.Action, v.Reason)
 			}
@@ -224,6 +227,7 @@ func TestRFC8020_BlockDeniesNoAllowedName(t *testing.T) {
 		{"a suffix", "C", "omegle.com", false},
 		{"an exact entry", "C", "single.example", true},
 		{"above plumbing", "C", "gstatic.com", true},
+		{"a public suffix above a help line", "rules", "org.uk", true},
 		{"between an entry and plumbing below it", "C", "metric.gstatic.com", false}, // itself plumbing: allowed
 		{"beside plumbing", "C", "other.gstatic.com", false},
 		{"above a rule that allows", "rules", "tinder.com", true},
@@ -421,7 +425,7 @@ func TestGateways(t *testing.T) {
 			if v.Action != tt.action || about.String() != tt.about || v.Keep != tt.keep {
 				t.Errorf("%s: %s about %s, kept %d; want %s about %s, kept %d", tt.asked, v.Action, about, v.Keep, tt.action, tt.about, tt.keep)
 			}
-			e := Explain(w.State, w.profiles["C"], blocklists.MustName(tt.asked), at)
+			e := Explain(w.State, w.profiles["C"], blocklists.MustName(tt.asked), TypeA, at)
 			if e.Verdict != tt.action.String() || (e.Hidden != "") != (tt.about != tt.asked) {
 				t.Errorf("Explain says %s, hidden %q", e.Verdict, e.Hidden)
 			}

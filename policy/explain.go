@@ -69,11 +69,11 @@ func (t *trail) settle(step string, v Verdict, q Question) Verdict {
 
 // Explain decides about a name as [Decide] does, with the same code, and tells
 // how. at must be in the family's time zone, since it is shown as given.
-func Explain(s *State, a Asker, n blocklists.Name, at time.Time) Explanation {
+func Explain(s *State, a Asker, n blocklists.Name, qtype uint16, at time.Time) Explanation {
 	asked := n
-	_, n = DecideName(s.Index, a.Policy, asked, TypeA, at)
-	q := Ask(s.Index, n, TypeA, at)
-	t := &trail{words: func(v Verdict, q Question) string { return because(s.Index, a.Policy, v, q) }}
+	_, n = DecideName(s.Index, a.Policy, asked, qtype, at)
+	q := Ask(s.Index, n, qtype, at)
+	t := &trail{words: func(v Verdict, q Question) string { return because(s.Index, a.Policy, v, q, qtype) }}
 	v := decide(a.Policy, q, t)
 	e := Explanation{
 		Name: asked.String(), At: at,
@@ -102,11 +102,11 @@ func Explain(s *State, a Asker, n blocklists.Name, at time.Time) Explanation {
 		e.Entry = entry.String()
 		if v.Rule == 0 {
 			e.List = s.Index.List(v.Label.List).ID
-			e.Entry = entryText(s.Index, v.Label, n)
+			e.Entry = entryText(s.Index, v.Label, n, qtype)
 		}
 	}
 	for _, l := range q.Labels {
-		if t, ok := labelText(s.Index, a.Policy, n, l); ok {
+		if t, ok := labelText(s.Index, a.Policy, n, l, qtype); ok {
 			e.Labels = append(e.Labels, t)
 		}
 	}
@@ -133,10 +133,10 @@ func sentence(e Explanation, v Verdict) string {
 }
 
 // because says in words why a verdict is what it is.
-func because(x *blocklists.Index, p *Policy, v Verdict, q Question) string {
+func because(x *blocklists.Index, p *Policy, v Verdict, q Question, qtype uint16) string {
 	entry := v.Entry(q.Name).String()
 	if v.Rule == 0 && v.Label.Depth > 0 {
-		entry = entryText(x, v.Label, q.Name)
+		entry = entryText(x, v.Label, q.Name, qtype)
 	}
 	category := x.Categories()[v.Label.Category].Name
 	choice, _ := p.choose(v.Label)
@@ -169,22 +169,22 @@ func because(x *blocklists.Index, p *Policy, v Verdict, q Question) string {
 }
 
 // entryText returns the entry of a list, or the pattern, that gave a label.
-func entryText(x *blocklists.Index, l blocklists.Label, n blocklists.Name) string {
+func entryText(x *blocklists.Index, l blocklists.Label, n blocklists.Name, qtype uint16) string {
 	if l.Marks&blocklists.ByPattern != 0 {
-		if rule := x.Rule(l.List, n, TypeA); rule != "" {
+		if rule := x.Rule(l.List, n, qtype); rule != "" {
 			return rule
 		}
 	}
 	return l.Entry(n).String()
 }
 
-func labelText(x *blocklists.Index, p *Policy, n blocklists.Name, l blocklists.Label) (LabelText, bool) {
+func labelText(x *blocklists.Index, p *Policy, n blocklists.Name, l blocklists.Label, qtype uint16) (LabelText, bool) {
 	if l.Category == blocklists.NoCategory && l.Marks&blocklists.Quiet == 0 {
 		return LabelText{}, false // Above: about other names
 	}
 	t := LabelText{
 		List:  x.List(l.List).ID,
-		Entry: entryText(x, l, n),
+		Entry: entryText(x, l, n, qtype),
 		Match: "the name and all below it",
 	}
 	if l.Category != blocklists.NoCategory {

@@ -235,9 +235,7 @@ func (q *query) block() step {
 	if q.verdict.NoData {
 		rcode = rcodeNoError
 	}
-	owner := q.verdict.Entry(q.name)
-	if owner == "" {
-		owner = q.name
-	}
-	return q.negative(rcode, owner, blockedTTL, ede, outBlocked)
+	// The SOA record is of the asked name, not of the entry or rule that blocks:
+	// that is nobody's business but the guardians'.
+	return q.negative(rcode, q.name, blockedTTL, ede, outBlocked)
 }

@@ -30,11 +30,12 @@ func TestBlockedAnswers(t *testing.T) {
 		ede    int
 	}{
 		{"a listed name", BlockMode{}, household, "stranger.example.", dns.TypeA, dns.RcodeNameError, "", soa("stranger.example."), 17},
-		{"a name below: the SOA is the entry's", BlockMode{}, household, "www.stranger.example.", dns.TypeAAAA, dns.RcodeNameError, "", soa("stranger.example."), 17},
+		{"a name below: the SOA does not tell the entry", BlockMode{}, household, "www.stranger.example.", dns.TypeAAAA, dns.RcodeNameError, "", soa("www.stranger.example."), 17},
 		{"HTTPS", BlockMode{}, household, "stranger.example.", dns.TypeHTTPS, dns.RcodeNameError, "", soa("stranger.example."), 17},
 		{"ANY does not tell that the name exists", BlockMode{}, household, "stranger.example.", dns.TypeANY, dns.RcodeNameError, "", soa("stranger.example."), 17},
 		{"an exact entry does not deny what lies below", BlockMode{}, household, "exact.example.", dns.TypeA, dns.RcodeSuccess, "", soa("exact.example."), 17},
-		{"a rule", BlockMode{}, ruled, "a.b.ruled-out.example.", dns.TypeA, dns.RcodeNameError, "", soa("ruled-out.example."), 17},
+		{"a rule", BlockMode{}, ruled, "a.b.ruled-out.example.", dns.TypeA, dns.RcodeNameError, "", soa("a.b.ruled-out.example."), 17},
+		{"a canary gets no address, whatever the mode", ZeroAddress, household, "use-application-dns.net.", dns.TypeA, dns.RcodeNameError, "", soa("use-application-dns.net."), 17},
 		{"what is dangerous has another code", BlockMode{}, household, "malware.example.", dns.TypeA, dns.RcodeNameError, "", soa("malware.example."), 15},
 		{"dangerous for adults too", BlockMode{}, adult, "malware.example.", dns.TypeA, dns.RcodeNameError, "", soa("malware.example."), 15},
 

@@ -43,6 +43,7 @@ func state(t testing.TB, danger ...string) *policy.State {
 	c := &blocklists.Catalogue{
 		Services: []blocklists.Service{
 			{ID: "betting", Name: "Betting", Category: blocklists.Gambling, Domains: suffix("betting.example")},
+			{ID: "canary", Name: "Canary", Category: blocklists.EncryptedDNS, Domains: suffix("use-application-dns.net")},
 			{ID: "chatty", Name: "Chatty", Category: blocklists.Messaging, Domains: suffix("watched.example")},
 			{ID: "loved", Name: "Loved", Category: blocklists.Dating, Domains: suffix("loved.example")},
 			{ID: "stranger", Name: "Stranger", Category: blocklists.AnonymousChat, KnownRisk: "a source", Domains: append(

@@ -70,6 +70,9 @@ func (t *tcpListeners) admit(c *net.TCPConn) *tcpConn {
 	client := clientNetwork(from.Addr())
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.s.settings.Load().admits(from.Addr()) { // who may not ask must not take the place of who may
+		return nil
+	}
 	if len(t.active) >= t.s.limits.TCPConns || t.clients[client] >= t.s.limits.TCPConnsPerClient {
 		return nil
 	}

@@ -178,6 +178,13 @@ func (q *query) attempt() policy.Attempt {
 	}
 	if q.verdict.Rule == 0 && q.verdict.Label.Depth > 0 {
 		a.List = x.List(q.verdict.Label.List).ID
+		if q.verdict.Label.Marks&blocklists.ByPattern != 0 {
+			about := q.name
+			if q.hidden != "" {
+				about = q.hidden
+			}
+			a.Pattern = x.Rule(q.verdict.Label.List, about, q.qtype)
+		}
 	}
 	return a
 }

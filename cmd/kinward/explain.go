@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/spf13/cobra"
 
 	"kinward/blocklists"
@@ -20,6 +21,7 @@ type explainRequest struct {
 	Name   string `json:"name"`
 	Device string `json:"device"` // name or address; "" is anyone without a device of their own
 	At     string `json:"at"`     // wall-clock time of the family; "" is now
+	Type   string `json:"type"`   // of the question; "" is A
 }
 
 var opExplain = operation[explainRequest, explainReply]{"explain", explain}
@@ -42,6 +44,7 @@ and which step of the order of decision settled the matter.`,
 		},
 	}
 	cmd.Flags().StringVar(&req.Device, "device", "", "for this device: its name or its address")
+	cmd.Flags().StringVar(&req.Type, "type", "A", "for a question of this type: A, AAAA, HTTPS …")
 	cmd.Flags().StringVar(&req.At, "at", "", `at this time of the family's clock, for example "2026-11-23 21:30" (default now)`)
 	return c.addJSON(cmd)
 }
@@ -71,8 +74,21 @@ func explain(ctx context.Context, n *node, req explainRequest, _ progress) (expl
 			return explainReply{}, err
 		}
 	}
-	rep := explainReply{Explanation: policy.Explain(s, asker, name, at)}
-	rep.Notes = n.notes(rep, name, req.Device)
+	qtype, ok := dns.StringToType[strings.ToUpper(req.Type)]
+	if !ok {
+		return explainReply{}, usageError(fmt.Errorf("--type: %q is no type of question; write A, AAAA or HTTPS", req.Type))
+	}
+	rep := explainReply{Explanation: policy.Explain(s, asker, name, qtype, at)}
+	for _, other := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS} {
+		e := policy.Explain(s, asker, name, other, at)
+		if e.Verdict != rep.Verdict {
+			rep.Notes = append(rep.Notes, fmt.Sprintf("For questions of type %s it is otherwise: %s", dns.TypeToString[other], e.Sentence))
+		}
+	}
+	for _, hidden := range s.Index.Unwrap(name) {
+		rep.Notes = append(rep.Notes, fmt.Sprintf("Behind this name is %s; the strictest verdict of both holds. See: {kinward} explain %[1]s", hidden))
+	}
+	rep.Notes = append(n.notes(rep, name, req.Device), rep.Notes...)
 	return rep, nil
 }
 
