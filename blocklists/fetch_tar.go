@@ -148,7 +148,7 @@ func (s *tarScan) wanted(name string) bool {
 	if s.want == "" {
 		return path.Base(name) == listMember
 	}
-	return name == s.want || name == s.want+"/"+listMember
+	return name == s.want || name == s.want+"/"+listMember || strings.HasSuffix(name, "/"+s.want+"/"+listMember) // below a top folder
 }
 
 // isAllowUsage reads a usage file: comments, and "white" or "black" on lines of

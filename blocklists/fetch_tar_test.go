@@ -77,6 +77,7 @@ func TestFetch_takesAMemberOfATar(t *testing.T) {
 		{"an old archive without a mark", v7, "", "date.example\n", nil, ""},
 		{"of many", family(t), "lists/gambling", "bet.example\n", nil, ""},
 		{"by its file", family(t), "./lists/gambling/domains", "bet.example\n", nil, ""},
+		{"by its folder below a top folder", family(t), "gambling", "bet.example\n", nil, ""},
 		{"a list that may also allow", family(t), "lists/games", "games.example\n", nil, ""},
 		{"a list to allow", family(t), "lists/school", "", ErrAllowList, "school"},
 		{"which of many?", family(t), "", "", ErrMember, "inside are lists/gambling/domains, lists/games/domains:"},
