@@ -340,10 +340,12 @@ func (b *builder) enter(n Name, l Label) error {
 			return &fullError{b.size*2 + 1, int(b.x.nodeBits)}
 		}
 		b.names++
-		b.x.minDepth = min(b.x.minDepth, len(chain))
 		b.x.maxDepth = max(b.x.maxDepth, len(chain))
 	} else {
 		own = SetID(b.number(at))
+	}
+	if l.Marks&Exact == 0 {
+		b.x.minDepth = min(b.x.minDepth, len(chain))
 	}
 	return b.set(at, h, uint32(b.f.with(own, l)))
 }

@@ -26,7 +26,7 @@ type Index struct {
 	buckets  int
 	nodeBits uint8 // how many low bits of a slot number its node
 	nodes    []node
-	minDepth int // no entry has fewer labels
+	minDepth int // no entry that covers the names below it has fewer labels
 	maxDepth int // no entry has more
 
 	labels []Label  // the sets, one after the other
@@ -86,7 +86,7 @@ func (x *Index) lookup(n Name) (v uint32, self bool) {
 	for i, depth := k-1, 1; i >= 0 && depth <= x.maxDepth; i, depth = i-1, depth+1 {
 		off := int(at[i])
 		h = fingerprint(n[off+1:off+1+int(n[off])], h)
-		if depth < x.minDepth {
+		if depth < x.minDepth && i != 0 {
 			continue
 		}
 		if found := x.find(h); found != 0 {
