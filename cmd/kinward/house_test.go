@@ -196,7 +196,7 @@ func checkCommandLine(t *testing.T, args []string) {
 func TestHelp(t *testing.T) {
 	var walk func(*cobra.Command)
 	walk = func(c *cobra.Command) {
-		if c.Name() == "completion" || c.Name() == "help" {
+		if c.Name() == "help" {
 			return
 		}
 		if c.Short == "" || c.Example == "" {
@@ -204,7 +204,8 @@ func TestHelp(t *testing.T) {
 		}
 		for line := range strings.SplitSeq(c.Example, "\n") {
 			if strings.TrimSpace(line) != "" {
-				checkCommandLine(t, shellWords(t, strings.TrimPrefix(strings.TrimSpace(line), "kinward ")))
+				words, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "kinward "), " > ")
+				checkCommandLine(t, shellWords(t, words))
 			}
 		}
 		for _, sub := range c.Commands() {

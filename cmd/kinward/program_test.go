@@ -621,6 +621,7 @@ func TestProgramRefuses(t *testing.T) {
 		{"an encrypted upstream", []string{"serve", "--upstream", "tls://9.9.9.9"}, exitUsage, "later version"},
 		{"a flag that is not", []string{"serve", "--dsn", "x"}, exitUsage, "--help"},
 		{"a command that is not", []string{"explian", "x"}, exitUsage, "explain"},
+		{"a shell that is not", []string{"completion", "frob"}, exitUsage, "frob"},
 		{"a missing argument", []string{"explain"}, exitUsage, "NAME"},
 		{"a name that is none", []string{"explain", "a..b"}, exitUsage, "empty label"},
 		{"a rule for a page", []string{"rules", "deny", "example.com/page"}, exitUsage, "no name of a host"},

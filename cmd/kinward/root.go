@@ -73,7 +73,30 @@ Start it with "kinward serve"; the other commands work while it runs, and withou
 		c.devicesCommand(), c.rulesCommand(), c.profilesCommand(),
 		c.backupCommand(), c.restoreCommand(), c.doctorCommand(), c.versionCommand(),
 	)
+	root.InitDefaultCompletionCmd()
+	addCompletionExamples(root)
 	return root
+}
+
+// addCompletionExamples gives cobra's own command what every command has.
+func addCompletionExamples(root *cobra.Command) {
+	files := map[string]string{
+		"bash":       "  kinward completion bash > /etc/bash_completion.d/kinward",
+		"zsh":        "  kinward completion zsh > /usr/local/share/zsh/site-functions/_kinward",
+		"fish":       "  kinward completion fish > ~/.config/fish/completions/kinward.fish",
+		"powershell": "  kinward completion powershell > kinward.ps1",
+	}
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.Example = files["bash"]
+		cmd.Args = exactArgs()
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		for _, shell := range cmd.Commands() {
+			shell.Example = files[shell.Name()]
+		}
+	}
 }
 
 // config reads the configuration for a command.
