@@ -246,3 +246,12 @@ func (n Name) IsBelow(p Name) bool {
 	}
 	return n == p
 }
+
+// MarshalText writes what String returns.
+func (n Name) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+
+// UnmarshalText reads what [ParseName] reads.
+func (n *Name) UnmarshalText(text []byte) (err error) {
+	*n, err = ParseName(string(text))
+	return err
+}

@@ -127,7 +127,7 @@ func (s *ruleSet) compile(rules []Rule) error {
 		}
 		n := s.byName[r.Name]
 		pair := &n.suffix
-		if r.Exact {
+		if r.Match == MatchExact {
 			pair = &n.exact
 		}
 		t := timedRule{id: r.ID}

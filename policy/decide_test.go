@@ -53,7 +53,11 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	rule := func(id RuleID, name string, allow, exact bool, until time.Time) Rule {
-		return Rule{ID: id, Name: blocklists.MustName(name), Allow: allow, Exact: exact, Until: until}
+		m := MatchSuffix
+		if exact {
+			m = MatchExact
+		}
+		return Rule{ID: id, Name: blocklists.MustName(name), Allow: allow, Match: m, Until: until}
 	}
 	var never time.Time
 	f := &Family{ID: 1, Name: "Home", Default: 1, Profiles: []Profile{

@@ -13,75 +13,19 @@ import (
 	"kinward/blocklists"
 )
 
-// FamilyID identifies a family, the tenant to which everything else belongs.
-type FamilyID int64
-
-// ProfileID identifies a profile within the whole installation.
-type ProfileID int64
-
-// DeviceID identifies a device within the whole installation; 0 is "no device
-// we know".
-type DeviceID int64
-
-// RuleID identifies a guardian's own rule; 0 is none.
-type RuleID int64
-
-// Family is the tenant as it is stored: guardians' choices, not yet compiled.
-type Family struct {
-	ID       FamilyID
-	Name     string
-	Zone     string    // IANA time zone, e.g. "Europe/Berlin"; "" is the server's
-	Default  ProfileID // who asks when no device is recognised
-	Profiles []Profile
-	Devices  []Device
-}
-
-// Profile is what applies to a person, or to everyone without a device of their
-// own.
-type Profile struct {
-	ID     ProfileID
-	Name   string
-	Preset Preset
-	Rules  []Rule
-	// Categories and Services are choices that differ from the preset. Services
-	// are named by their IDs; one that the index does not know has no effect.
-	Categories map[blocklists.Category]Choice
-	Services   map[string]Choice
-}
-
-// Rule is a guardian's own allow or deny rule for a name.
-type Rule struct {
-	ID    RuleID
-	Name  blocklists.Name
-	Exact bool // the name alone, not the names below it
-	Allow bool // otherwise deny
-	// Until is when the rule ends; the zero time is never.
-	Until time.Time
-}
-
-// Device is something that asks, recognised by the addresses it asks from.
-type Device struct {
-	ID       DeviceID
-	Name     string
-	Profile  ProfileID
-	Networks []netip.Prefix // a single address is a prefix of full length
-	// Until is when Profile ends and Then applies; the zero time is never.
-	Until time.Time
-	Then  ProfileID // 0 is the family's default
-}
-
 // Action is what happens to a question.
 type Action uint8
 
 const (
-	Allow Action = iota
-	Watch        // allow and record
+	Allow   Action = iota
+	Watch          // allow and record
+	Rewrite        // answer with what a safer name has: SafeSearch
 	Block
 )
 
-// String returns "allow", "watch" or "block".
+// String returns "allow", "watch", "rewrite" or "block".
 func (a Action) String() string {
-	return [...]string{"allow", "watch", "block"}[a]
+	return [...]string{"allow", "watch", "rewrite", "block"}[a]
 }
 
 // Keep says what is kept of an attempt.
@@ -93,6 +37,16 @@ const (
 	KeepItem         // the attempt itself
 )
 
+// Bypass says whether a look-up could lead past the filter. It is information,
+// never an accusation: systems ask for most such names by themselves.
+type Bypass uint8
+
+const (
+	NoBypass      Bypass = iota
+	BypassRoutine        // canaries and what systems, browsers and apps ask for by themselves
+	BypassAttempt        // what somebody has to want: a VPN's or proxy's own site or app
+)
+
 // Choice is what a profile does about a category or a service. Its order is its
 // strength: of two choices that meet on one name, the larger one holds.
 type Choice uint8
@@ -100,13 +54,14 @@ type Choice uint8
 const (
 	ChooseAllow  Choice = iota
 	ChooseWatch         // allow and record
+	ChooseTally         // allow and count
 	ChooseHide          // block, keep nothing
 	ChooseDigest        // block and record, for the digest
 	ChooseBlock         // block and record, guardians are told at once
 	ChooseCount         // block and count; strongest, because what must not be named stays unnamed
 )
 
-var choiceNames = [...]string{"allow", "watch", "hide", "digest", "block", "count"}
+var choiceNames = [...]string{"allow", "watch", "tally", "hide", "digest", "block", "count"}
 
 // String returns the word that presets and commands use.
 func (c Choice) String() string { return choiceNames[c] }
@@ -126,7 +81,7 @@ func (c Choice) Action() Action {
 	switch c {
 	case ChooseAllow:
 		return Allow
-	case ChooseWatch:
+	case ChooseWatch, ChooseTally:
 		return Watch
 	}
 	return Block
@@ -137,7 +92,7 @@ func (c Choice) Keep() Keep {
 	switch c {
 	case ChooseAllow, ChooseHide:
 		return KeepNothing
-	case ChooseCount:
+	case ChooseCount, ChooseTally:
 		return KeepCount
 	}
 	return KeepItem
@@ -147,17 +102,23 @@ func (c Choice) Keep() Keep {
 type Reason uint8
 
 const (
-	ByDefault   Reason = iota // nothing speaks against the name
-	ByHelp                    // a help line or the like: open to everybody, always
-	BySecurity                // phishing, malware and the like
-	ByPlumbing                // what devices need in order to work at all
-	ByRule                    // a guardian's own rule
-	ByService                 // the family's choice about the service
-	ByCategory                // the family's choice about the category
-	ByKnownRisk               // the family's choice about apps with a record of harm
+	ByDefault    Reason = iota // nothing speaks against the name
+	ByHelp                     // a help line or the like: open to everybody, always
+	BySecurity                 // phishing, malware and the like
+	ByPlumbing                 // what devices need in order to work at all
+	ByRule                     // a guardian's own rule
+	ByService                  // the family's choice about the service
+	ByCategory                 // the family's choice about the category
+	ByKnownRisk                // the family's choice about apps with a record of harm
+	ByGrant                    // a guardian's time-boxed exception
+	ByPause                    // everything is paused
+	BySchedule                 // a schedule: bedtime, or the hours of a category, service or rule
+	ByList                     // the family's choice about a list
+	BySafeSearch               // the safe mode of a search engine
+	ByCanary                   // a name by which programs ask whether the network filters
 )
 
-var reasonNames = [...]string{"default", "help", "security", "plumbing", "rule", "service", "category", "known-risk"}
+var reasonNames = [...]string{"default", "help", "security", "plumbing", "rule", "service", "category", "known-risk", "grant", "pause", "schedule", "list", "safe-search", "canary"}
 
 // String returns the word that logs, metrics and --json use.
 func (r Reason) String() string { return reasonNames[r] }
@@ -173,6 +134,10 @@ type Verdict struct {
 	Label    blocklists.Label
 	Rule     RuleID
 	RuleName blocklists.Name // the rule's name, where Reason is ByRule or a rule overrode plumbing
+	Schedule ScheduleID      // the schedule that settled it, 0 for none
+	Grant    GrantID         // the grant that settled it, 0 for none
+	Target   blocklists.Name // what a rewrite answers with, "" otherwise
+	Bypass   Bypass          // whether the name leads past the filter
 }
 
 // Entry returns the name of the list entry or rule that settled the verdict for

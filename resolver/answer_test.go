@@ -15,12 +15,12 @@ const soaTail = " nobody.invalid. 1 3600 1200 604800 10"
 
 func TestBlockedAnswers(t *testing.T) {
 	up := newFake(t, "ok.example. 60 IN A 192.0.2.1")
-	address := BlockMode{V4: netip.MustParseAddr("192.0.2.53"), V6: netip.MustParseAddr("2001:db8::53")}
-	onlyV4 := BlockMode{V4: netip.MustParseAddr("192.0.2.53")}
+	address := policy.BlockMode{V4: netip.MustParseAddr("192.0.2.53"), V6: netip.MustParseAddr("2001:db8::53")}
+	onlyV4 := policy.BlockMode{V4: netip.MustParseAddr("192.0.2.53")}
 	soa := func(owner string) string { return owner + " 10 IN SOA " + owner + soaTail }
 	for _, tt := range []struct {
 		name   string
-		mode   BlockMode
+		mode   policy.BlockMode
 		from   string
 		asked  string
 		qtype  uint16
@@ -29,19 +29,19 @@ func TestBlockedAnswers(t *testing.T) {
 		soa    string
 		ede    int
 	}{
-		{"a listed name", BlockMode{}, household, "stranger.example.", dns.TypeA, dns.RcodeNameError, "", soa("stranger.example."), 17},
-		{"a name below: the SOA does not tell the entry", BlockMode{}, household, "www.stranger.example.", dns.TypeAAAA, dns.RcodeNameError, "", soa("www.stranger.example."), 17},
-		{"HTTPS", BlockMode{}, household, "stranger.example.", dns.TypeHTTPS, dns.RcodeNameError, "", soa("stranger.example."), 17},
-		{"ANY does not tell that the name exists", BlockMode{}, household, "stranger.example.", dns.TypeANY, dns.RcodeNameError, "", soa("stranger.example."), 17},
-		{"an exact entry does not deny what lies below", BlockMode{}, household, "exact.example.", dns.TypeA, dns.RcodeSuccess, "", soa("exact.example."), 17},
-		{"a rule", BlockMode{}, ruled, "a.b.ruled-out.example.", dns.TypeA, dns.RcodeNameError, "", soa("a.b.ruled-out.example."), 17},
-		{"a canary gets no address, whatever the mode", ZeroAddress, household, "use-application-dns.net.", dns.TypeA, dns.RcodeNameError, "", soa("use-application-dns.net."), 17},
-		{"what is dangerous has another code", BlockMode{}, household, "malware.example.", dns.TypeA, dns.RcodeNameError, "", soa("malware.example."), 15},
-		{"dangerous for adults too", BlockMode{}, adult, "malware.example.", dns.TypeA, dns.RcodeNameError, "", soa("malware.example."), 15},
+		{"a listed name", policy.BlockMode{}, household, "stranger.example.", dns.TypeA, dns.RcodeNameError, "", soa("stranger.example."), 17},
+		{"a name below: the SOA does not tell the entry", policy.BlockMode{}, household, "www.stranger.example.", dns.TypeAAAA, dns.RcodeNameError, "", soa("www.stranger.example."), 17},
+		{"HTTPS", policy.BlockMode{}, household, "stranger.example.", dns.TypeHTTPS, dns.RcodeNameError, "", soa("stranger.example."), 17},
+		{"ANY does not tell that the name exists", policy.BlockMode{}, household, "stranger.example.", dns.TypeANY, dns.RcodeNameError, "", soa("stranger.example."), 17},
+		{"an exact entry does not deny what lies below", policy.BlockMode{}, household, "exact.example.", dns.TypeA, dns.RcodeSuccess, "", soa("exact.example."), 17},
+		{"a rule", policy.BlockMode{}, ruled, "a.b.ruled-out.example.", dns.TypeA, dns.RcodeNameError, "", soa("a.b.ruled-out.example."), 17},
+		{"a canary gets no address, whatever the mode", policy.ZeroAddress, household, "use-application-dns.net.", dns.TypeA, dns.RcodeNameError, "", soa("use-application-dns.net."), 17},
+		{"what is dangerous has another code", policy.BlockMode{}, household, "malware.example.", dns.TypeA, dns.RcodeNameError, "", soa("malware.example."), 15},
+		{"dangerous for adults too", policy.BlockMode{}, adult, "malware.example.", dns.TypeA, dns.RcodeNameError, "", soa("malware.example."), 15},
 
-		{"zero, A", ZeroAddress, household, "www.stranger.example.", dns.TypeA, dns.RcodeSuccess, "www.stranger.example. 10 IN A 0.0.0.0", "", 17},
-		{"zero, AAAA", ZeroAddress, household, "stranger.example.", dns.TypeAAAA, dns.RcodeSuccess, "stranger.example. 10 IN AAAA ::", "", 17},
-		{"zero, HTTPS", ZeroAddress, household, "www.stranger.example.", dns.TypeHTTPS, dns.RcodeSuccess, "", soa("www.stranger.example."), 17},
+		{"zero, A", policy.ZeroAddress, household, "www.stranger.example.", dns.TypeA, dns.RcodeSuccess, "www.stranger.example. 10 IN A 0.0.0.0", "", 17},
+		{"zero, AAAA", policy.ZeroAddress, household, "stranger.example.", dns.TypeAAAA, dns.RcodeSuccess, "stranger.example. 10 IN AAAA ::", "", 17},
+		{"zero, HTTPS", policy.ZeroAddress, household, "www.stranger.example.", dns.TypeHTTPS, dns.RcodeSuccess, "", soa("www.stranger.example."), 17},
 		{"address, A", address, household, "stranger.example.", dns.TypeA, dns.RcodeSuccess, "stranger.example. 10 IN A 192.0.2.53", "", 17},
 		{"address, AAAA", address, household, "malware.example.", dns.TypeAAAA, dns.RcodeSuccess, "malware.example. 10 IN AAAA 2001:db8::53", "", 15},
 		{"address, TXT", address, household, "stranger.example.", dns.TypeTXT, dns.RcodeSuccess, "", soa("stranger.example."), 17},
@@ -371,7 +371,7 @@ func TestBlockModes(t *testing.T) {
 		{"fe80::1%eth0", "!cannot be given"},
 		{"::ffff:192.0.2.1", "!cannot be given"},
 	} {
-		m, err := ParseBlockMode(tt.in)
+		m, err := policy.ParseBlockMode(tt.in)
 		checkParsed(t, tt.in, m, err, tt.want)
 	}
 }

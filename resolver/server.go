@@ -26,7 +26,7 @@ type Config struct {
 	Listen    []string       // IP:PORT or :PORT, UDP and TCP each; port 0 picks one
 	Upstreams []Upstream     // asked in this order
 	AllowNets []netip.Prefix // who may ask; nobody else is served
-	Block     BlockMode
+	Block     policy.BlockMode
 	// State returns what decides. It is called once a query, by many goroutines
 	// at once, and never returns nil.
 	State func() *policy.State

@@ -46,7 +46,7 @@ func TestNewRefuses(t *testing.T) {
 		{"a shared port", func(c *Config) { c.Listen = []string{shared.LocalAddr().String()} }, "address already in use"},
 		{"the second address taken", func(c *Config) { c.Listen = append(c.Listen, busy.Addr().String()) }, "address already in use"},
 		{"not an address of this host", func(c *Config) { c.Listen = []string{"192.0.2.1:0"} }, "cannot assign"},
-		{"addresses of the wrong family", func(c *Config) { c.Block = BlockMode{V6: netip.MustParseAddr("192.0.2.1")} }, "wrong family"},
+		{"addresses of the wrong family", func(c *Config) { c.Block = policy.BlockMode{V6: netip.MustParseAddr("192.0.2.1")} }, "wrong family"},
 		{"an invalid network", func(c *Config) { c.AllowNets = []netip.Prefix{{}} }, "not a network"},
 	} {
 		c := config(t, up)
@@ -252,7 +252,7 @@ func TestReconfigure(t *testing.T) {
 	}
 
 	u1, u2 := mustUpstream(t, "udp://"+first.addr.String()), mustUpstream(t, "tcp://"+second.addr.String())
-	if err := s.Reconfigure(Settings{Upstreams: []Upstream{u2, u1, u2}, AllowNets: loopbackNets, Block: ZeroAddress}); err != nil {
+	if err := s.Reconfigure(Settings{Upstreams: []Upstream{u2, u1, u2}, AllowNets: loopbackNets, Block: policy.ZeroAddress}); err != nil {
 		t.Fatal(err)
 	}
 	if now := s.settings.Load().peers; len(now) != 2 || now[1] != peer {

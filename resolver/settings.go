@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"kinward/policy"
+
 	"github.com/gaissmai/bart"
 )
 
@@ -12,7 +14,7 @@ import (
 type Settings struct {
 	Upstreams []Upstream
 	AllowNets []netip.Prefix
-	Block     BlockMode
+	Block     policy.BlockMode
 }
 
 // Reconfigure replaces the upstreams, who may ask, and how blocks are answered,
@@ -25,7 +27,7 @@ func (s *Server) Reconfigure(c Settings) error {
 	if len(c.Upstreams) == 0 {
 		return errors.New("setting the upstreams: there is none")
 	}
-	if !c.Block.valid() {
+	if !c.Block.Valid() {
 		return fmt.Errorf("setting how blocks are answered: %s holds an address of the wrong family", c.Block)
 	}
 	next := &settings{allow: new(bart.Lite), block: c.Block}
@@ -82,7 +84,7 @@ func (s *Server) Reconfigure(c Settings) error {
 type settings struct {
 	peers []*peer
 	allow *bart.Lite
-	block BlockMode
+	block policy.BlockMode
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }

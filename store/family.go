@@ -160,7 +160,7 @@ func (r *reader) rules(f *policy.Family) error {
 		var rule policy.Rule
 		var name string
 		var until int64
-		if err := rows.Scan(&id, &rule.ID, &name, &rule.Exact, &rule.Allow, &until); err != nil {
+		if err := rows.Scan(&id, &rule.ID, &name, &rule.Match, &rule.Allow, &until); err != nil {
 			return err
 		}
 		p, err := profileOf(f, id)

@@ -92,7 +92,7 @@ func TestFamilyIsWhatWasChosen(t *testing.T) {
 	must(db.SetCategory(ctx, "Emma", blocklists.Forums, &allow))
 	must(db.SetCategory(ctx, "Emma", blocklists.Forums, nil))
 	must(db.SetService(ctx, "Emma", "tiktok", &allow))
-	rule, err := db.AddRule(ctx, "Emma", policy.Rule{Name: blocklists.MustName(`x\.y.example.com`), Exact: true, Allow: true, Until: noon.Add(time.Hour)})
+	rule, err := db.AddRule(ctx, "Emma", policy.Rule{Name: blocklists.MustName(`x\.y.example.com`), Match: policy.MatchExact, Allow: true, Until: noon.Add(time.Hour)})
 	must(err)
 	tablet, err := db.AddDevice(ctx, "Tablet", "Emma", prefixes("192.168.1.20", "fd00::20", "::ffff:192.168.1.21"), time.Time{})
 	must(err)
@@ -102,7 +102,7 @@ func TestFamilyIsWhatWasChosen(t *testing.T) {
 		ID: emma, Name: "Emma B.", Preset: policy.BandB,
 		Categories: map[blocklists.Category]policy.Choice{blocklists.Social: block},
 		Services:   map[string]policy.Choice{"tiktok": allow},
-		Rules:      []policy.Rule{{ID: rule, Name: blocklists.MustName(`x\.y.example.com`), Exact: true, Allow: true, Until: noon.Add(time.Hour)}},
+		Rules:      []policy.Rule{{ID: rule, Name: blocklists.MustName(`x\.y.example.com`), Match: policy.MatchExact, Allow: true, Until: noon.Add(time.Hour)}},
 	})
 	want.Devices = []policy.Device{{ID: tablet, Name: "Tablet", Profile: emma, Networks: prefixes("192.168.1.20", "192.168.1.21", "fd00::20")}}
 	wantFamily(t, db, want, 11)

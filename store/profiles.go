@@ -173,7 +173,7 @@ func (db *DB) AddRule(ctx context.Context, profile string, r policy.Rule) (polic
 		var allow bool
 		err = e.tx.QueryRowContext(e.ctx, `
 			SELECT rule_id, allow, until_at FROM rules WHERE family_id = $1 AND profile_id = $2 AND name = $3 AND exact = $4`,
-			e.family, p.id, r.Name.String(), number(r.Exact)).Scan(&old, &allow, &until)
+			e.family, p.id, r.Name.String(), int64(r.Match)).Scan(&old, &allow, &until)
 		switch {
 		case err == nil && until != 0 && until <= e.now.UnixMilli(): // it has ended: the new one takes its place
 			if err := e.exec(`DELETE FROM rules WHERE family_id = $1 AND rule_id = $2`, e.family, old); err != nil {
@@ -186,11 +186,11 @@ func (db *DB) AddRule(ctx context.Context, profile string, r policy.Rule) (polic
 		}
 		if err := e.tx.QueryRowContext(e.ctx, `
 			INSERT INTO rules (family_id, profile_id, name, exact, allow, until_at) VALUES ($1, $2, $3, $4, $5, $6) RETURNING rule_id`,
-			e.family, p.id, r.Name.String(), number(r.Exact), number(r.Allow), millisOf(r.Until)).Scan(&id); err != nil {
+			e.family, p.id, r.Name.String(), int64(r.Match), number(r.Allow), millisOf(r.Until)).Scan(&id); err != nil {
 			return "", err
 		}
 		scope := " and all below it"
-		if r.Exact {
+		if r.Match == policy.MatchExact {
 			scope = " alone"
 		}
 		return fmt.Sprintf("added rule %d to profile %s: %s %s%s%s", id, p.name, verb[r.Allow], r.Name, scope, untilText(r.Until)), nil

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
+	"kinward/policy"
 	"kinward/resolver"
 )
 
@@ -141,7 +142,7 @@ func loadConfig(path string, flags *pflag.FlagSet, environ []string) (*config, e
 type settings struct {
 	upstreams []resolver.Upstream
 	allowNets []netip.Prefix
-	block     resolver.BlockMode
+	block     policy.BlockMode
 	refresh   time.Duration // how often lists are looked for; 0: never
 	level     slog.Level
 }
@@ -190,7 +191,7 @@ func (c *config) resolve() (*settings, error) {
 		s.allowNets = append(s.allowNets, p)
 	}
 	var err error
-	if s.block, err = resolver.ParseBlockMode(c.Block); err != nil {
+	if s.block, err = policy.ParseBlockMode(c.Block); err != nil {
 		return nil, fmt.Errorf("block: %w", err)
 	}
 	if c.Cache.Megabytes < 1 || c.Cache.Megabytes > 65536 {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/netip"
 	"time"
+
+	"kinward/policy"
 )
 
 // familyView is the family as commands print it.
@@ -70,7 +72,7 @@ func family(ctx context.Context, n *node, _ struct{}, _ progress) (familyView, e
 			pv.Choices[s] = choice.String()
 		}
 		for _, r := range p.Rules {
-			rv := ruleView{ID: int64(r.ID), Action: "deny", Name: r.Name.String(), Exact: r.Exact, Until: until(r.Until)}
+			rv := ruleView{ID: int64(r.ID), Action: "deny", Name: r.Name.String(), Exact: r.Match == policy.MatchExact, Until: until(r.Until)}
 			if r.Allow {
 				rv.Action = "allow"
 			}

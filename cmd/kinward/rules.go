@@ -111,7 +111,10 @@ func ruleAdd(ctx context.Context, n *node, req ruleRequest, _ progress) (done, e
 	if err != nil {
 		return done{}, usageError(err)
 	}
-	r := policy.Rule{Name: name, Exact: req.Exact, Allow: req.Allow}
+	r := policy.Rule{Name: name, Allow: req.Allow}
+	if req.Exact {
+		r.Match = policy.MatchExact
+	}
 	if req.For != "" {
 		d, err := parseSpan(req.For)
 		if err != nil {
@@ -144,7 +147,7 @@ func ruleAdd(ctx context.Context, n *node, req ruleRequest, _ progress) (done, e
 		verb = "allowed"
 	}
 	scope := " and every name below it"
-	if r.Exact {
+	if r.Match == policy.MatchExact {
 		scope = " alone"
 	}
 	text := fmt.Sprintf("%s%s is %s for profile %s %s (rule %d). %s", name, scope, verb, profile, untilText(r.Until, n.zone(f)), r.ID, lag)
@@ -171,12 +174,12 @@ func checkRule(c *blocklists.Catalogue, x *blocklists.Index, r policy.Rule) (war
 			warning = "Be aware that a list calls this name dangerous; it stays blocked for everybody."
 		}
 	}
-	if hosts := c.SharedHosts(r.Name, r.Exact); len(hosts) > 0 && !r.Allow {
+	if hosts := c.SharedHosts(r.Name, r.Match == policy.MatchExact); len(hosts) > 0 && !r.Allow {
 		h := hosts[0]
 		warning = fmt.Sprintf("Be aware that unrelated apps and sites share %s (%s), and that they may stop working: %s\n"+
 			"To undo it, see: {kinward} rules remove", h.Name, h.What, h.Reason)
 	}
-	if suffix, _ := publicsuffix.PublicSuffix(r.Name.String()); suffix == r.Name.String() && !r.Exact {
+	if suffix, _ := publicsuffix.PublicSuffix(r.Name.String()); suffix == r.Name.String() && r.Match != policy.MatchExact {
 		warning = fmt.Sprintf("Be aware that this decides about every site whose name ends in .%s; they belong to many owners.", r.Name)
 	}
 	return warning, nil
