@@ -307,6 +307,10 @@ func TestProgramHousehold(t *testing.T) {
 	wantAll(t, "the banner", h.banner, h.data, `"Everyone"`, "11–12 years", "Chat with strangers", "adults' devices too",
 		"devices exempt 192.168.1.20", "explain omegle.com", "setcap", ":53 --data "+h.data, "--upstream udp://"+u.addr)
 
+	if m := regexp.MustCompile(`(?m).* $`).FindString(h.banner); m != "" {
+		t.Errorf("a line of the banner ends with a blank: %q", m)
+	}
+
 	// Blocked, over UDP and TCP, with the reason as an extended error.
 	for _, transport := range []string{"+notcp", "+tcp"} {
 		got := h.tool("kdig", transport, "+edns", "omegle.com", "A")
@@ -619,7 +623,8 @@ func TestProgramRefuses(t *testing.T) {
 		{"an upstream that is Kinward itself", []string{"serve", "--data", t.TempDir(), "--dns", free, "--metrics", "", "--upstream", "udp://" + free}, exitFailed, "Kinward itself listens on"},
 		{"a taken port", []string{"serve", "--data", t.TempDir(), "--dns", h.dns, "--upstream", "udp://" + u.addr}, exitFailed, "Another program has this address"},
 		{"an encrypted upstream", []string{"serve", "--upstream", "tls://9.9.9.9"}, exitUsage, "later version"},
-		{"a flag that is not", []string{"serve", "--dsn", "x"}, exitUsage, "--help"},
+		{"a flag that is not", []string{"serve", "--upsteam", "x"}, exitUsage, "did you mean --upstream? See: kinward serve --help"},
+		{"a short flag that is not", []string{"serve", "-x"}, exitUsage, "kinward serve --help"},
 		{"a command that is not", []string{"explian", "x"}, exitUsage, "explain"},
 		{"a shell that is not", []string{"completion", "frob"}, exitUsage, "frob"},
 		{"a missing argument", []string{"explain"}, exitUsage, "NAME"},
