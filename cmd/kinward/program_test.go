@@ -613,6 +613,7 @@ func TestProgramRefuses(t *testing.T) {
 	}
 	free := l.Addr().String()
 	l.Close()
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -636,10 +637,12 @@ func TestProgramRefuses(t *testing.T) {
 		{"incidents of a device that is not", []string{"incidents", "--device", "Tablt"}, exitNothing, "Tablt"},
 		{"incidents of the future", []string{"incidents", "--since", "2999-01-01"}, exitUsage, "still to come"},
 		{"incidents of a folder that is not", []string{"incidents", "--data", t.TempDir()}, exitNothing, "nothing is kept"},
+		{"the health of a folder that is not", []string{"doctor", "--data", nowhere}, exitFailed, "nothing is kept in " + nowhere},
 		{"an exemption under a name that is taken", []string{"devices", "exempt", "192.168.1.40", "--name", "Tablet"}, exitUsage, "Tablet"},
 		{"a device that is not", []string{"explain", "omegle.com", "--device", "Phone"}, exitNothing, "Phone"},
 		{"a time that is none", []string{"explain", "omegle.com", "--at", "soon"}, exitUsage, "2026-11-23 21:30"},
-		{"a category that is not", []string{"lists", "add", "/tmp/x", "--category", "datting"}, exitUsage, `"dating"`},
+		{"a category that is not", []string{"lists", "add", "/tmp/x", "--category", "datting"}, exitUsage, `"dating"; there are: anonymous-chat, `},
+		{"a category by the name that is shown", []string{"lists", "add", "/tmp/x", "--category", "porn"}, exitUsage, `did you mean "adult" (Pornography`},
 		{"a file that is not", []string{"lists", "add", "/nonexistent/list", "--category", "dating"}, exitFailed, "/nonexistent/list"},
 		{"a private address without leave", []string{"lists", "add", "http://127.0.0.1:9/x", "--category", "dating"}, exitFailed, "private"},
 		{"a profile that is not", []string{"profiles", "preset", "Nobody", "D"}, exitNothing, "Nobody"},
