@@ -386,6 +386,17 @@ func TestProgramHousehold(t *testing.T) {
 		t.Errorf("promlint: %s: %s", p.Metric, p.Text)
 	}
 
+	// What works, with an exit code that a monitor can go by.
+	out, errs, code := h.run("doctor")
+	if code != 0 {
+		t.Errorf("doctor of a healthy home: exit code %d\n%s%s", code, out, errs)
+	}
+	for _, network := range []string{"udp", "tcp"} {
+		wantAll(t, "doctor", out, "ok     resolving through "+h.dns+"/"+network+": example.com took", "ok     DNS on "+h.dns+"/"+network)
+	}
+	wantAll(t, "doctor", out, "ok     upstream udp://"+u.addr, "ok     database: whole", "profile Everyone blocks omegle.com")
+	wantNone(t, "doctor", out, "FAULT")
+
 	if err := h.stop(syscall.SIGTERM); err != nil {
 		t.Errorf("serve ended with %v\n%s", err, h.log)
 	}
@@ -557,6 +568,11 @@ func TestProgramUpstreamDown(t *testing.T) {
 	u.down.Store(true)
 	wantAll(t, "kdig", h.tool("kdig", "+edns", "+timeout=8", "+retry=0", "allowed.example"), "SERVFAIL", "EDE: 22")
 	wantAll(t, "a blocked name meanwhile", h.tool("kdig", "omegle.com"), "NXDOMAIN")
+	out, _, code := h.run("doctor")
+	if code != exitFailed {
+		t.Errorf("doctor without an upstream: exit code %d\n%s", code, out)
+	}
+	wantAll(t, "doctor", out, "FAULT  upstream udp://"+u.addr+": no answer within 2 seconds\n       what to do: check the line to the internet", "ok     DNS on "+h.dns)
 }
 
 // TestProgramBackup goes back to a backup and finds what was there.
