@@ -26,12 +26,17 @@ var (
 	ErrUpstreamIsSelf    = errors.New("this is an address that Kinward itself listens on, so questions would go round in circles; give the address of another resolver")
 )
 
+var errOnlyAddress = errors.New("only an address and a port may follow the scheme")
+
 // ParseUpstream reads udp://ADDRESS[:PORT] (asked again over TCP where an
 // answer is cut off) or tcp://ADDRESS[:PORT]; the port is 53 unless given. The
 // address is an IP literal, IPv6 in brackets. A bare address is udp://.
 func ParseUpstream(s string) (Upstream, error) {
 	u, err := parseUpstream(s)
 	if err != nil {
+		if at := strings.LastIndexByte(s, '@'); at >= 0 { // what stands before it may be a password
+			s = "***" + s[at:]
+		}
 		return Upstream{}, fmt.Errorf("reading upstream %q: %w", s, err)
 	}
 	return u, nil
@@ -46,6 +51,9 @@ func parseUpstream(s string) (Upstream, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil {
+		if strings.Contains(s, "@") { // the error would quote a part of a password
+			return Upstream{}, errOnlyAddress
+		}
 		var ue *url.Error
 		if errors.As(err, &ue) {
 			err = ue.Err
@@ -60,7 +68,7 @@ func parseUpstream(s string) (Upstream, error) {
 		return Upstream{}, fmt.Errorf("scheme %q is unknown; use udp://ADDRESS or tcp://ADDRESS", u.Scheme)
 	}
 	if u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return Upstream{}, errors.New("only an address and a port may follow the scheme")
+		return Upstream{}, errOnlyAddress
 	}
 	if u.Hostname() == "" {
 		return Upstream{}, errors.New("the address is missing")

@@ -45,6 +45,8 @@ func TestParseUpstream(t *testing.T) {
 		{"udp://9.9.9.9:70000", "!not between 1 and 65535", nil},
 		{"udp://9.9.9.9/path", "!only an address and a port", nil},
 		{"udp://user@9.9.9.9", "!only an address and a port", nil},
+		{"udp://user:secret@9.9.9.9", `!reading upstream "***@9.9.9.9"`, nil},
+		{"udp://user:sec/ret@9.9.9.9", `!reading upstream "***@9.9.9.9": only an address`, nil},
 		{"udp://0.0.0.0", "!not the address of a server", nil},
 		{"udp://224.0.0.1", "!not the address of a server", nil},
 		{"udp://", "!the address is missing", nil},
