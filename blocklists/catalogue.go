@@ -54,6 +54,7 @@ type Service struct {
 	Name           string
 	Category       Category
 	About          string // what it is, for parents; "" where there is no more to say than Catalogue.About composes
+	AboutSource    string // who says so; "" where About says no more than the rest of the row
 	MinAge         int    // what the service itself demands, in years; 0: not verified
 	MinAgeSource   string // "" only while MinAge is 0
 	Checked        string // YYYY-MM-DD or YYYY-MM, when the evidence was looked at

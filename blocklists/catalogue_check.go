@@ -63,6 +63,8 @@ func (l *loader) checkService(s *Service) error {
 		return at.errorf("service %s has no domain", s.ID)
 	case s.About != "" && !strings.HasSuffix(s.About, "."):
 		return at.errorf("service %s: about has to be a sentence, with its full stop", s.ID)
+	case s.AboutSource != "" && s.About == "":
+		return at.errorf("service %s: about-source needs about", s.ID)
 	case (s.MinAge == 0) != (s.MinAgeSource == ""):
 		return at.errorf("service %s: min-age and min-age-source need each other", s.ID)
 	case (s.Strength == NotVerified) != (s.StrengthSource == ""):

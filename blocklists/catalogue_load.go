@@ -29,6 +29,7 @@ import (
 //	service meetme
 //	  name MeetMe
 //	  about a sentence for parents
+//	  about-source who says so, where it says more than the rest of the row
 //	  min-age 18
 //	  min-age-source who says so
 //	  checked 2026-12

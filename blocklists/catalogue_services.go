@@ -72,7 +72,7 @@ func (l *loader) serviceLine(text string) error {
 	return fmt.Errorf("a domain has no %q; the nearest is %q", key, Nearest(key, []string{"private-suffix", "above-shared", "note"}))
 }
 
-var serviceKeys = []string{"name", "about", "min-age", "min-age-source", "checked", "known-risk", "strength", "strength-source", "status", "note", "domain"}
+var serviceKeys = []string{"name", "about", "about-source", "min-age", "min-age-source", "checked", "known-risk", "strength", "strength-source", "status", "note", "domain"}
 
 func (l *loader) servicePart(s *Service, key, value string) error {
 	switch key {
@@ -80,6 +80,8 @@ func (l *loader) servicePart(s *Service, key, value string) error {
 		return setText(&s.Name, key, value)
 	case "about":
 		return setText(&s.About, key, value)
+	case "about-source":
+		return setText(&s.AboutSource, key, value)
 	case "min-age":
 		age, err := strconv.Atoi(value)
 		if err != nil || age < 1 || age > 25 || s.MinAge != 0 {

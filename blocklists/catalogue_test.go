@@ -142,9 +142,13 @@ func TestEmbedded_missionApps(t *testing.T) {
 			t.Errorf("%s does not block %s and what lies below", id, domain)
 		}
 	}
-	for id := range strings.FieldsSeq("yubo wizz hoop monkey ometv azar tellonym ngl whisper livu mocospace") {
-		if s, ok := c.Service(id); !ok || !strings.Contains(s.KnownRisk, "not verified") {
-			t.Errorf("Service(%q) = %+v, want it with the mark and its evidence called not verified", id, s)
+	for id, want := range map[string]string{
+		"azar": "not verified", "livu": "not verified", "mocospace": "not verified", "whisper": "not verified",
+		"hoop": "net-aware.org.uk", "monkey": "internetmatters.org", "ngl": "Federal Trade Commission", "ometv": "elternguide.online",
+		"tellonym": "breckfoundation.org", "wizz": "Welsh Government", "yubo": "elternguide.online",
+	} {
+		if s, ok := c.Service(id); !ok || !strings.Contains(s.KnownRisk, want) {
+			t.Errorf("Service(%q) = %+v, want it with the mark, and %q in its evidence", id, s, want)
 		}
 	}
 }
@@ -220,8 +224,9 @@ func TestCatalogue_About(t *testing.T) {
 	for _, tt := range []struct {
 		name, id, want string
 	}{
-		{"composed of name and category", "chatroulette", `Chatroulette is listed as "Chat with strangers": brings your child into text or video chat with unknown adults, mostly without checking anybody's age.`},
+		{"composed of name and category", "chatrandom", `Chatrandom is listed as "Chat with strangers": brings your child into text or video chat with unknown adults, mostly without checking anybody's age.`},
 		{"an adjective in front", "tinder", `Tinder is listed as "Dating & hook-ups": made for adults who want to meet in person; nearly all of them require an age of 18.`},
+		{"a sentence with a source of its own", "liveme", "LiveMe is live video for adults, with private chats, gifts for money and gambling; nobody checks the age."},
 		{"a sentence of its own", "icq", "ICQ was a messenger; it closed in June 2024."},
 		{"closed, without one", "periscope", `Periscope is listed as "Live video by anyone": strangers go live, and viewers can write to a child, send gifts and invite. The service has ended; its names are kept to explain old records, and in case somebody uses them again.`},
 	} {
@@ -237,12 +242,26 @@ func TestCatalogue_About(t *testing.T) {
 	}
 }
 
-// What no source says is not claimed: so far none was found for a minimum age.
+// What no source says is not claimed, and a source is dated. An age is added
+// here when its source is checked.
 func TestEmbedded_minimumAgesAreTheSourcedOnes(t *testing.T) {
+	got := map[string]int{}
+	dated := regexp.MustCompile(`\b20[0-9]{2}-[0-9]{2}`)
 	for _, s := range mustEmbedded(t).Services {
 		if s.MinAge != 0 {
-			t.Errorf("%s: minimum age %d by %q; add it here when the source is checked", s.ID, s.MinAge, s.MinAgeSource)
+			got[s.ID] = s.MinAge
 		}
+		for _, source := range []string{s.MinAgeSource, s.AboutSource} {
+			if source != "" && !dated.MatchString(source) {
+				t.Errorf("%s: source %q has no date", s.ID, source)
+			}
+		}
+	}
+	if want := map[string]int{
+		"bumble": 18, "chatroulette": 18, "grindr": 18, "hoop": 13, "hotornot": 18, "kik": 13, "liveme": 18, "meetme": 18,
+		"monkey": 18, "ngl": 18, "ometv": 18, "snapchat": 13, "tiktok": 13, "whisper": 13, "wizz": 13, "yubo": 13,
+	}; !maps.Equal(got, want) {
+		t.Errorf("minimum ages %v, want %v", got, want)
 	}
 }
 
@@ -316,6 +335,7 @@ checked 2026-10
 service a
   name A b
   about A brings b together.
+  about-source its help pages
   min-age 18
   min-age-source its terms
   known-risk said so
@@ -344,7 +364,7 @@ service a2
 	s, _ := c.Service("a")
 	if s.Name != "A b" || s.Category != Dating || s.KnownRisk != "said so" || s.Strength != SignalOnly ||
 		s.StrengthSource != "a paper" || !s.Closed || s.Note != "ended" || len(s.Domains) != 3 ||
-		s.About != "A brings b together." || s.MinAge != 18 || s.MinAgeSource != "its terms" || s.Checked != "2026-10" {
+		s.About != "A brings b together." || s.AboutSource != "its help pages" || s.MinAge != 18 || s.MinAgeSource != "its terms" || s.Checked != "2026-10" {
 		t.Errorf("service %+v", s)
 	}
 	if s2, _ := c.Service("a2"); s2.Checked != "2026-12-01" || s2.MinAge != 0 || s2.About != "" {
@@ -461,6 +481,7 @@ func TestLoadCatalogue_errorsSayWhere(t *testing.T) {
 		{"date of the evidence twice", dating, "checked 2026-11\nchecked 2026-11\n", `line 2: checked is given twice`},
 		{"date of the evidence that is none", dating, goodService + "  checked soon\n", `line 3: date "soon"`},
 		{"about that is no sentence", dating, goodService + "  about a chat\n  domain a.com suffix high ut1\n", `line 1: service a: about has to be a sentence`},
+		{"source without a sentence", dating, goodService + "  about-source x\n  domain a.com suffix high ut1\n", `line 1: service a: about-source needs about`},
 		{"age without a source", dating, goodService + "  min-age 18\n  domain a.com suffix high ut1\n", `line 1: service a: min-age and min-age-source`},
 		{"source without an age", dating, goodService + "  min-age-source x\n  domain a.com suffix high ut1\n", `line 1: service a: min-age and min-age-source`},
 		{"age that is none", dating, goodService + "  min-age adult\n", `line 3: min-age "adult"`},

@@ -142,8 +142,19 @@ func TestCompileCatalogue(t *testing.T) {
 	}
 }
 
+// longName fills a name up in front to n bytes without the root label, or by as much as
+// makes a label.
+func longName(suffix Name, n int) Name {
+	for len(suffix) < n-1 {
+		l := min(63, n-1-len(suffix))
+		suffix = Name([]byte{byte(l)}) + Name(strings.Repeat("l", l)) + suffix
+	}
+	return suffix
+}
+
 // TestIndexAgainstMap compares the index with the plainest thing that could be
-// right: for each name, walk its parents in a map.
+// right: for each name, walk its parents in a map, collect what kinds of rules
+// of a list cover it, and weigh them.
 func TestIndexAgainstMap(t *testing.T) {
 	label := rapid.OneOf(
 		rapid.SampledFrom([]string{"a", "b", "c", "ab", "www", "com", "net"}),
@@ -158,26 +169,34 @@ func TestIndexAgainstMap(t *testing.T) {
 				n += Name([]byte{byte(len(l))}) + Name(l)
 			}
 		}
+		if rapid.IntRange(0, 9).Draw(t, "long") == 0 { // as long as names get, give or take
+			n = longName(n, MaxNameLen-rapid.IntRange(0, 3).Draw(t, "short of it"))
+		}
 		return n
 	})
+	longest := 0
 	rapid.Check(t, func(t *rapid.T) {
 		type key struct {
 			name Name
 			list int
 		}
-		suffix, exact := map[key]bool{}, map[key]bool{}
+		suffix, exact := map[key]ruleLevels{}, map[key]ruleLevels{}
 		lists := make([]ListInput, 3)
 		var entries []Name
 		for i := range lists {
 			var own []Entry
 			for _, n := range rapid.SliceOfN(name, 0, 12).Draw(t, "entries") {
-				e := Entry{Name: n, Exact: rapid.Bool().Draw(t, "exact")}
+				e := Entry{
+					Name: n, Exact: rapid.Bool().Draw(t, "exact"),
+					Except: rapid.IntRange(0, 3).Draw(t, "except") == 0, Important: rapid.IntRange(0, 3).Draw(t, "important") == 0,
+				}
 				own = append(own, e)
 				entries = append(entries, n)
+				longest = max(longest, len(n))
 				if e.Exact {
-					exact[key{n, i + 1}] = true
+					exact[key{n, i + 1}] |= e.level()
 				} else {
-					suffix[key{n, i + 1}] = true
+					suffix[key{n, i + 1}] |= e.level()
 				}
 			}
 			lists[i] = ListInput{ID: fmt.Sprint(i), Category: Dating, Entries: func(emit func(Entry) error) error {
@@ -202,17 +221,21 @@ func TestIndexAgainstMap(t *testing.T) {
 				continue
 			}
 			for list := 1; list <= len(lists); list++ {
-				want := exact[key{n, list}]
+				levels := exact[key{n, list}]
 				for p := n; p != ""; p = p.Parent() {
-					want = want || suffix[key{p, list}]
+					levels |= suffix[key{p, list}]
 				}
-				got := slices.ContainsFunc(x.Labels(x.Lookup(n)), func(l Label) bool { return int(l.List) == list })
+				want := levels.blocks()
+				got := slices.ContainsFunc(x.Labels(x.Lookup(n)), func(l Label) bool { return int(l.List) == list && l.Marks&Above == 0 })
 				if got != want {
 					t.Fatalf("name %s, list %d: listed = %v; want %v", n, list, got, want)
 				}
 			}
 		}
 	})
+	if longest != MaxNameLen {
+		t.Errorf("the longest name had %d bytes, want %d", longest, MaxNameLen)
+	}
 }
 
 func TestLookupDoesNotAllocate(t *testing.T) {

@@ -57,19 +57,21 @@ func (x *Index) Refine(s SetID, n Name, qtype uint16) []Label {
 	return x.patterns.refine(x, s, n, qtype)
 }
 
-// maxPatternHits bounds how many rules are heard about one name.
-const maxPatternHits = 64
-
 func (p *patternSide) refine(x *Index, s SetID, n Name, qtype uint16) []Label {
-	var hits [maxPatternHits]int32
-	k := 0
+	// Rules of one list and one kind say the same of a name, so one of them is
+	// enough. None may go unheard: it could be the exception.
+	var buf [16]int32
+	hits := buf[:0]
 	p.set.match(n, qtype, func(rule int) {
-		if k < len(hits) {
-			hits[k] = int32(rule)
-			k++
+		l := &p.labels[rule]
+		for _, hit := range hits {
+			if o := &p.labels[hit]; o.List == l.List && (o.Marks^l.Marks)&(exception|important) == 0 {
+				return
+			}
 		}
+		hits = append(hits, int32(rule))
 	})
-	if k == 0 {
+	if len(hits) == 0 {
 		return x.Labels(s)
 	}
 	v, self := x.lookup(n)
@@ -83,7 +85,7 @@ func (p *patternSide) refine(x *Index, s SetID, n Name, qtype uint16) []Label {
 	}
 	depth := uint8(n.Labels())
 	guarded := p.guard != nil && p.guard(n) != SkipNone
-	for _, rule := range hits[:k] {
+	for _, rule := range hits {
 		l := p.labels[rule]
 		if guarded && l.Marks&exception == 0 {
 			continue

@@ -114,14 +114,12 @@ var (
 )
 
 // A new copy is held if it has less than a collapseTimes-th of the last good
-// one's entries, or more than explodeTimes as many. Tiny lists may shrink as they
-// like, and a list may grow by explodeSlack names without being asked about. BlocklistProject published its list of 500,282 names
-// with 2 in June 2026.
+// one's entries, or more than explodeTimes as many, however short the list is: a
+// few names can be the ones that everybody asks for. BlocklistProject published
+// its list of 500,282 names with 2 in June 2026.
 const (
-	collapseFrom  = 10
 	collapseTimes = 2
 	explodeTimes  = 3
-	explodeSlack  = 500
 )
 
 // LibraryOptions configure a [Library].

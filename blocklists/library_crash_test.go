@@ -77,7 +77,7 @@ func bigNames(n int) string {
 	r := rand.New(rand.NewPCG(1, uint64(n)))
 	var b strings.Builder
 	for range n {
-		fmt.Fprintf(&b, "x%x%x.example\n", r.Uint64(), r.Uint64())
+		fmt.Fprintf(&b, "x%x%x.x%x%x.example\n", r.Uint64(), r.Uint64(), r.Uint64(), r.Uint64())
 	}
 	return b.String()
 }
@@ -108,7 +108,7 @@ func TestLibrary_killedAnywhere(t *testing.T) {
 		"downloading": 100, // the last good one
 		"fetched":     100,
 		"copied":      100, // its file is there, lists.json does not know it
-		"recorded":    590, // the old ones are not cleared away yet
+		"recorded":    290, // the old ones are not cleared away yet
 	} {
 		t.Run(stage, func(t *testing.T) {
 			l, s, dir := newList(t)
@@ -121,7 +121,7 @@ func TestLibrary_killedAnywhere(t *testing.T) {
 			}
 			s.set(sendText(manyNames(100)))
 			update(t, l, Taken, 100)
-			text := bigNames(590) + strings.Repeat("# so that the download takes several packets\n", 20_000)
+			text := bigNames(290) + strings.Repeat("# so that the download takes several packets\n", 20_000)
 			s.set(func(w http.ResponseWriter, r *http.Request) {
 				io.WriteString(w, text[:len(text)/2])
 				w.(http.Flusher).Flush()
@@ -156,10 +156,10 @@ func TestLibrary_killedAnywhere(t *testing.T) {
 			}
 			s.set(sendText(text))
 			outcome := Taken
-			if want == 590 {
+			if want == 290 {
 				outcome = Unchanged
 			}
-			update(t, again, outcome, 590)
+			update(t, again, outcome, 290)
 			if _, _, err := again.Rollback("l"); err != nil || entryCount(t, again, "l") != 100 {
 				t.Errorf("rollback: %v", err)
 			}
@@ -210,7 +210,7 @@ func TestLibrary_fullDisk(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, s, dir := newList(t)
-			s.set(sendText(bigNames(590)))
+			s.set(sendText(bigNames(290)))
 			cmd, out := startChild(t, childDir+"="+dir, childLimit+"="+tt.limit)
 			var text strings.Builder
 			for out.Scan() {
@@ -226,7 +226,7 @@ func TestLibrary_fullDisk(t *testing.T) {
 				t.Errorf("files %q", files)
 			}
 			l := openTest(t, dir)
-			update(t, l, Taken, 590)
+			update(t, l, Taken, 290)
 			if got := l.Lists()[0]; got.Failures != 0 {
 				t.Errorf("got %+v", got)
 			}

@@ -266,12 +266,13 @@ func TestPlausible(t *testing.T) {
 		{500_282, 2, ErrCollapsed},
 		{100, 50, nil},
 		{100, 49, ErrCollapsed},
-		{9, 1, nil},
-		{19, 1, ErrCollapsed},
+		{101, 50, ErrCollapsed},
+		{2, 1, nil},
+		{3, 1, ErrCollapsed},
 		{1000, 3000, nil},
 		{1000, 3001, ErrExploded},
-		{50, 550, nil},
-		{50, 551, ErrExploded},
+		{1, 3, nil},
+		{1, 4, ErrExploded},
 		{999, 1_000_000, ErrExploded},
 	} {
 		if err := plausible(tt.last, tt.next); !errors.Is(err, tt.want) {

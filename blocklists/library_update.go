@@ -123,10 +123,10 @@ func (r listRecord) after(got newCopy, whole bool) (listRecord, Outcome) {
 // plausible compares the numbers of entries of the last good and the new copy.
 func plausible(last, next int) error {
 	switch {
-	case last >= collapseFrom && next*collapseTimes < last:
-		return fmt.Errorf("%s names after %s: %w", thousands(next), thousands(last), ErrCollapsed)
-	case next > explodeTimes*last && next-last > explodeSlack:
-		return fmt.Errorf("%s names after %s: %w", thousands(next), thousands(last), ErrExploded)
+	case next*collapseTimes < last:
+		return fmt.Errorf("%s after %s: %w", count(next, "name", "names"), thousands(last), ErrCollapsed)
+	case next > explodeTimes*last:
+		return fmt.Errorf("%s after %s: %w", count(next, "name", "names"), thousands(last), ErrExploded)
 	}
 	return nil
 }

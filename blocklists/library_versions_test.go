@@ -49,7 +49,7 @@ func TestLibrary_holdsWhatIsNotPlausible(t *testing.T) {
 	for name, send := range map[string]func(string) http.HandlerFunc{"without ETags": sendText, "with ETags": sendTagged} {
 		t.Run(name, func(t *testing.T) {
 			l, s, dir := newList(t)
-			for _, n := range []int{590, 1700, 2000} { // from 100: each step is one that a list may take
+			for _, n := range []int{290, 800, 2000} { // from 100: each step is one that a list may take
 				s.set(send(manyNames(n)))
 				update(t, l, Taken, n)
 			}

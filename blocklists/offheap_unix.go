@@ -22,6 +22,7 @@ func offHeap(owner *Index, n int) []uint64 {
 	if err != nil {
 		return make([]uint64, n) // the heap does as well
 	}
+	adviseHuge(mem)
 	runtime.AddCleanup(owner, func(mem []byte) { _ = unix.Munmap(mem) }, mem)
 	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(mem))), n)
 }

@@ -221,8 +221,8 @@ func printListTrouble(w io.Writer, l listView) {
 		if h.RolledBack {
 			what = "The version that you rolled back from is kept"
 		}
-		fmt.Fprintf(w, "\n%s: %s, of %s, with %d names%s.\n  Put it in force:  {kinward} lists accept %s\n",
-			l.ID, what, h.FetchedAt.Local().Format("2 Jan 15:04"), h.Entries, changesText(h.Changes), l.ID)
+		fmt.Fprintf(w, "\n%s: %s, of %s, with %s%s.\n  Put it in force:  {kinward} lists accept %s\n",
+			l.ID, what, h.FetchedAt.Local().Format("2 Jan 15:04"), names(h.Entries), changesText(h.Changes), l.ID)
 		if !h.RolledBack {
 			fmt.Fprintf(w, "  Or leave it: the version in force stays, and later ones are looked at anew.\n")
 		}

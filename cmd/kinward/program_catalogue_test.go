@@ -229,7 +229,7 @@ func TestProgramServices(t *testing.T) {
 		`Omegle (omegle), "Chat with strangers"`, "closed on 8 November 2023", "minimum age  not verified", "evidence of  2026-11", "omegle.com", "suffix", "ut1")
 	var v serviceView
 	h.into(&v, "lists", "services", "show", "tiktok")
-	if v.Name != "TikTok" || v.MinAge != nil || v.KnownRisk == "" || v.Checked != "2026-11" || len(v.Domains) < 5 || v.Edition.Version < 1 ||
+	if v.Name != "TikTok" || v.MinAge == nil || *v.MinAge != 13 || v.AboutSource == "" || v.KnownRisk == "" || v.Checked != "2026-11" || len(v.Domains) < 5 || v.Edition.Version < 1 ||
 		v.Strength != "not verified" || v.About == "" {
 		t.Errorf("tiktok is %+v", v)
 	}

@@ -98,6 +98,24 @@ func TestProgramListVersions(t *testing.T) {
 		`kinward_list_updates_total{outcome="held"} 1`, `kinward_list_updates_total{outcome="taken"} 1`,
 		`kinward_list_fetched_timestamp_seconds{list="dating"}`, `kinward_list_guarded_entries{list="dating",reason="shared-host"} 0`)
 
+	// What single entries are kept out for is said once, and counted.
+	guarded := startListPage(t, "listed2.example\nco.uk\nx.se\nfbcdn.net\nchildline.org.uk\ncaptive.apple.com\nwww.childline.org.uk\n")
+	wantAll(t, "lists add of guarded names", h.must("lists", "add", guarded.URL+"/guarded.txt", "--category", "dating"),
+		"1 name taken", "2 public suffixes (line 2: co.uk)", "1 shared host (line 4: fbcdn.net)", "3 names that must stay reachable (line 5: childline.org.uk)")
+	_, metrics = h.get("/metrics")
+	wantAll(t, "/metrics", metrics, `kinward_list_guarded_entries{list="guarded",reason="public-suffix"} 2`,
+		`kinward_list_guarded_entries{list="guarded",reason="shared-host"} 1`, `kinward_list_guarded_entries{list="guarded",reason="reachable"} 3`)
+	guarded.set("<html>")
+	h.run("lists", "update", "guarded")
+	guarded.set("")
+	h.run("lists", "update", "guarded")
+	guarded.set(listOf(4))
+	h.run("lists", "update", "guarded")
+	_, metrics = h.get("/metrics")
+	wantAll(t, "/metrics", metrics, `kinward_list_failures_total{reason="web-page"} 1`, `kinward_list_failures_total{reason="empty"} 1`,
+		`kinward_list_failures_total{reason="explosion"} 1`, `kinward_list_held{list="guarded"} 1`)
+	h.must("lists", "remove", "guarded")
+
 	wantAll(t, "lists accept", h.must("lists", "accept", "dating"), "40 names", "added: 1 (new.example), removed: 61 (")
 	wantAll(t, "kdig after accept", h.tool("kdig", "listed.example"), "192.0.2.4")
 	wantAll(t, "lists update of what was accepted", h.must("lists", "update"), "unchanged")

@@ -41,6 +41,7 @@ type serviceView struct {
 	Category       string              `json:"category"`
 	CategoryName   string              `json:"categoryName"`
 	About          string              `json:"about"`
+	AboutSource    string              `json:"aboutSource,omitempty"`
 	MinAge         *int                `json:"minAge"` // null: not verified
 	MinAgeSource   string              `json:"minAgeSource,omitempty"`
 	KnownRisk      string              `json:"knownRisk,omitempty"` // the evidence
@@ -181,7 +182,7 @@ func service(_ context.Context, n *node, req serviceRequest, _ progress) (servic
 	}
 	v := serviceView{
 		ID: s.ID, Name: s.Name, Category: s.Category.String(), CategoryName: c.Categories[s.Category].Name,
-		About: c.About(s), MinAgeSource: s.MinAgeSource, KnownRisk: s.KnownRisk,
+		About: c.About(s), AboutSource: s.AboutSource, MinAgeSource: s.MinAgeSource, KnownRisk: s.KnownRisk,
 		Strength: s.Strength.String(), StrengthSource: s.StrengthSource, Closed: s.Closed,
 		Checked: s.Checked, Note: s.Note, Edition: c.Edition,
 	}
@@ -229,6 +230,7 @@ func printService(w io.Writer, s serviceView) {
 	if s.MinAge != nil {
 		age = fmt.Sprint(*s.MinAge)
 	}
+	field("said by", s.AboutSource, "")
 	field("minimum age", age, s.MinAgeSource)
 	field("known risk", s.KnownRisk, "")
 	field("blocking", s.Strength, s.StrengthSource)
