@@ -29,6 +29,9 @@ type Explanation struct {
 	Revision uint64      `json:"revision"`
 }
 
+// Named is what guardians call who asks.
+type Named struct{ Profile, Device string }
+
 // LabelText is a label in words.
 type LabelText struct {
 	Category string   `json:"category,omitempty"`
@@ -69,7 +72,7 @@ func (t *trail) settle(step string, v Verdict, q Question) Verdict {
 
 // Explain decides about a name as [Decide] does, with the same code, and tells
 // how. at must be in the family's time zone, since it is shown as given.
-func Explain(s *State, a Asker, n blocklists.Name, qtype uint16, at time.Time) Explanation {
+func Explain(s *State, a Asker, who Named, n blocklists.Name, qtype uint16, at time.Time) Explanation {
 	asked := n
 	_, n = DecideName(s.Index, a.Policy, asked, qtype, at)
 	q := Ask(s.Index, n, qtype, at)
@@ -77,8 +80,8 @@ func Explain(s *State, a Asker, n blocklists.Name, qtype uint16, at time.Time) E
 	v := decide(a.Policy, q, t)
 	e := Explanation{
 		Name: asked.String(), At: at,
-		Profile: a.Policy.Name, Preset: a.Policy.Preset.String(),
-		Device:   s.Directory.DeviceName(a.Device),
+		Profile: who.Profile, Preset: a.Policy.Preset.String(),
+		Device:   who.Device,
 		Verdict:  v.Action.String(),
 		Reason:   v.Reason.String(),
 		Recorded: [...]string{"nothing", "a count", "the attempt"}[v.Keep],
