@@ -17,6 +17,7 @@ var at = time.Date(2026, 11, 23, 21, 30, 0, 0, time.UTC)
 // useful lists, and profiles that differ in one thing each.
 type world struct {
 	*State
+	family   *Family
 	profiles map[string]Asker
 }
 
@@ -97,7 +98,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{State: &State{Index: x, Directory: d}, profiles: map[string]Asker{}}
+	w := &world{State: &State{Index: x, Directory: d}, family: f, profiles: map[string]Asker{}}
 	for _, p := range f.Profiles { // each profile in turn as the household's
 		f.Default = p.ID
 		d, err := NewDirectory(f, presets, x, 7)
@@ -190,7 +191,7 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%s for %s: %s by %s, kept %d; want %s by %s, kept %d",
 					tt.asked, tt.profile, v.Action, v.Reason, v.Keep, tt.action, tt.reason, tt.keep)
 			}
-			e := Explain(w.State, w.profiles[tt.profile], Named{Profile: tt.profile}, blocklists.MustName(tt.asked), TypeA, at)
+			e := Explain(w.State, w.profiles[tt.profile], w.family, blocklists.MustName(tt.asked), TypeA, at)
 			if e.Verdict != v.Action.String() || e.Reason != v.Reason.String() {
 				t.Errorf("Explain says %s by %s; Decide says %s by %s", e.Verdict, e.Reason, v.Action, v.Reason)
 			}
@@ -354,7 +355,7 @@ func TestGateways(t *testing.T) {
 			if v.Action != tt.action || about.String() != tt.about || v.Keep != tt.keep {
 				t.Errorf("%s: %s about %s, kept %d; want %s about %s, kept %d", tt.asked, v.Action, about, v.Keep, tt.action, tt.about, tt.keep)
 			}
-			e := Explain(w.State, w.profiles["C"], Named{Profile: "C"}, blocklists.MustName(tt.asked), TypeA, at)
+			e := Explain(w.State, w.profiles["C"], w.family, blocklists.MustName(tt.asked), TypeA, at)
 			if e.Verdict != tt.action.String() || (e.Hidden != "") != (tt.about != tt.asked) {
 				t.Errorf("Explain says %s, hidden %q", e.Verdict, e.Hidden)
 			}

@@ -29,9 +29,6 @@ type Explanation struct {
 	Revision uint64      `json:"revision"`
 }
 
-// Named is what guardians call who asks.
-type Named struct{ Profile, Device string }
-
 // LabelText is a label in words.
 type LabelText struct {
 	Category string   `json:"category,omitempty"`
@@ -71,8 +68,9 @@ func (t *trail) settle(step string, v Verdict, q Question) Verdict {
 }
 
 // Explain decides about a name as [Decide] does, with the same code, and tells
-// how. at must be in the family's time zone, since it is shown as given.
-func Explain(s *State, a Asker, who Named, n blocklists.Name, qtype uint16, at time.Time) Explanation {
+// how. f is the asker's family, from which the names of things are taken. at must
+// be in the family's time zone, since it is shown as given.
+func Explain(s *State, a Asker, f *Family, n blocklists.Name, qtype uint16, at time.Time) Explanation {
 	asked := n
 	_, n = DecideName(s.Index, a.Policy, asked, qtype, at)
 	q := Ask(s.Index, n, qtype, at)
@@ -80,8 +78,8 @@ func Explain(s *State, a Asker, who Named, n blocklists.Name, qtype uint16, at t
 	v := decide(a.Policy, q, t)
 	e := Explanation{
 		Name: asked.String(), At: at,
-		Profile: who.Profile, Preset: a.Policy.Preset.String(),
-		Device:   who.Device,
+		Profile: profileName(f, a.Profile), Preset: a.Policy.Preset.String(),
+		Device:   deviceName(f, a.Device),
 		Verdict:  v.Action.String(),
 		Reason:   v.Reason.String(),
 		Recorded: [...]string{"nothing", "a count", "the attempt"}[v.Keep],
@@ -115,6 +113,24 @@ func Explain(s *State, a Asker, who Named, n blocklists.Name, qtype uint16, at t
 	}
 	e.Sentence = sentence(e, v)
 	return e
+}
+
+func profileName(f *Family, id ProfileID) string {
+	for _, p := range f.Profiles {
+		if p.ID == id {
+			return p.Name
+		}
+	}
+	return ""
+}
+
+func deviceName(f *Family, id DeviceID) string {
+	for _, d := range f.Devices {
+		if d.ID == id {
+			return d.Name
+		}
+	}
+	return ""
 }
 
 func sentence(e Explanation, v Verdict) string {

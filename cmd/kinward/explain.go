@@ -73,14 +73,13 @@ func explain(ctx context.Context, n *node, req explainRequest, _ progress) (expl
 	if err != nil {
 		return explainReply{}, err
 	}
-	who := policy.Named{Profile: profileNames(family)[asker.Profile], Device: deviceName(family, asker.Device)}
 	qtype, ok := dns.StringToType[strings.ToUpper(req.Type)]
 	if !ok {
 		return explainReply{}, usageError(fmt.Errorf("--type: %q is no type of question; write A, AAAA or HTTPS", req.Type))
 	}
-	rep := explainReply{Explanation: policy.Explain(s, asker, who, name, qtype, at)}
+	rep := explainReply{Explanation: policy.Explain(s, asker, family, name, qtype, at)}
 	for _, other := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS} {
-		e := policy.Explain(s, asker, who, name, other, at)
+		e := policy.Explain(s, asker, family, name, other, at)
 		if e.Verdict != rep.Verdict {
 			rep.Notes = append(rep.Notes, fmt.Sprintf("For questions of type %s it is otherwise: %s", dns.TypeToString[other], e.Sentence))
 		}
