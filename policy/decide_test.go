@@ -17,8 +17,15 @@ var at = time.Date(2026, 11, 23, 21, 30, 0, 0, time.UTC)
 // useful lists, and profiles that differ in one thing each.
 type world struct {
 	*State
+	presets  *Presets
 	family   *Family
 	profiles map[string]Asker
+}
+
+// compile compiles a profile of a family without a time zone.
+func (w *world) compile(p *Profile) (*Policy, error) {
+	src := sourceOf(&Family{}, p, w.presets)
+	return compilePolicy(newBasis(w.presets, w.Index), &src)
 }
 
 func list(id string, c blocklists.Category, names ...string) blocklists.ListInput {
@@ -98,7 +105,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{State: &State{Index: x, Directory: d}, family: f, profiles: map[string]Asker{}}
+	w := &world{State: &State{Index: x, Directory: d}, presets: presets, family: f, profiles: map[string]Asker{}}
 	for _, p := range f.Profiles { // each profile in turn as the household's
 		f.Default = p.ID
 		d, err := NewDirectory(f, presets, x, 7)
@@ -280,10 +287,6 @@ func TestDecideDoesNotAllocate(t *testing.T) {
 // leaves every blocked name blocked.
 func TestBlockingMoreNeverAllowsMore(t *testing.T) {
 	w := newWorld(t)
-	presets, err := EmbeddedPresets()
-	if err != nil {
-		t.Fatal(err)
-	}
 	c, err := blocklists.Embedded()
 	if err != nil {
 		t.Fatal(err)
@@ -303,11 +306,11 @@ func TestBlockingMoreNeverAllowsMore(t *testing.T) {
 		for k, v := range p.Services {
 			stricter.Services[k] = max(v, ChooseBlock)
 		}
-		before, err := compilePolicy(&p, presets, w.Index)
+		before, err := w.compile(&p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := compilePolicy(&stricter, presets, w.Index)
+		after, err := w.compile(&stricter)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,8 +31,7 @@ type State struct {
 // readers, and an error leaves nothing behind.
 type Directory struct {
 	revision uint64
-	presets  *Presets
-	x        *blocklists.Index
+	basis    *basis
 	seeds    [numHashes]maphash.Seed
 
 	home     uint32 // the slot of the home family +1, 0 for none
@@ -60,7 +59,7 @@ const isPolicy = 1 << 31
 const nobody = isPolicy - 1
 
 func emptyDirectory(presets *Presets, x *blocklists.Index) *Directory {
-	d := &Directory{presets: presets, x: x, index: newTable(), networks: new(bart.Table[uint32])}
+	d := &Directory{basis: newBasis(presets, x), index: newTable(), networks: new(bart.Table[uint32])}
 	for i := range d.seeds {
 		d.seeds[i] = maphash.MakeSeed()
 	}
@@ -142,12 +141,13 @@ func (d *Directory) WithHome(id FamilyID) (*Directory, error) {
 // Rebase returns the directory compiled against another index. Each distinct
 // policy is compiled once, and families are not looked at.
 func (d *Directory) Rebase(x *blocklists.Index) (*Directory, error) {
-	policies, changed, err := d.policies.rebased(d.presets, x)
+	basis := newBasis(d.basis.presets, x)
+	policies, changed, err := d.policies.rebased(basis)
 	if err != nil {
 		return nil, err
 	}
 	e := d.edit(d.revision)
-	e.x, e.policies = x, policies
+	e.basis, e.policies = basis, policies
 	if !changed {
 		return &e.Directory, nil
 	}

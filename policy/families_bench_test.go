@@ -22,7 +22,9 @@ import (
 // service and a bedtime, like nobody else's. The others use what presets say.
 func benchFamily(id int) *Family {
 	mac := func(n int) []MAC { return []MAC{{2, byte(n), byte(id >> 24), byte(id >> 16), byte(id >> 8), byte(id)}} }
-	home := func(n byte) []netip.Prefix { return []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, 1, n}), 32)} }
+	home := func(n byte) []netip.Prefix {
+		return []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, 1, n}), 32)}
+	}
 	f := &Family{
 		ID: FamilyID(id), Name: "family", Zone: "Europe/Berlin", Default: 1,
 		Networks: []netip.Prefix{benchAddr(id)},

@@ -8,45 +8,7 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
-
-	"kinward/blocklists"
 )
-
-// source is what a policy is compiled from: a profile and what its family says
-// about time, without anybody's name, so that all who chose alike share one
-// policy. Its JSON form is the key under which the policy is found again, and
-// what it is compiled from against another index.
-type source struct {
-	Profile  Profile   `json:"profile"`
-	Grants   []Grant   `json:"grants,omitempty"`
-	Zone     string    `json:"zone,omitempty"`
-	Holidays []Holiday `json:"holidays,omitempty"`
-}
-
-// sourceOf returns what the policy of one of a family's profiles is compiled
-// from.
-func sourceOf(f *Family, p *Profile) source {
-	s := source{Profile: *p}
-	s.Profile.ID, s.Profile.Name = 0, ""
-	for _, g := range f.Grants {
-		if g.Profile == p.ID {
-			g.Profile, g.By, g.Why = 0, "", ""
-			s.Grants = append(s.Grants, g)
-		}
-	}
-	if len(p.Schedules) > 0 {
-		s.Zone, s.Holidays = f.Zone, make([]Holiday, len(f.Holidays))
-		for i, h := range f.Holidays {
-			s.Holidays[i] = Holiday{First: h.First, Last: h.Last}
-		}
-	}
-	return s
-}
-
-// compile is the one place where the directory has a policy compiled.
-func (s *source) compile(presets *Presets, x *blocklists.Index) (*Policy, error) {
-	return compilePolicy(&s.Profile, presets, x)
-}
 
 // policies are the distinct policies of all families, by number, with how many
 // profiles use each. Chunks are shared by what was derived from one another.
@@ -107,7 +69,7 @@ func (p *policies) add(o *owner, policy *Policy, key string) uint32 {
 // intern returns the number of a profile's policy, compiled where nobody else
 // has it.
 func (e *edit) intern(f *Family, p *Profile) (uint32, error) {
-	src := sourceOf(f, p)
+	src := sourceOf(f, p, e.basis.presets)
 	key, err := json.Marshal(&src)
 	if err != nil {
 		return 0, fmt.Errorf("compiling profile %q: %w", p.Name, err)
@@ -118,7 +80,7 @@ func (e *edit) intern(f *Family, p *Profile) (uint32, error) {
 		e.policies.own(e.owner, n).refs++
 		return n, nil
 	}
-	compiled, err := src.compile(e.presets, e.x)
+	compiled, err := compilePolicy(e.basis, &src)
 	if err != nil {
 		return 0, fmt.Errorf("compiling profile %q: %w", p.Name, err)
 	}
@@ -141,7 +103,7 @@ func (e *edit) release(n uint32) {
 // rebased compiles every policy against another index, each once, on all
 // processors. changed says whether one restricts now and did not, or the other
 // way round.
-func (p *policies) rebased(presets *Presets, x *blocklists.Index) (_ policies, changed bool, err error) {
+func (p *policies) rebased(b *basis) (_ policies, changed bool, err error) {
 	out := *p
 	out.chunks = make([]*policyChunk, len(p.chunks))
 	var differs atomic.Bool
@@ -159,7 +121,7 @@ func (p *policies) rebased(presets *Presets, x *blocklists.Index) (_ policies, c
 				if err := json.Unmarshal([]byte(e.key), &src); err != nil {
 					return fmt.Errorf("compiling a policy again: %w", err)
 				}
-				next, err := src.compile(presets, x)
+				next, err := compilePolicy(b, &src)
 				if err != nil {
 					return fmt.Errorf("compiling a policy again: %w", err)
 				}
