@@ -12,8 +12,8 @@ type owner struct{ _ byte }
 // one another, and replaced where they differ (extendible hashing: a page that
 // is full is split without touching the others).
 type table struct {
-	depth uint8   // pages has 1<<depth elements, indexed by the hash's first bits
-	pages []*page // a page of a smaller depth stands in several places
+	depth uint8  // pages has 1<<depth elements, indexed by the hash's first bits
+	pages []page // a page of a smaller depth stands in several places
 }
 
 type page struct {
@@ -27,7 +27,7 @@ const (
 	maxTableDepth = 20  // for 300 million entries; the seeds are random, so hashes spread
 )
 
-func newTable() table { return table{pages: []*page{{}}} }
+func newTable() table { return table{pages: make([]page, 1)} }
 
 // edit returns a table whose pages can be replaced without t seeing it.
 func (t *table) edit() table { return table{depth: t.depth, pages: slices.Clone(t.pages)} }
@@ -36,7 +36,7 @@ func (t *table) at(hash uint64) int { return int(hash >> (64 - t.depth)) }
 
 // find returns the first number under hash that is what is looked for.
 func (t *table) find(hash uint64, is func(uint32) bool) (uint32, bool) {
-	p := t.pages[t.at(hash)]
+	p := &t.pages[t.at(hash)]
 	for i := p.search(hash &^ 0xFFFFFFFF); i < len(p.entries) && p.entries[i]>>32 == hash>>32; i++ {
 		if n := uint32(p.entries[i]); is(n) {
 			return n, true
@@ -68,6 +68,7 @@ func (t *table) insert(o *owner, hash uint64, n uint32) {
 	}
 	entry := hash&^0xFFFFFFFF | uint64(n)
 	p.entries = slices.Insert(p.entries, p.search(entry), entry)
+	t.place(t.at(hash), p)
 }
 
 // remove takes a number away from under hash.
@@ -77,23 +78,23 @@ func (t *table) remove(o *owner, hash uint64, n uint32) {
 	if i := p.search(entry); i < len(p.entries) && p.entries[i] == entry {
 		p.entries = slices.Delete(p.entries, i, i+1)
 	}
+	t.place(t.at(hash), p)
 }
 
-// own returns the page for hash as one that o may change.
-func (t *table) own(o *owner, hash uint64) *page {
+// own returns the page for hash with entries that o may change. It counts once
+// it is placed.
+func (t *table) own(o *owner, hash uint64) page {
 	p := t.pages[t.at(hash)]
 	if p.owner == o {
 		return p
 	}
 	entries := make([]uint64, len(p.entries), len(p.entries)+1)
 	copy(entries, p.entries)
-	p = &page{owner: o, depth: p.depth, entries: entries}
-	t.place(t.at(hash), p)
-	return p
+	return page{owner: o, depth: p.depth, entries: entries}
 }
 
-// place puts p wherever the page at i stands.
-func (t *table) place(i int, p *page) {
+// place puts p wherever a page of its depth at i stands.
+func (t *table) place(i int, p page) {
 	span := 1 << (t.depth - p.depth)
 	first := i &^ (span - 1)
 	for j := range span {
@@ -106,7 +107,7 @@ func (t *table) split(o *owner, hash uint64) {
 	i := t.at(hash)
 	p := t.pages[i]
 	if p.depth == t.depth {
-		pages := make([]*page, 2*len(t.pages))
+		pages := make([]page, 2*len(t.pages))
 		for j, p := range t.pages {
 			pages[2*j], pages[2*j+1] = p, p
 		}
@@ -121,15 +122,17 @@ func (t *table) split(o *owner, hash uint64) {
 	}
 	span := 1 << (t.depth - p.depth)
 	first := i &^ (span - 1)
-	t.place(first, &page{owner: o, depth: p.depth + 1, entries: slices.Clone(p.entries[:mid])})
-	t.place(first+span/2, &page{owner: o, depth: p.depth + 1, entries: slices.Clone(p.entries[mid:])})
+	t.place(first, page{owner: o, depth: p.depth + 1, entries: slices.Clone(p.entries[:mid])})
+	t.place(first+span/2, page{owner: o, depth: p.depth + 1, entries: slices.Clone(p.entries[mid:])})
 }
 
 // trim gives back what the pages of o have too much of.
 func (t *table) trim(o *owner) {
-	for _, p := range t.pages {
+	for i := 0; i < len(t.pages); i += 1 << (t.depth - t.pages[i].depth) {
+		p := t.pages[i]
 		if p.owner == o && cap(p.entries) > len(p.entries)+len(p.entries)/8 {
-			p.entries = slices.Clip(slices.Clone(p.entries))
+			p.entries = slices.Clone(p.entries)
+			t.place(i, p)
 		}
 	}
 }

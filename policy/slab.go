@@ -9,16 +9,24 @@ import (
 // nothing to walk in a million families, and one change copies one shard. A
 // family has a slot, a number that it keeps while it is there.
 type slabs struct {
-	shards []*shard
+	shards []shard
 	slots  uint32 // how many were ever given out
 	free   uint32 // a slot to use again, +1; its record says which is next
 }
 
+// shard begins with where each record begins and where the last one ends, 4
+// bytes each, so that finding a record touches little memory.
 type shard struct {
-	owner *owner
-	off   []uint32 // where each record begins, and where the last one ends
-	slab  []byte
+	owner   *owner
+	records int
+	slab    []byte
 }
+
+const shardHead = 4 * (shardFamilies + 1)
+
+func (sh *shard) off(i int) uint32 { return binary.LittleEndian.Uint32(sh.slab[4*i:]) }
+
+func (sh *shard) setOff(i int, off uint32) { binary.LittleEndian.PutUint32(sh.slab[4*i:], off) }
 
 // shardFamilies is how many families share a shard: few enough that copying
 // them takes microseconds, enough that the list of shards stays short.
@@ -36,9 +44,9 @@ func (s *slabs) edit() slabs {
 
 // record returns the record in a slot. It must not be changed.
 func (s *slabs) record(slot uint32) []byte {
-	sh := s.shards[slot/shardFamilies]
-	i := slot % shardFamilies
-	return sh.slab[sh.off[i]:sh.off[i+1]]
+	sh := &s.shards[slot/shardFamilies]
+	i := int(slot % shardFamilies)
+	return sh.slab[sh.off(i):sh.off(i+1)]
 }
 
 // all calls yield for each slot that holds a family.
@@ -71,29 +79,31 @@ func (s *slabs) drop(o *owner, slot uint32) {
 
 // set replaces the record in a slot. A slot is first set in order.
 func (s *slabs) set(o *owner, slot uint32, record []byte) {
-	n := slot / shardFamilies
-	if int(n) == len(s.shards) {
-		s.shards = append(s.shards, &shard{owner: o, off: []uint32{0}})
+	n, i := int(slot/shardFamilies), int(slot%shardFamilies)
+	if n == len(s.shards) {
+		s.shards = append(s.shards, shard{owner: o, slab: make([]byte, shardHead)})
+		s.shards[n].setOff(0, shardHead)
 	}
-	sh, i := s.shards[n], int(slot%shardFamilies)
-	if i == len(sh.off)-1 && sh.owner == o { // loading: all records come in order
+	sh := &s.shards[n]
+	if i == sh.records && sh.owner == o { // loading: all records come in order
 		sh.slab = append(sh.slab, record...)
-		sh.off = append(sh.off, uint32(len(sh.slab)))
-		if len(sh.off) == shardFamilies+1 {
-			sh.slab, sh.off = slices.Clone(sh.slab), slices.Clone(sh.off)
+		sh.records++
+		sh.setOff(sh.records, uint32(len(sh.slab)))
+		if sh.records == shardFamilies { // it is as large as it gets
+			sh.slab = slices.Clone(sh.slab)
 		}
 		return
 	}
-	tail := sh.off[i:]
-	from, to := tail[0], tail[0]
-	if len(tail) > 1 {
-		to, tail = tail[1], tail[1:]
+	from, to := sh.off(i), sh.off(i)
+	if i < sh.records {
+		to = sh.off(i + 1)
 	}
-	slab := make([]byte, 0, len(sh.slab)-int(to-from)+len(record))
-	slab = append(append(append(slab, sh.slab[:from]...), record...), sh.slab[to:]...)
-	off := append(make([]uint32, 0, max(len(sh.off), i+2)), sh.off[:i+1]...)
-	for _, end := range tail {
-		off = append(off, end-to+from+uint32(len(record)))
+	next := shard{owner: o, records: max(sh.records, i+1)}
+	next.slab = make([]byte, 0, len(sh.slab)-int(to-from)+len(record))
+	next.slab = append(append(append(next.slab, sh.slab[:from]...), record...), sh.slab[to:]...)
+	next.setOff(i+1, from+uint32(len(record)))
+	for j := i + 2; j <= sh.records; j++ {
+		next.setOff(j, sh.off(j)-to+from+uint32(len(record)))
 	}
-	s.shards[n] = &shard{owner: o, off: off, slab: slab}
+	*sh = next
 }
