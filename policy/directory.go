@@ -141,13 +141,13 @@ func (d *Directory) WithHome(id FamilyID) (*Directory, error) {
 // Rebase returns the directory compiled against another index. Each distinct
 // policy is compiled once, and families are not looked at.
 func (d *Directory) Rebase(x *blocklists.Index) (*Directory, error) {
-	b := newBasis(d.basis.presets, x)
-	policies, changed, err := d.policies.rebased(b)
+	basis := newBasis(d.basis.presets, x)
+	policies, changed, err := d.policies.rebased(basis)
 	if err != nil {
 		return nil, err
 	}
 	e := d.edit(d.revision)
-	e.basis, e.policies = b, policies
+	e.basis, e.policies = basis, policies
 	if !changed {
 		return &e.Directory, nil
 	}
