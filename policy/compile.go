@@ -12,7 +12,8 @@ import (
 type Policy struct {
 	Name       string // the profile's
 	Preset     Preset
-	Restricted bool // blocks something, so its answers must not outlive a change of mind by much
+	Response   *BlockMode // how its blocks are answered; nil as the server does
+	Restricted bool       // blocks something, so its answers must not outlive a change of mind by much
 
 	categories [blocklists.NumCategories]Choice
 	rank       [blocklists.NumCategories]int // seriousness, smaller is shown first
@@ -31,7 +32,7 @@ type serviceChoice uint8
 const noChoice serviceChoice = 0 // otherwise Choice+1
 
 func compilePolicy(p *Profile, presets *Presets, x *blocklists.Index) (*Policy, error) {
-	out := &Policy{Name: p.Name, Preset: p.Preset}
+	out := &Policy{Name: p.Name, Preset: p.Preset, Response: p.Response}
 	for c := range blocklists.NumCategories {
 		out.categories[c] = presets.Choice(p.Preset, c)
 		out.rank[c] = x.Categories()[c].Rank

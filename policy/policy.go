@@ -116,6 +116,7 @@ const (
 	ByList                     // the family's choice about a list
 	BySafeSearch               // the safe mode of a search engine
 	ByCanary                   // a name by which programs ask whether the network filters
+	NumReasons
 )
 
 var reasonNames = [...]string{"default", "help", "security", "plumbing", "rule", "service", "category", "known-risk", "grant", "pause", "schedule", "list", "safe-search", "canary"}
@@ -137,6 +138,7 @@ type Verdict struct {
 	Schedule ScheduleID      // the schedule that settled it, 0 for none
 	Grant    GrantID         // the grant that settled it, 0 for none
 	Target   blocklists.Name // what a rewrite answers with, "" otherwise
+	Flatten  bool            // the target's addresses stand for the name's own, since a zone's apex can be no CNAME
 	Bypass   Bypass          // whether the name leads past the filter
 }
 
