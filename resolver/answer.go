@@ -121,7 +121,13 @@ func (q *query) block() step {
 	}
 	ttl := q.blockTTL()
 	rcode := rcodeNXDomain
-	switch m := q.blockMode(); {
+	switch m, c := q.blockMode(), q.set.canaries.Lookup(q.name); {
+	case c != nil && c.Answer == policy.CanaryNXDomain && q.qtype != typeHTTPS && q.qtype != typeSVCB:
+		// Whatever blocks it, a name by which programs ask whether the network
+		// filters has no address: Firefox takes any for a leave to go past the
+		// filter, and Apple's devices need a clear no to switch Private Relay off.
+	case c != nil:
+		rcode = rcodeNoError
 	case q.qtype == typeHTTPS || q.qtype == typeSVCB:
 		rcode = rcodeNoError // one answer in every mode: there is no such record
 	case m != (policy.BlockMode{}):
@@ -145,27 +151,10 @@ func (q *query) block() step {
 }
 
 // blockMode returns how a block is answered: as the profile says, else the
-// server. Names by which programs ask whether the network filters never have an
-// address: Firefox takes any for a leave to go past the filter, and Apple's
-// devices need a clear no to switch Private Relay off.
+// server.
 func (q *query) blockMode() policy.BlockMode {
-	switch p := q.asker.Policy; {
-	case q.verdict.Reason == policy.ByCanary, signals[q.name]:
-		return policy.BlockMode{}
-	case p.Response != nil:
-		return *p.Response
+	if m := q.asker.Policy.Response; m != nil {
+		return *m
 	}
 	return q.set.block
-}
-
-// signals are names by which programs ask whether the network filters. They want
-// no address for an answer: Firefox takes any for a leave to go past the filter,
-// and Apple's devices need a clear no to switch Private Relay off.
-var signals = map[blocklists.Name]bool{
-	blocklists.MustName("use-application-dns.net"):        true,
-	blocklists.MustName("mask.icloud.com"):                true,
-	blocklists.MustName("mask-h2.icloud.com"):             true,
-	blocklists.MustName("mask-canary.icloud.com"):         true,
-	blocklists.MustName("mask-api.icloud.com"):            true,
-	blocklists.MustName("dns-tunnel-check.googlezip.net"): true,
 }
