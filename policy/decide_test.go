@@ -18,7 +18,15 @@ var at = time.Date(2026, 11, 23, 21, 30, 0, 0, time.UTC)
 // useful lists, and profiles that differ in one thing each.
 type world struct {
 	*State
+	presets  *Presets
+	family   *Family
 	profiles map[string]Asker
+}
+
+// compile compiles a profile of a family without a time zone.
+func (w *world) compile(p *Profile) (*Policy, error) {
+	src := sourceOf(&Family{}, p, w.presets)
+	return compilePolicy(newBasis(w.presets, w.Index), &src)
 }
 
 func list(id string, c blocklists.Category, names ...string) blocklists.ListInput {
@@ -98,7 +106,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{State: &State{Index: x, Directory: d}, profiles: map[string]Asker{}}
+	w := &world{State: &State{Index: x, Directory: d}, presets: presets, family: f, profiles: map[string]Asker{}}
 	for _, p := range f.Profiles { // each profile in turn as the household's
 		f.Default = p.ID
 		d, err := NewDirectory(f, presets, x, 7)
@@ -191,7 +199,7 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%s for %s: %s by %s, kept %d; want %s by %s, kept %d",
 					tt.asked, tt.profile, v.Action, v.Reason, v.Keep, tt.action, tt.reason, tt.keep)
 			}
-			e := Explain(w.State, w.profiles[tt.profile], blocklists.MustName(tt.asked), TypeA, at)
+			e := Explain(w.State, w.profiles[tt.profile], w.family, blocklists.MustName(tt.asked), TypeA, at)
 			if e.Verdict != v.Action.String() || e.Reason != v.Reason.String() {
 				t.Errorf("Explain says %s by %s; Decide says %s by %s", e.Verdict, e.Reason, v.Action, v.Reason)
 			}
@@ -280,10 +288,6 @@ func TestDecideDoesNotAllocate(t *testing.T) {
 // leaves every blocked name blocked.
 func TestBlockingMoreNeverAllowsMore(t *testing.T) {
 	w := newWorld(t)
-	presets, err := EmbeddedPresets()
-	if err != nil {
-		t.Fatal(err)
-	}
 	c, err := blocklists.Embedded()
 	if err != nil {
 		t.Fatal(err)
@@ -303,11 +307,11 @@ func TestBlockingMoreNeverAllowsMore(t *testing.T) {
 		for k, v := range p.Services {
 			stricter.Services[k] = max(v, ChooseBlock)
 		}
-		before, err := compilePolicy(&p, presets, w.Index)
+		before, err := w.compile(&p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := compilePolicy(&stricter, presets, w.Index)
+		after, err := w.compile(&stricter)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -429,7 +433,7 @@ func TestGateways(t *testing.T) {
 			if v.Action != tt.action || about.String() != tt.about || v.Keep != tt.keep {
 				t.Errorf("%s: %s about %s, kept %d; want %s about %s, kept %d", tt.asked, v.Action, about, v.Keep, tt.action, tt.about, tt.keep)
 			}
-			e := Explain(w.State, w.profiles["C"], blocklists.MustName(tt.asked), TypeA, at)
+			e := Explain(w.State, w.profiles["C"], w.family, blocklists.MustName(tt.asked), TypeA, at)
 			if e.Verdict != tt.action.String() || (e.Hidden != "") != (tt.about != tt.asked) {
 				t.Errorf("Explain says %s, hidden %q", e.Verdict, e.Hidden)
 			}

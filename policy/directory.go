@@ -57,12 +57,14 @@ type Clues struct {
 func NewDirectory(f *Family, presets *Presets, x *blocklists.Index, revision uint64) (*Directory, error) {
 	d := &Directory{revision: revision, names: map[ProfileID]string{}, device: map[DeviceID]string{}}
 	policies := make(map[ProfileID]*Policy, len(f.Profiles))
+	b := newBasis(presets, x)
 	guarded := false
 	for i := range f.Profiles {
 		p := &f.Profiles[i]
-		compiled, err := compilePolicy(p, presets, x)
+		src := sourceOf(f, p, presets)
+		compiled, err := compilePolicy(b, &src)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("compiling profile %q: %w", p.Name, err)
 		}
 		policies[p.ID] = compiled
 		guarded = guarded || compiled.Restricted

@@ -71,7 +71,7 @@ func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, 
 	v := policy.Decide(household.Policy, policy.Ask(s.Index, blocklists.MustName(mustBlock), policy.TypeA, time.Now()))
 	r := statusReply{
 		Version: version(), Lists: n.listViews(s.Index),
-		Blocks: v.Action == policy.Block, Profile: household.Policy.Name,
+		Blocks: v.Action == policy.Block, Profile: s.Directory.ProfileName(household.Profile),
 	}
 	if _, err := n.db.Health(ctx, true); err != nil {
 		r.Database = err.Error()

@@ -78,9 +78,9 @@ func explain(ctx context.Context, n *node, req explainRequest, _ progress) (expl
 	if !ok {
 		return explainReply{}, usageError(fmt.Errorf("--type: %q is no type of question; write A, AAAA or HTTPS", req.Type))
 	}
-	rep := explainReply{Explanation: policy.Explain(s, asker, name, qtype, at)}
+	rep := explainReply{Explanation: policy.Explain(s, asker, family, name, qtype, at)}
 	for _, other := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS} {
-		e := policy.Explain(s, asker, name, other, at)
+		e := policy.Explain(s, asker, family, name, other, at)
 		if e.Verdict != rep.Verdict {
 			rep.Notes = append(rep.Notes, fmt.Sprintf("For questions of type %s it is otherwise: %s", dns.TypeToString[other], e.Sentence))
 		}

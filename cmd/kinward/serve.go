@@ -268,7 +268,7 @@ func (c *cli) banner(n *node, server *resolver.Server, metrics string, flags *pf
 
 	blocked, watched := chosen(s, household.Policy)
 	fmt.Fprintf(w, "Every device that asks here has the profile %q (preset %s, %s).\n",
-		household.Policy.Name, household.Policy.Preset, household.Policy.Preset.Ages())
+		s.Directory.ProfileName(household.Profile), household.Policy.Preset, household.Policy.Preset.Ages())
 	fmt.Fprint(w, wrap("  Blocked and recorded:  ", blocked))
 	if len(watched) > 0 {
 		fmt.Fprint(w, wrap("  Allowed and recorded:  ", watched))
