@@ -121,7 +121,7 @@ func (q *query) block() step {
 	}
 	ttl := q.blockTTL()
 	rcode := rcodeNXDomain
-	switch m, c := q.blockMode(), q.set.canaries.Lookup(q.name); {
+	switch m, c := q.blockMode(), q.asker.Policy.Canary(q.name); {
 	case c != nil && c.Answer == policy.CanaryNXDomain && q.qtype != typeHTTPS && q.qtype != typeSVCB:
 		// Whatever blocks it, a name by which programs ask whether the network
 		// filters has no address: Firefox takes any for a leave to go past the

@@ -3,6 +3,7 @@ package resolver
 import (
 	"bytes"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,8 +14,8 @@ import (
 	"kinward/policy"
 )
 
-// only returns a state with one profile, which everybody has.
-func only(t testing.TB, p policy.Profile) *policy.State {
+// home returns a state with one profile, which everybody has, and its grants.
+func home(t testing.TB, p policy.Profile, grants ...policy.Grant) *policy.State {
 	t.Helper()
 	st := state(t)
 	presets, err := policy.EmbeddedPresets()
@@ -22,7 +23,7 @@ func only(t testing.TB, p policy.Profile) *policy.State {
 		t.Fatal(err)
 	}
 	p.ID, p.Name = 10, "Everyone"
-	d, err := policy.NewDirectory(&policy.Family{ID: 1, Name: "Home", Default: 10, Profiles: []policy.Profile{p}}, presets, st.Index, 7)
+	d, err := policy.NewDirectory(&policy.Family{ID: 1, Name: "Home", Zone: "UTC", Default: 10, Profiles: []policy.Profile{p}, Grants: grants}, presets, st.Index, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func TestTTLsEndWithTheVerdict(t *testing.T) {
 	)
 	c := config(t, up)
 	c.Now = clk.now
-	st := only(t, policy.Profile{Preset: policy.BandC, Rules: []policy.Rule{
+	st := home(t, policy.Profile{Preset: policy.BandC, Rules: []policy.Rule{
 		{ID: 1, Name: blocklists.MustName("stranger.example"), Allow: true, Until: in(25 * time.Second)},
 		{ID: 2, Name: blocklists.MustName("closed.example"), Until: in(4 * time.Second)},
 		{ID: 3, Name: blocklists.MustName("later.example"), Until: in(40 * time.Second)},
@@ -83,22 +84,76 @@ func TestTTLsEndWithTheVerdict(t *testing.T) {
 	}
 }
 
+// TestBedtime: answers end with the day, blocks with the night.
+func TestBedtime(t *testing.T) {
+	clk := newClock() // Monday 21:30
+	up := newFake(t, "ok.example. 600 IN A 192.0.2.1", "help.example. 600 IN A 192.0.2.2", "www.google.com. 600 IN A 192.0.2.3",
+		"forcesafesearch.google.com. 600 IN A 192.0.2.4", "front.example. 600 IN CNAME ok.example.", "granted.example. 600 IN CNAME ok.example.",
+		"cloaked.example. 600 IN CNAME stranger.example.", "stranger.example. 600 IN A 192.0.2.5")
+	c := config(t, up)
+	c.Now = clk.now
+	st := home(t, policy.Profile{Preset: policy.BandC, Schedules: []policy.Schedule{{
+		ID: 4, Name: "Bedtime", Windows: []policy.Window{{Days: 1 << time.Monday, From: 21*60 + 40, To: 6 * 60}},
+	}}},
+		policy.Grant{
+			ID: 5, Profile: 10, What: policy.Target{Kind: policy.ForName, Name: blocklists.MustName("granted.example")},
+			From: clk.now(), Until: clk.now().Add(20*time.Minute + 5*time.Second),
+		},
+		policy.Grant{ID: 6, Profile: 10, From: clk.now().Add(time.Hour), Until: clk.now().Add(2 * time.Hour)}, // for everything
+	)
+	c.State = func() *policy.State { return st }
+	s := start(t, c)
+	for _, tt := range []struct {
+		name  string
+		at    time.Duration // since 21:30
+		asked string
+		rcode int
+		count int // of answers
+		want  uint32
+	}{
+		{"in the evening", 0, "ok.example.", 0, 1, 60},
+		{"shortly before, from the cache", 9*time.Minute + 35*time.Second, "ok.example.", 0, 1, 25},
+		{"a safe search", 9*time.Minute + 35*time.Second, "www.google.com.", 0, 2, 25},
+		{"a help line knows no bedtime", 9*time.Minute + 35*time.Second, "help.example.", 0, 1, 60},
+		{"bedtime", 10 * time.Minute, "ok.example.", 0, 0, 10},
+		{"its searches", 10 * time.Minute, "www.google.com.", 0, 0, 10},
+		{"its help line", 10 * time.Minute, "help.example.", 0, 1, 60},
+		{"what a grant opens, and where that leads", 10 * time.Minute, "granted.example.", 0, 2, 60},
+		{"until the grant ends", 20 * time.Minute, "granted.example.", 0, 2, 5},
+		{"and then not", 20*time.Minute + 5*time.Second, "granted.example.", 0, 0, 10},
+		{"a grant for everything", time.Hour, "front.example.", 0, 2, 60},
+		{"opens nothing that is closed by day", time.Hour, "cloaked.example.", 0, 0, 10},
+		{"the end of the night", 8*time.Hour + 29*time.Minute + 57*time.Second, "ok.example.", 0, 0, 3},
+		{"the morning", 8*time.Hour + 30*time.Minute, "ok.example.", 0, 1, 60},
+	} {
+		clk.ns.Store(newClock().ns.Load() + int64(tt.at))
+		got := ask(t, s, household, msgFor(tt.asked, dns.TypeA))
+		all := append(got.Answer, got.Ns...)
+		if got.Rcode != tt.rcode || len(got.Answer) != tt.count || len(all) == 0 {
+			t.Errorf("%s: %s", tt.name, got)
+		}
+		for _, rr := range all {
+			if ttl := rr.Header().Ttl; ttl != tt.want {
+				t.Errorf("%s: %s, want a TTL of %d", tt.name, rr, tt.want)
+			}
+		}
+	}
+}
+
 // A profile's own way to answer blocks wins over the server's, and no way gives
 // the names by which programs look for a filter an address.
 func TestProfilesAnswerBlocksTheirWay(t *testing.T) {
 	mine := policy.BlockMode{V4: netip.MustParseAddr("192.0.2.53")}
 	c := config(t, newFake(t))
 	c.Block = policy.ZeroAddress
-	canaries := map[string]policy.Verdict{}
-	for _, n := range []string{"use-application-dns.net", "mask.icloud.com", "mask-h2.icloud.com", "dns-tunnel-check.googlezip.net"} {
-		canaries[n] = policy.Verdict{Action: policy.Block, Reason: policy.ByCanary, Bypass: policy.BypassRoutine}
+	canaries := []string{
+		"use-application-dns.net", "mask.icloud.com", "mask-h2.icloud.com", "mask-canary.icloud.com", "mask-api.icloud.com",
+		"dns-tunnel-check.googlezip.net",
 	}
-	// Whatever else blocks one: at bedtime a block may not deny what lies below.
-	canaries["mask-api.icloud.com"] = policy.Verdict{Action: policy.Block, Reason: policy.BySchedule, NoData: true}
 	var now atomic.Pointer[policy.State]
-	now.Store(only(t, policy.Profile{Preset: policy.BandC}))
+	now.Store(home(t, policy.Profile{Preset: policy.BandC}))
 	c.State = now.Load
-	s := deciding(t, c, canaries)
+	s := start(t, c)
 	for _, tt := range []struct {
 		name string
 		mode *policy.BlockMode
@@ -106,9 +161,14 @@ func TestProfilesAnswerBlocksTheirWay(t *testing.T) {
 	}{
 		{"none of its own", nil, "0.0.0.0"},
 		{"an address", &mine, "192.0.2.53"},
+		{"an address, in a pause", &mine, "192.0.2.53"}, // which otherwise denies no name
 		{"NXDOMAIN", &policy.BlockMode{}, ""},
 	} {
-		now.Store(only(t, policy.Profile{Preset: policy.BandC, Response: tt.mode}))
+		p := policy.Profile{Preset: policy.BandC, Response: tt.mode}
+		if strings.HasSuffix(tt.name, "pause") {
+			p.Paused = policy.Forever
+		}
+		now.Store(home(t, p))
 		got := ask(t, s, household, msgFor("stranger.example.", dns.TypeA))
 		switch {
 		case tt.want == "":
@@ -118,7 +178,7 @@ func TestProfilesAnswerBlocksTheirWay(t *testing.T) {
 		case len(got.Answer) != 1 || got.Answer[0].(*dns.A).A.String() != tt.want:
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
-		for n := range canaries {
+		for _, n := range canaries {
 			for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 				if got := ask(t, s, household, msgFor(n+".", qtype)); got.Rcode != dns.RcodeNameError || len(got.Answer) > 0 || len(got.Ns) != 1 {
 					t.Errorf("%s: %s", tt.name, got)

@@ -1,7 +1,6 @@
 package resolver
 
 import (
-	"context"
 	"slices"
 	"testing"
 	"time"
@@ -9,46 +8,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 
-	"kinward/blocklists"
 	"kinward/policy"
 )
 
-// deciding is a server whose policy says of some names what the tests want.
-func deciding(t testing.TB, c Config, verdicts map[string]policy.Verdict) *Server {
-	t.Helper()
-	s, err := New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	byName := map[blocklists.Name]policy.Verdict{}
-	for n, v := range verdicts {
-		byName[blocklists.MustName(n)] = v
-	}
-	const decide = 5 // of the near stages
-	s.near = slices.Insert(s.near, decide+1, func(_ context.Context, q *query) step {
-		if v, ok := byName[q.name]; ok && q.from.Addr().String() == household {
-			q.verdict = v
-		}
-		return pass
-	})
-	return run(t, s)
-}
-
-func safe(target string) policy.Verdict {
-	return policy.Verdict{Action: policy.Rewrite, Reason: policy.BySafeSearch, Target: blocklists.MustName(target)}
-}
-
-// searching asks an upstream that has engines, safe and unsafe.
+// searching asks an upstream that has engines, safe and unsafe. The safe one of
+// Brave is on the list of what is dangerous.
 func searching(t testing.TB, c Config) *Server {
 	t.Helper()
-	flat := safe("familysearch.yandex.ru")
-	flat.Flatten = true
-	return deciding(t, c, map[string]policy.Verdict{
-		"www.google.com": safe("forcesafesearch.google.com"), "www.google.de": safe("forcesafesearch.google.com"),
-		"www.bing.com": safe("strict.bing.com"), "www.ecosia.org": safe("strict-safe-search.ecosia.org"),
-		"www.qwant.com": safe("gone.qwant.com"), "search.brave.com": safe("malware.example"),
-		"yandex.ru": flat, "pixabay.com": safe("safesearch.pixabay.com"),
-	})
+	st := state(t, "forcesafe.search.brave.com")
+	c.State = func() *policy.State { return st }
+	return start(t, c)
 }
 
 var engines = []string{
@@ -59,10 +28,10 @@ var engines = []string{
 	"Strict.bing.com. 300 IN CNAME Safe.cdn.example.", "safe.cdn.example. 300 IN A 192.0.2.39", "safe.cdn.example. 20 IN A 192.0.2.40",
 	"www.ecosia.org. 300 IN A 192.0.2.68", "www.ecosia.org. 300 IN AAAA 2001:db8::68",
 	"strict-safe-search.ecosia.org. 300 IN A 192.0.2.41", "ecosia.org. 900 IN SOA ns.ecosia.org. a.ecosia.org. 1 2 3 4 600",
-	"qwant.com. 900 IN SOA ns.qwant.com. a.qwant.com. 1 2 3 4 30", "www.qwant.com. 300 IN A 192.0.2.69",
+	"qwant.com. 900 IN SOA ns.qwant.com. a.qwant.com. 1 2 3 4 30", "api.qwant.com. 300 IN A 192.0.2.69",
 	"yandex.ru. 300 IN A 192.0.2.70", "yandex.ru. 300 IN MX 10 mx.yandex.ru.", "yandex.ru. 300 IN AAAA 2001:db8::70",
 	"familysearch.yandex.ru. 300 IN CNAME fs.yandex.ru.", "fs.yandex.ru. 300 IN A 192.0.2.42",
-	"malware.example. 300 IN A 192.0.2.99", "search.brave.com. 300 IN A 192.0.2.71",
+	"forcesafe.search.brave.com. 300 IN A 192.0.2.99", "search.brave.com. 300 IN A 192.0.2.71",
 }
 
 // TestRewrites is the specification of how a search engine's name is answered
@@ -95,7 +64,7 @@ func TestRewrites(t *testing.T) {
 		{"unless they lead elsewhere", household, "www.bing.com.", dns.TypeTXT, 0, 17, is{}, is{"www.bing.com. 60 IN SOA www.bing.com." + soa + "60"}},
 		{"a target that leads on", household, "www.bing.com.", dns.TypeA, 0, 4, is{"www.bing.com. 60 IN CNAME strict.bing.com.", "strict.bing.com. 60 IN CNAME safe.cdn.example.", "safe.cdn.example. 60 IN A 192.0.2.39", "safe.cdn.example. 20 IN A 192.0.2.40"}, is{}},
 		{"a target without such an address", household, "www.ecosia.org.", dns.TypeAAAA, 0, 4, is{"www.ecosia.org. 60 IN CNAME strict-safe-search.ecosia.org."}, is{"strict-safe-search.ecosia.org. 60 IN SOA strict-safe-search.ecosia.org." + soa + "60"}},
-		{"a target that is gone: the asked name is not", household, "www.qwant.com.", dns.TypeA, 0, 4, is{"www.qwant.com. 60 IN CNAME gone.qwant.com."}, is{"gone.qwant.com. 30 IN SOA gone.qwant.com." + soa + "30"}},
+		{"a target that is gone: the asked name is not", household, "api.qwant.com.", dns.TypeA, 0, 4, is{"api.qwant.com. 60 IN CNAME safeapi.qwant.com."}, is{"safeapi.qwant.com. 30 IN SOA safeapi.qwant.com." + soa + "30"}},
 		{"an apex: addresses of its own", household, "Yandex.ru.", dns.TypeA, 0, 4, is{"Yandex.ru. 60 IN A 192.0.2.42"}, is{}},
 		{"an apex without such an address", household, "yandex.ru.", dns.TypeAAAA, 0, 4, is{}, is{"yandex.ru. 0 IN SOA yandex.ru." + soa + "0"}},
 		{"an apex has no CNAME", household, "yandex.ru.", dns.TypeCNAME, 0, 17, is{}, is{"yandex.ru. 60 IN SOA yandex.ru." + soa + "60"}},

@@ -62,7 +62,6 @@ type Server struct {
 	limits    Limits
 	cache     *cache
 	metrics   *metrics
-	canaries  *policy.Canaries
 	exchanger exchanger
 	sockets   chan struct{} // one is held for each socket to an upstream
 
@@ -109,15 +108,12 @@ func New(c Config) (*Server, error) {
 	s.probeNow = make(chan struct{}, 1)
 	s.tcp = newTCPListeners(s)
 	s.near, s.far = s.stages()
-	var err error
-	if s.canaries, err = policy.EmbeddedCanaries(); err != nil {
-		return nil, fmt.Errorf("starting the resolver: %w", err)
-	}
 	for _, addr := range c.Listen {
 		if err := s.listen(addr); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
+	var err error
 	if s.metrics, err = newMetrics(c.Registerer, s); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -30,7 +30,7 @@ func (s *Server) Reconfigure(c Settings) error {
 	if !c.Block.Valid() {
 		return fmt.Errorf("setting how blocks are answered: %s holds an address of the wrong family", c.Block)
 	}
-	next := &settings{allow: new(bart.Lite), block: c.Block, canaries: s.canaries}
+	next := &settings{allow: new(bart.Lite), block: c.Block}
 	for _, n := range c.AllowNets {
 		if !n.IsValid() {
 			return fmt.Errorf("setting who may ask: %s is not a network", n)
@@ -82,10 +82,9 @@ func (s *Server) Reconfigure(c Settings) error {
 // settings is what can change while the server runs: an immutable snapshot that
 // each query takes once.
 type settings struct {
-	peers    []*peer
-	allow    *bart.Lite
-	block    policy.BlockMode
-	canaries *policy.Canaries // the same for the server's life
+	peers []*peer
+	allow *bart.Lite
+	block policy.BlockMode
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }

@@ -170,8 +170,10 @@ func inspect(q *query, e *entry) (v policy.Verdict, n blocklists.Name, blocked b
 	switch q.verdict.Reason {
 	case policy.ByHelp: // a list must not close the way to help by naming where it is hosted
 		return v, "", false
-	case policy.ByPlumbing, policy.ByRule, policy.ByGrant, policy.BySafeSearch:
+	case policy.ByPlumbing, policy.ByRule, policy.BySafeSearch:
 		own = true
+	case policy.ByGrant:
+		own = !q.asker.Policy.Lifts(q.verdict.Grant)
 	case policy.ByService:
 		own = q.verdict.Action == policy.Allow
 	}
