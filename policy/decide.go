@@ -126,10 +126,16 @@ func decide(p *Policy, q Question, ph *phase, t *trail) Verdict {
 	lifted := GrantID(0)
 	if reason != ByDefault {
 		if lifted = p.lifted(unix); lifted == 0 {
-			// A schedule changes what happens, never what is kept.
-			if usual := p.usual(v, q, ph, unix, nil); usual.Reason == ByRule {
+			// A schedule changes what happens, never what is kept, but that a child's
+			// device asked at all while everything is closed, which is told without names.
+			switch usual := p.usual(v, q, ph, unix, nil); {
+			case usual.Action == Allow || usual.Action == Rewrite:
+				if !p.guests && p.Preset != Adult {
+					v.Keep = KeepItem
+				}
+			case usual.Reason == ByRule:
 				v.Keep = usual.Keep
-			} else {
+			default:
 				v.Label, v.Keep, v.Bypass = usual.Label, usual.Keep, usual.Bypass
 			}
 			v.Action, v.Reason, v.Schedule = Block, reason, schedule
@@ -263,7 +269,7 @@ func (p *Policy) usual(v Verdict, q Question, ph *phase, unix int64, t *trail) V
 	t.pass("own rules", "no rule of the family speaks of it")
 
 	best, o := p.weigh(q.Labels, ph)
-	if k := p.canary(q.Name); k != nil && !(best >= 0 && o.opens) {
+	if k := p.Canary(q.Name); k != nil && p.bypass && !(best >= 0 && o.opens) {
 		v.block(ByCanary, ChooseHide, blocklists.Label{})
 		if best >= 0 {
 			v.Label, v.Keep = q.Labels[best], o.choice.Keep()
@@ -303,13 +309,9 @@ func (p *Policy) usual(v Verdict, q Question, ph *phase, unix int64, t *trail) V
 	return v
 }
 
-// canary returns the canary that n is, where the profile has them answered.
-func (p *Policy) canary(n blocklists.Name) *Canary {
-	if !p.bypass {
-		return nil
-	}
-	return p.basis.presets.canaries.Lookup(n)
-}
+// Canary returns the canary that n is, nil for none, whether or not the profile
+// has them answered.
+func (p *Policy) Canary(n blocklists.Name) *Canary { return p.basis.presets.canaries.Lookup(n) }
 
 // safer makes v a rewrite where q's name belongs to a search engine that the
 // profile wants in its safe mode.

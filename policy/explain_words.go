@@ -104,7 +104,7 @@ func (w *words) because(v Verdict, q Question) string {
 		}
 		return fmt.Sprintf("the profile wants %s in its %s mode, which is at %s", w.policy.basis.presets.safe.Engine(v.Engine).Name, mode, v.Target)
 	case ByCanary:
-		k := w.policy.canary(q.Name)
+		k := w.policy.Canary(q.Name)
 		return fmt.Sprintf("%s: this name is how they ask whether the network filters, and the answer says that it does. %s", k.Who, strings.TrimSuffix(k.Then, "."))
 	}
 	return "nothing that the profile minds is known of it"

@@ -149,6 +149,7 @@ const (
 	ByList                     // the family's choice about a list
 	BySafeSearch               // the safe mode of a search engine
 	ByCanary                   // a name by which programs ask whether the network filters
+	NumReasons
 )
 
 var reasonNames = [...]string{"default", "help", "security", "plumbing", "rule", "service", "category", "known-risk", "grant", "pause", "schedule", "list", "safe-search", "canary"}

@@ -222,6 +222,16 @@ func (p *Policy) computePhase(unix int64) *phase {
 	return ph
 }
 
+// Lifts reports whether a grant is for everything: it lifts pause and bedtime,
+// and opens no name that is closed at other hours.
+func (p *Policy) Lifts(id GrantID) bool {
+	if p.timed == nil {
+		return false
+	}
+	i := slices.IndexFunc(p.timed.grants, func(g grant) bool { return g.id == id })
+	return i >= 0 && p.timed.grants[i].what.Kind == ForEverything
+}
+
 // NextChange returns the first time after t at which p may decide otherwise
 // than at t: a schedule, a grant, a pause or a rule begins or ends. The zero
 // time is never.
