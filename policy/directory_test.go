@@ -184,7 +184,10 @@ func drawFamily(t *rapid.T) *Family {
 		p := Profile{ID: ProfileID(large + int64(i) + 1), Name: fmt.Sprint("profile ", i), Preset: Preset(rapid.IntRange(int(BandA), int(Adult)).Draw(t, "preset"))}
 		if rapid.Bool().Draw(t, "own choices") {
 			p.Rules = []Rule{{ID: RuleID(rapid.IntRange(1, 2).Draw(t, "rule")), Name: blocklists.MustName("ruled.example"), Allow: rapid.Bool().Draw(t, "allow")}}
-			p.Services = map[string]Choice{"tiktok": ChooseAllow, "late": ChooseBlock}
+			p.Services = map[string]Choice{"tiktok": ChooseAllow}
+		}
+		if rapid.Bool().Draw(t, "list of another index") {
+			p.Lists = map[string]Choice{"more": ChooseBlock}
 		}
 		f.Profiles = append(f.Profiles, p)
 	}
@@ -302,6 +305,17 @@ func each(families ...*Family) iter.Seq2[*Family, error] {
 // compare asks d and m for every clue and looks whether d holds anything that it
 // should not.
 func compare(t *rapid.T, d *Directory, x *blocklists.Index, m *naive, presets *Presets) {
+	guarded, basis := map[FamilyID]bool{}, newBasis(presets, x)
+	for id, f := range m.families {
+		for i := range f.Profiles {
+			src := sourceOf(f, &f.Profiles[i], presets)
+			p, err := compilePolicy(basis, &src)
+			if err != nil {
+				t.Fatal(err)
+			}
+			guarded[id] = guarded[id] || p.Restricted
+		}
+	}
 	ask := func(c Clues, when time.Time) {
 		a, ok := d.Identify(c, when)
 		family, device, p, until, want := m.identify(c, when)
@@ -330,13 +344,8 @@ func compare(t *rapid.T, d *Directory, x *blocklists.Index, m *naive, presets *P
 				t.Fatalf("%s: %+v, want %+v", name, got, want)
 			}
 		}
-		guarded := false
-		for i := range f.Profiles {
-			asker, _ := d.Device(f.ID, 0, when)
-			guarded = guarded || f.Profiles[i].Preset != Adult || asker.Policy != nil && asker.Policy.Restricted && f.Profiles[i].ID == asker.Profile
-		}
-		if guarded && !a.Guarded {
-			t.Fatalf("family %d is not guarded", f.ID)
+		if a.Guarded != guarded[f.ID] {
+			t.Fatalf("family %d is guarded: %t, want %t", f.ID, a.Guarded, guarded[f.ID])
 		}
 	}
 	for _, addr := range someAddrs {
