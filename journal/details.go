@@ -16,23 +16,26 @@ const detailsVersion = 1
 // details is what an incident is about. This file is the only place that
 // encodes or decodes it. Names are in presentation form: escaped, without NUL.
 type details struct {
-	Version  int           `json:"v"`
-	Verdict  string        `json:"verdict"`
-	Reason   string        `json:"reason"`
-	Service  string        `json:"service,omitempty"`
-	Category string        `json:"category,omitempty"`
-	List     string        `json:"list,omitempty"`
-	Entry    string        `json:"entry,omitempty"`
-	Rule     policy.RuleID `json:"rule,omitempty"`
-	Domain   string        `json:"domain"`
-	Hidden   string        `json:"hidden,omitempty"`
-	Client   string        `json:"client,omitempty"`
-	Revision uint64        `json:"revision"`
-	Names    []nameCount   `json:"names"` // most asked of, at most maxNames
-	Types    []uint16      `json:"types"` // in the order they were first seen, at most maxTypes
-	Tries    uint64        `json:"tries"`
-	Queries  uint64        `json:"queries"`
-	Window   int64         `json:"window"` // when the last window opened, Unix ms
+	Version  int               `json:"v"`
+	Verdict  string            `json:"verdict"`
+	Reason   string            `json:"reason"`
+	Service  string            `json:"service,omitempty"`
+	Category string            `json:"category,omitempty"`
+	List     string            `json:"list,omitempty"`
+	Entry    string            `json:"entry,omitempty"`
+	Rule     policy.RuleID     `json:"rule,omitempty"`
+	Schedule policy.ScheduleID `json:"schedule,omitempty"`
+	Grant    policy.GrantID    `json:"grant,omitempty"`
+	Bypass   string            `json:"bypass,omitempty"`
+	Domain   string            `json:"domain"`
+	Hidden   string            `json:"hidden,omitempty"`
+	Client   string            `json:"client,omitempty"`
+	Revision uint64            `json:"revision"`
+	Names    []nameCount       `json:"names"` // most asked of, at most maxNames
+	Types    []uint16          `json:"types"` // in the order they were first seen, at most maxTypes
+	Tries    uint64            `json:"tries"`
+	Queries  uint64            `json:"queries"`
+	Window   int64             `json:"window"` // when the last window opened, Unix ms
 }
 
 // nameCount is how often a name was asked. Once an incident has more names than
@@ -73,6 +76,7 @@ func (r Row) Incident() (Incident, error) {
 		First: r.First.UTC(), Last: r.Last.UTC(), Open: r.Key != "",
 		Verdict: d.Verdict, Reason: d.Reason,
 		Service: d.Service, Category: d.Category, List: d.List, Entry: d.Entry, Rule: d.Rule,
+		Schedule: d.Schedule, Grant: d.Grant, Bypass: d.Bypass,
 		Domain: d.Domain, Hidden: d.Hidden,
 		Types: make([]string, 0, len(d.Types)),
 		Tries: d.Tries, Queries: d.Queries, Revision: d.Revision,

@@ -8,35 +8,46 @@ import (
 )
 
 // Incident is what a guardian reads: attempts of one profile and device at one
-// service or domain, with no pause of [Gap] between them. The JSON keys are
+// service or domain, with no pause of [Gap] between them. While everything is
+// blocked (pause, bedtime) there is one for all names together, and no name is
+// kept; names by which programs ask for a filter are one, too. The JSON keys are
 // stable.
 type Incident struct {
-	ID       string           `json:"id"` // 32 hexadecimal digits that begin with the time, so they sort by it
-	Family   policy.FamilyID  `json:"family"`
-	Profile  policy.ProfileID `json:"profile"`
-	Device   policy.DeviceID  `json:"device"`           // 0: not a device we know
-	Client   string           `json:"client,omitempty"` // an unknown device's address, if it is one of a home
-	First    time.Time        `json:"first"`            // UTC, in milliseconds
-	Last     time.Time        `json:"last"`
-	Open     bool             `json:"open"`    // may still grow
-	Verdict  string           `json:"verdict"` // "block" or "watch"
-	Reason   string           `json:"reason"`  // see policy.Reason
-	Service  string           `json:"service,omitempty"`
-	Category string           `json:"category,omitempty"`
-	List     string           `json:"list,omitempty"`
-	Entry    string           `json:"entry,omitempty"`  // of the list or rule that settled the verdict
-	Rule     policy.RuleID    `json:"rule,omitempty"`   // the family's own rule that did
-	Domain   string           `json:"domain"`           // registrable domain of the name that opened the incident
-	TopName  string           `json:"top_name"`         // the name asked most
-	Hidden   string           `json:"hidden,omitempty"` // the blocked name that the asked one led to
-	Types    []string         `json:"types"`            // of the questions, e.g. "A", "HTTPS"
-	Tries    uint64           `json:"tries"`            // windows of [Window] with at least one look-up
-	Queries  uint64           `json:"queries"`          // all look-ups
-	Revision uint64           `json:"revision"`         // of the family's choices when the incident opened
+	ID       string            `json:"id"` // 32 hexadecimal digits that begin with the time, so they sort by it
+	Family   policy.FamilyID   `json:"family"`
+	Profile  policy.ProfileID  `json:"profile"`
+	Device   policy.DeviceID   `json:"device"`           // 0: not a device we know
+	Client   string            `json:"client,omitempty"` // an unknown device's address, if it is one of a home
+	First    time.Time         `json:"first"`            // UTC, in milliseconds
+	Last     time.Time         `json:"last"`
+	Open     bool              `json:"open"`    // may still grow
+	Verdict  string            `json:"verdict"` // "block" or "watch"
+	Reason   string            `json:"reason"`  // see policy.Reason
+	Service  string            `json:"service,omitempty"`
+	Category string            `json:"category,omitempty"`
+	List     string            `json:"list,omitempty"`
+	Entry    string            `json:"entry,omitempty"`    // of the list or rule that settled the verdict
+	Rule     policy.RuleID     `json:"rule,omitempty"`     // the family's own rule that did
+	Schedule policy.ScheduleID `json:"schedule,omitempty"` // the schedule that did
+	Grant    policy.GrantID    `json:"grant,omitempty"`    // the grant that did
+	Bypass   string            `json:"bypass,omitempty"`   // "routine" or "attempt", where the names could lead past the filter
+	Domain   string            `json:"domain"`             // registrable domain of the name that opened the incident; "" where no names are kept
+	TopName  string            `json:"top_name"`           // the name asked most
+	Hidden   string            `json:"hidden,omitempty"`   // the blocked name that the asked one led to
+	Types    []string          `json:"types"`              // of the questions, e.g. "A", "HTTPS"
+	Tries    uint64            `json:"tries"`              // windows of [Window] with at least one look-up
+	Queries  uint64            `json:"queries"`            // all look-ups
+	Revision uint64            `json:"revision"`           // of the family's choices when the incident opened
 }
 
-// Filter says which incidents to read. The zero value of a field, Family
-// excepted, does not filter.
+// The kinds of incidents whose names could lead past the filter.
+const (
+	Routine = "routine" // what browsers, systems and apps ask for by themselves
+	Attempt = "attempt" // what somebody has to want, for whatever reason
+)
+
+// Filter says which incidents to read. The zero value of a field, Family and
+// Routine excepted, does not filter.
 type Filter struct {
 	Family  policy.FamilyID // required: no reader sees another family's incidents
 	Since   time.Time       // last attempt at or after
@@ -45,6 +56,7 @@ type Filter struct {
 	Device  policy.DeviceID
 	Client  string // an unknown device's address
 	Service string // its ID
+	Routine bool   // also those of kind "routine"; otherwise they are left out
 	Limit   int    // newest first; 0 is 100, and no more than MaxLimit are returned
 }
 
@@ -63,9 +75,9 @@ func (f Filter) Max() int {
 }
 
 // Matches reports whether i passes the conditions that only the decoded details
-// tell: Client and Service. The store tests the rest.
+// tell: Client, Service and Routine. The store tests the rest.
 func (f Filter) Matches(i Incident) bool {
-	return (f.Client == "" || i.Device == 0 && i.Client == f.Client) && (f.Service == "" || i.Service == f.Service)
+	return (f.Routine || i.Bypass != Routine) && (f.Client == "" || i.Device == 0 && i.Client == f.Client) && (f.Service == "" || i.Service == f.Service)
 }
 
 // Count is how often a category that must not be named was tried on one day:

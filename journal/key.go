@@ -34,14 +34,49 @@ func keyOf(a *policy.Attempt, domain blocklists.Name, client string, buf []byte)
 	buf = binary.BigEndian.AppendUint64(buf, uint64(a.Device))
 	buf = append(buf, byte(a.Verdict.Action), byte(len(client)))
 	buf = append(buf, client...)
-	if a.Service != "" {
+	kind := kindOf(a)
+	if kind == routine {
+		buf = append(buf, 'r')
+	}
+	switch {
+	case kind == offline:
+		buf = append(buf, 'o', byte(a.Verdict.Reason))
+		buf = binary.BigEndian.AppendUint64(buf, uint64(a.Verdict.Schedule))
+	case kind == probe:
+		buf = append(buf, 'p')
+	case a.Service != "":
 		buf = append(append(buf, 's'), a.Service...)
-	} else {
+	default:
 		// A host of many sites can hold several kinds of them.
 		buf = append(append(buf, 'd', byte(a.Verdict.Label.Category)), domain...)
 	}
 	sum := sha256.Sum256(buf)
 	return key(sum[:len(key{})]), buf
+}
+
+// kind is what an incident is of, where that is more than its service or domain.
+type kind uint8
+
+const (
+	ordinary kind = iota
+	routine       // names that could lead past the filter, asked for by systems and apps: apart from what somebody wants
+	probe         // the canaries, all together: no more than a question whether a filter is there
+	offline       // any name while everything is blocked: see DESIGN.md
+)
+
+// kindOf returns what an attempt is of. What would be kept in any case, of a
+// category or service, is that at bedtime, too.
+func kindOf(a *policy.Attempt) kind {
+	v := &a.Verdict
+	switch {
+	case v.Reason == policy.ByCanary:
+		return probe
+	case v.Bypass == policy.BypassRoutine:
+		return routine
+	case (v.Reason == policy.ByPause || v.Reason == policy.BySchedule) && v.Label.Depth == 0 && v.Rule == 0:
+		return offline
+	}
+	return ordinary
 }
 
 // clientText returns what tells one unknown device of a home from another: its

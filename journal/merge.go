@@ -121,7 +121,7 @@ func (m *merger) add(a *policy.Attempt, away bool) outcome {
 		i = nil
 	}
 	if i == nil {
-		if v.Quiet {
+		if v.Quiet && v.Bypass != policy.BypassRoutine { // what is routine anyway is told apart from the rest
 			return quiet
 		}
 		if away && m.held() >= m.maxHeld {
@@ -183,9 +183,21 @@ func newIncident(a *policy.Attempt, k key, ms int64, client string) *incident {
 		details: details{
 			Verdict: v.Action.String(), Reason: v.Reason.String(),
 			Service: a.Service, List: a.List, Rule: v.Rule,
-			Domain: registrable(a.Name).String(), Client: client,
+			Schedule: v.Schedule, Grant: v.Grant, Client: client,
 			Revision: a.Revision, Window: ms, Tries: 1,
 		},
+	}
+	kind := kindOf(a)
+	if kind == offline {
+		i.look(a)
+		return i
+	}
+	i.Domain = registrable(a.Name).String()
+	switch {
+	case kind == routine || kind == probe:
+		i.Bypass = Routine
+	case v.Bypass != policy.NoBypass:
+		i.Bypass = Attempt
 	}
 	if c := v.Label.Category; c != blocklists.NoCategory {
 		i.Category = c.String()
@@ -218,6 +230,9 @@ func (i *incident) raise(a *policy.Attempt, ms int64) {
 
 func (i *incident) look(a *policy.Attempt) {
 	i.Queries++
+	if kindOf(a) == offline {
+		return // what was asked for is nobody's business: it was not why it was blocked
+	}
 	i.addName(a.Name.String())
 	if !slices.Contains(i.Types, a.Type) && len(i.Types) < maxTypes {
 		i.Types = append(i.Types, a.Type)

@@ -16,6 +16,7 @@ type Names struct {
 	Device   func(policy.DeviceID) string
 	Service  func(id string) string
 	Category func(id string) string
+	Schedule func(policy.ScheduleID) string
 	Now      time.Time
 }
 
@@ -25,13 +26,26 @@ type Names struct {
 //
 // It says that a device looked something up, never that somebody visited it or
 // meant to. What people do not ask for themselves, harmful addresses in a
-// message or a page, was not tried but looked up.
+// message or a page, was not tried but looked up; nor was what could lead past
+// the filter, since VPNs have many uses and systems ask for a filter by
+// themselves.
 func Sentence(i Incident, names Names, zone *time.Location) string {
 	if zone == nil {
 		zone = time.UTC
 	}
+	when := span(i.First.In(zone), i.Last.In(zone), names.Now.In(zone))
+	return fmt.Sprintf("%s  %s %s", when, who(i, names), what(i, names))
+}
+
+func what(i Incident, names Names) string {
+	switch {
+	case i.Reason == policy.ByCanary.String():
+		return fmt.Sprintf("looked up names by which browsers and systems ask whether a filter is there, %s. This is routine.", times(i.Tries))
+	case i.Domain == "":
+		return fmt.Sprintf("looked up names %s, %s; they were blocked. Devices also do so by themselves.", duringText(i, names), times(i.Tries))
+	}
 	verb := "tried"
-	if i.Verdict == policy.Watch.String() || i.Reason == policy.BySecurity.String() {
+	if i.Verdict != policy.Block.String() || i.Reason == policy.BySecurity.String() || i.Bypass != "" {
 		verb = "looked up"
 	}
 	thing := i.Domain
@@ -45,8 +59,25 @@ func Sentence(i Incident, names Names, zone *time.Location) string {
 	if i.Category != "" {
 		thing += fmt.Sprintf(", %q", call(names.Category, i.Category, i.Category))
 	}
-	return fmt.Sprintf("%s  %s %s %s, %s; %s.", span(i.First.In(zone), i.Last.In(zone), names.Now.In(zone)),
-		who(i, names), verb, thing, times(i.Tries), outcomeText(i))
+	s := fmt.Sprintf("%s %s, %s; %s.", verb, thing, times(i.Tries), outcomeText(i, names))
+	switch i.Bypass {
+	case Routine:
+		return s + " Browsers and systems do so by themselves: this is routine."
+	case Attempt:
+		return s + " VPNs and proxies have many everyday uses."
+	}
+	return s
+}
+
+// duringText says when everything was blocked.
+func duringText(i Incident, names Names) string {
+	if i.Reason == policy.ByPause.String() {
+		return "while everything was paused"
+	}
+	if name := call(names.Schedule, i.Schedule, ""); name != "" {
+		return fmt.Sprintf("during %q", name)
+	}
+	return "at a time when everything is blocked"
 }
 
 func who(i Incident, names Names) string {
@@ -64,14 +95,23 @@ func who(i Incident, names Names) string {
 	return fmt.Sprintf("%s (profile %s)", device, profile)
 }
 
-func outcomeText(i Incident) string {
+func outcomeText(i Incident, names Names) string {
 	switch {
 	case i.Verdict == policy.Watch.String():
 		return "it was allowed and recorded"
+	case i.Verdict == policy.Rewrite.String():
+		return "it was answered with its safe mode"
 	case i.Hidden != "":
 		return fmt.Sprintf("it led to %s, which was blocked", i.Hidden)
 	case i.Reason == policy.ByRule.String():
 		return "it was blocked by the family's own rule"
+	case i.Reason == policy.ByPause.String():
+		return "it was blocked while everything was paused"
+	case i.Reason == policy.BySchedule.String():
+		if name := call(names.Schedule, i.Schedule, ""); name != "" {
+			return fmt.Sprintf("it was blocked during %q", name)
+		}
+		return "it was blocked at these hours"
 	}
 	return "it was blocked"
 }

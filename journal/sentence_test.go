@@ -29,6 +29,7 @@ func TestSentence(t *testing.T) {
 		Device:   func(id policy.DeviceID) string { return map[policy.DeviceID]string{7: "Tablet"}[id] },
 		Service:  func(id string) string { return map[string]string{"omegle": "Omegle"}[id] },
 		Category: func(id string) string { return map[string]string{"anonymous-chat": "Chat with strangers"}[id] },
+		Schedule: func(id policy.ScheduleID) string { return map[policy.ScheduleID]string{4: "Bedtime"}[id] },
 		Now:      at("2026-11-24 09:00"),
 	}
 	base := Incident{
@@ -66,6 +67,18 @@ func TestSentence(t *testing.T) {
 		{"an unknown device of the home", func(i *Incident) { i.Device, i.Client = 0, "192.168.1.23" }, `Mon 23 Nov 21:30–21:44  the device at 192.168.1.23 (profile Everyone) tried Omegle, "Chat with strangers", 4 times; it was blocked.`},
 		{"an unknown device", func(i *Incident) { i.Device = 0 }, `Mon 23 Nov 21:30–21:44  an unknown device (profile Everyone) tried Omegle, "Chat with strangers", 4 times; it was blocked.`},
 		{"device and profile are gone", func(i *Incident) { i.Device, i.Profile = 8, 8 }, `Mon 23 Nov 21:30–21:44  a removed device (a removed profile) tried Omegle, "Chat with strangers", 4 times; it was blocked.`},
+		{"canaries", func(i *Incident) { i.Reason, i.Bypass, i.Service, i.Domain = "canary", Routine, "", "icloud.com" }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) looked up names by which browsers and systems ask whether a filter is there, 4 times. This is routine.`},
+		{"what systems ask for", func(i *Incident) { i.Bypass, i.Service, i.Category, i.Domain = Routine, "", "", "dns.google" }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) looked up dns.google, 4 times; it was blocked. Browsers and systems do so by themselves: this is routine.`},
+		{"a VPN", func(i *Incident) { i.Bypass, i.Service, i.Category, i.Tries = Attempt, "nordvpn", "vpn-proxy", 1 }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) looked up nordvpn, "vpn-proxy", once; it was blocked. VPNs and proxies have many everyday uses.`},
+		{"bedtime", func(i *Incident) { *i = offlineIncident(*i, "schedule", 4) }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) looked up names during "Bedtime", 4 times; they were blocked. Devices also do so by themselves.`},
+		{"bedtime that is gone", func(i *Incident) { *i = offlineIncident(*i, "schedule", 5) }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) looked up names at a time when everything is blocked, 4 times; they were blocked. Devices also do so by themselves.`},
+		{"pause", func(i *Incident) { *i = offlineIncident(*i, "pause", 0) }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) looked up names while everything was paused, 4 times; they were blocked. Devices also do so by themselves.`},
+		{"a service at bedtime", func(i *Incident) { i.Reason, i.Schedule = "schedule", 4 }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried Omegle, "Chat with strangers", 4 times; it was blocked during "Bedtime".`},
+		{"hours that are gone", func(i *Incident) { i.Reason, i.Schedule = "schedule", 5 }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried Omegle, "Chat with strangers", 4 times; it was blocked at these hours.`},
+		{"a service in a pause", func(i *Incident) { i.Reason = "pause" }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried Omegle, "Chat with strangers", 4 times; it was blocked while everything was paused.`},
+		{"a search engine", func(i *Incident) {
+			i.Verdict, i.Reason, i.Service, i.Category, i.Domain = "rewrite", "safe-search", "", "", "bing.com"
+		}, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) looked up bing.com, 4 times; it was answered with its safe mode.`},
 		{"service and category are gone", func(i *Incident) { i.Service, i.Category = "kik", "old" }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried kik, "old", 4 times; it was blocked.`},
 	}
 	for _, tt := range tests {
@@ -76,7 +89,7 @@ func TestSentence(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
-			for _, word := range []string{"visit", "you ", "your ", "access"} {
+			for _, word := range []string{"visit", "you ", "your ", "access", "bypass", "circumvent", "evade", "caught"} {
 				if strings.Contains(got, word) {
 					t.Errorf("%q claims or accuses: %q", got, word)
 				}
@@ -88,11 +101,18 @@ func TestSentence(t *testing.T) {
 	}
 }
 
+// offlineIncident is base without what is not kept while everything is blocked.
+func offlineIncident(i Incident, reason string, schedule policy.ScheduleID) Incident {
+	i.Reason, i.Schedule = reason, schedule
+	i.Service, i.Category, i.Domain, i.TopName = "", "", "", ""
+	return i
+}
+
 func TestIncidentJSONKeysAreStable(t *testing.T) {
 	b, err := json.Marshal(Incident{
 		ID: "0a", Family: 1, Profile: 2, Device: 3, Client: "192.168.1.23", First: noon, Last: noon.Add(1500 * time.Millisecond),
 		Open: true, Verdict: "block", Reason: "category", Service: "omegle", Category: "anonymous-chat", List: "catalogue",
-		Entry: "omegle.com", Rule: 4, Domain: "omegle.com", TopName: "www.omegle.com", Hidden: "x.example", Types: []string{"A"},
+		Entry: "omegle.com", Rule: 4, Schedule: 5, Grant: 6, Bypass: Attempt, Domain: "omegle.com", TopName: "www.omegle.com", Hidden: "x.example", Types: []string{"A"},
 		Tries: 1, Queries: 2, Revision: 3,
 	})
 	if err != nil {
@@ -100,7 +120,7 @@ func TestIncidentJSONKeysAreStable(t *testing.T) {
 	}
 	const want = `{"id":"0a","family":1,"profile":2,"device":3,"client":"192.168.1.23","first":"2026-11-23T12:00:00Z","last":"2026-11-23T12:00:01.5Z",` +
 		`"open":true,"verdict":"block","reason":"category","service":"omegle","category":"anonymous-chat","list":"catalogue",` +
-		`"entry":"omegle.com","rule":4,"domain":"omegle.com","top_name":"www.omegle.com","hidden":"x.example","types":["A"],` +
+		`"entry":"omegle.com","rule":4,"schedule":5,"grant":6,"bypass":"attempt","domain":"omegle.com","top_name":"www.omegle.com","hidden":"x.example","types":["A"],` +
 		`"tries":1,"queries":2,"revision":3}`
 	if d := cmp.Diff(want, string(b)); d != "" {
 		t.Errorf("JSON (-want +got):\n%s", d)

@@ -15,7 +15,7 @@ type Explanation struct {
 	Profile  string      `json:"profile"`
 	Preset   string      `json:"preset"`
 	Device   string      `json:"device,omitempty"`
-	Verdict  string      `json:"verdict"` // allow, watch or block
+	Verdict  string      `json:"verdict"` // allow, watch, rewrite or block
 	Reason   string      `json:"reason"`
 	Recorded string      `json:"recorded"` // nothing, a count, or the attempt
 	Category string      `json:"category,omitempty"`
@@ -23,6 +23,11 @@ type Explanation struct {
 	Strength string      `json:"strength,omitempty"`
 	List     string      `json:"list,omitempty"`
 	Entry    string      `json:"entry,omitempty"`
+	Target   string      `json:"target,omitempty"`   // what a rewrite answers with
+	Schedule string      `json:"schedule,omitempty"` // its name
+	Grant    GrantID     `json:"grant,omitempty"`
+	Bypass   string      `json:"bypass,omitempty"`  // routine or attempt, where the name leads past the filter
+	Changes  *time.Time  `json:"changes,omitempty"` // when, within a day, the verdict will be another by itself
 	Sentence string      `json:"sentence"`
 	Labels   []LabelText `json:"labels"`
 	Steps    []Step      `json:"steps"`
@@ -50,8 +55,22 @@ type Step struct {
 // trail notes what the steps of a decision found. A nil trail notes nothing and
 // costs a comparison.
 type trail struct {
-	steps []Step
-	words func(Verdict, Question) string
+	steps   []Step
+	words   func(Verdict, Question) string
+	reached string // the step that is about to settle it
+}
+
+func (t *trail) reach(step string) {
+	if t != nil {
+		t.reached = step
+	}
+}
+
+func (t *trail) last() string {
+	if t == nil {
+		return ""
+	}
+	return t.reached
 }
 
 func (t *trail) pass(step, found string) {
@@ -68,20 +87,25 @@ func (t *trail) settle(step string, v Verdict, q Question) Verdict {
 }
 
 // Explain decides about a name as [Decide] does, with the same code, and tells
-// how. at must be in the family's time zone, since it is shown as given.
-func Explain(s *State, a Asker, n blocklists.Name, qtype uint16, at time.Time) Explanation {
+// how. f is the asker's family, from which the names of things are taken; where
+// it is nil, or too old to have one, the thing's number stands for it. at must be
+// in the family's time zone, since it is shown as given.
+func Explain(s *State, a Asker, f *Family, n blocklists.Name, qtype uint16, at time.Time) Explanation {
+	w := newWords(s.Index, a, f, qtype, at.Location())
 	asked := n
 	_, n = DecideName(s.Index, a.Policy, asked, qtype, at)
 	q := Ask(s.Index, n, qtype, at)
-	t := &trail{words: func(v Verdict, q Question) string { return because(s.Index, a.Policy, v, q, qtype) }}
-	v := decide(a.Policy, q, t)
+	t := &trail{words: w.because}
+	v := decide(a.Policy, q, a.Policy.phaseThen(at.Unix()), t)
 	e := Explanation{
 		Name: asked.String(), At: at,
-		Profile: a.Policy.Name, Preset: a.Policy.Preset.String(),
-		Device:   s.Directory.DeviceName(a.Device),
+		Profile: w.profile.Name, Preset: a.Policy.Preset.String(),
+		Device:   w.device,
 		Verdict:  v.Action.String(),
 		Reason:   v.Reason.String(),
 		Recorded: [...]string{"nothing", "a count", "the attempt"}[v.Keep],
+		Grant:    v.Grant,
+		Bypass:   [...]string{"", "routine", "attempt"}[v.Bypass],
 		Steps:    t.steps,
 		Labels:   []LabelText{},
 		Revision: s.Directory.Revision(),
@@ -105,8 +129,18 @@ func Explain(s *State, a Asker, n blocklists.Name, qtype uint16, at time.Time) E
 			e.Entry = entryText(s.Index, v.Label, n, qtype)
 		}
 	}
+	if v.Target != "" {
+		e.Target = v.Target.String()
+	}
+	if sc := w.schedule(v.Schedule); sc != nil {
+		e.Schedule = sc.Name
+	}
+	if next := ChangesAt(s.Index, a.Policy, Ask(s.Index, asked, qtype, at), qtype, at.Add(24*time.Hour)); !next.IsZero() {
+		next = next.In(at.Location())
+		e.Changes = &next
+	}
 	for _, l := range q.Labels {
-		if t, ok := labelText(s.Index, a.Policy, n, l, qtype); ok {
+		if t, ok := labelText(s.Index, a.Policy, n, l, qtype, at); ok {
 			e.Labels = append(e.Labels, t)
 		}
 	}
@@ -115,10 +149,11 @@ func Explain(s *State, a Asker, n blocklists.Name, qtype uint16, at time.Time) E
 }
 
 func sentence(e Explanation, v Verdict) string {
-	what := map[Action]string{
-		Allow: "is allowed",
-		Watch: "is allowed, and recorded",
-		Block: "is blocked",
+	what := [...]string{
+		Allow:   "is allowed",
+		Watch:   "is allowed, and recorded",
+		Rewrite: "is answered with " + e.Target,
+		Block:   "is blocked",
 	}[v.Action]
 	who := "profile " + e.Profile
 	if e.Device != "" {
@@ -132,42 +167,6 @@ func sentence(e Explanation, v Verdict) string {
 	return fmt.Sprintf("%s %s for %s: %s.", name, what, who, last.Found)
 }
 
-// because says in words why a verdict is what it is.
-func because(x *blocklists.Index, p *Policy, v Verdict, q Question, qtype uint16) string {
-	entry := v.Entry(q.Name).String()
-	if v.Rule == 0 && v.Label.Depth > 0 {
-		entry = entryText(x, v.Label, q.Name, qtype)
-	}
-	category := x.Categories()[v.Label.Category].Name
-	choice, _ := p.choose(v.Label)
-	thing := fmt.Sprintf("it is in the category %q", category)
-	if s := x.Service(v.Label.Service); s != nil {
-		thing = fmt.Sprintf("it belongs to %s, in the category %q", s.Name, category)
-	}
-	from := fmt.Sprintf("entry %s of list %s", entry, x.List(v.Label.List).ID)
-	switch v.Reason {
-	case ByHelp:
-		return fmt.Sprintf("it is a help line or the like (%s): open to everybody, and never recorded", entry)
-	case BySecurity:
-		return fmt.Sprintf("a list calls it dangerous (%s)", from)
-	case ByPlumbing:
-		return fmt.Sprintf("devices need it in order to work (%s)", entry)
-	case ByRule:
-		verb := "denies"
-		if v.Action == Allow {
-			verb = "allows"
-		}
-		return fmt.Sprintf("a rule of the family %s %s (rule %d)", verb, entry, v.Rule)
-	case ByService:
-		return fmt.Sprintf("%s, and the profile chose %q for this service (%s)", thing, choice, from)
-	case ByCategory:
-		return fmt.Sprintf("%s, for which the profile says %q (%s)", thing, choice, from)
-	case ByKnownRisk:
-		return fmt.Sprintf("%s, and is marked as an app with a record of harm, for which the profile says %q (%s)", thing, choice, from)
-	}
-	return "nothing that the profile minds is known of it"
-}
-
 // entryText returns the entry of a list, or the pattern, that gave a label.
 func entryText(x *blocklists.Index, l blocklists.Label, n blocklists.Name, qtype uint16) string {
 	if l.Marks&blocklists.ByPattern != 0 {
@@ -178,7 +177,7 @@ func entryText(x *blocklists.Index, l blocklists.Label, n blocklists.Name, qtype
 	return l.Entry(n).String()
 }
 
-func labelText(x *blocklists.Index, p *Policy, n blocklists.Name, l blocklists.Label, qtype uint16) (LabelText, bool) {
+func labelText(x *blocklists.Index, p *Policy, n blocklists.Name, l blocklists.Label, qtype uint16, at time.Time) (LabelText, bool) {
 	if l.Category == blocklists.NoCategory && l.Marks&blocklists.Quiet == 0 {
 		return LabelText{}, false // Above: about other names
 	}
@@ -214,7 +213,6 @@ func labelText(x *blocklists.Index, p *Policy, n blocklists.Name, l blocklists.L
 	if l.Group != 0 {
 		t.Marks = append(t.Marks, "shared by the services of "+x.Groups()[l.Group-1].ID)
 	}
-	c, _ := p.choose(l)
-	t.Choice = c.String()
+	t.Choice = p.choose(l, p.phaseThen(at.Unix())).choice.String()
 	return t, true
 }

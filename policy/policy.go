@@ -66,6 +66,39 @@ var choiceNames = [...]string{"allow", "watch", "tally", "hide", "digest", "bloc
 // String returns the word that presets and commands use.
 func (c Choice) String() string { return choiceNames[c] }
 
+// choiceOf returns the choice that does and keeps this. Of the two that block
+// and keep the attempt it is the one of the digest.
+func choiceOf(a Action, k Keep) Choice {
+	if a == Block {
+		return [...]Choice{KeepNothing: ChooseHide, KeepCount: ChooseCount, KeepItem: ChooseDigest}[k]
+	}
+	return [...]Choice{KeepNothing: ChooseAllow, KeepCount: ChooseTally, KeepItem: ChooseWatch}[k]
+}
+
+// keeping returns the choice that does the same and keeps k.
+func (c Choice) keeping(k Keep) Choice {
+	if c.Keep() == k {
+		return c
+	}
+	return choiceOf(c.Action(), k)
+}
+
+// blocking returns the choice that blocks and keeps what c does.
+func (c Choice) blocking() Choice {
+	if c.Action() == Block {
+		return c
+	}
+	return choiceOf(Block, c.Keep())
+}
+
+// freed returns c, or where c blocks the choice that allows and keeps nothing.
+func (c Choice) freed() Choice {
+	if c.Action() == Block {
+		return ChooseAllow
+	}
+	return c
+}
+
 // ParseChoice reads the word for a choice.
 func ParseChoice(s string) (Choice, error) {
 	for i, n := range choiceNames {
@@ -116,6 +149,7 @@ const (
 	ByList                     // the family's choice about a list
 	BySafeSearch               // the safe mode of a search engine
 	ByCanary                   // a name by which programs ask whether the network filters
+	NumReasons
 )
 
 var reasonNames = [...]string{"default", "help", "security", "plumbing", "rule", "service", "category", "known-risk", "grant", "pause", "schedule", "list", "safe-search", "canary"}
@@ -137,6 +171,8 @@ type Verdict struct {
 	Schedule ScheduleID      // the schedule that settled it, 0 for none
 	Grant    GrantID         // the grant that settled it, 0 for none
 	Target   blocklists.Name // what a rewrite answers with, "" otherwise
+	Engine   EngineID        // the search engine of a rewrite
+	Flatten  bool            // a rewrite must not show a CNAME
 	Bypass   Bypass          // whether the name leads past the filter
 }
 

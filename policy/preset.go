@@ -49,10 +49,32 @@ var presetsTSV string
 type Presets struct {
 	choice [numPresets][blocklists.NumCategories]Choice
 	why    [blocklists.NumCategories]string
+
+	safe     *SafeSearch
+	canaries *Canaries
 }
 
-// EmbeddedPresets returns the presets that come with the program.
-func EmbeddedPresets() (*Presets, error) { return parsePresets(presetsTSV) }
+// EmbeddedPresets returns the presets that come with the program, and the search
+// engines and canaries with them.
+func EmbeddedPresets() (*Presets, error) {
+	p, err := parsePresets(presetsTSV)
+	if err != nil {
+		return nil, err
+	}
+	if p.safe, err = EmbeddedSafeSearch(); err != nil {
+		return nil, err
+	}
+	if p.canaries, err = EmbeddedCanaries(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// SafeSearch returns the search engines that have a safe mode.
+func (p *Presets) SafeSearch() *SafeSearch { return p.safe }
+
+// Canaries returns the names by which programs ask whether the network filters.
+func (p *Presets) Canaries() *Canaries { return p.canaries }
 
 // Choice returns what a band starts with for a category.
 func (p *Presets) Choice(band Preset, c blocklists.Category) Choice { return p.choice[band][c] }

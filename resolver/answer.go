@@ -2,21 +2,9 @@ package resolver
 
 import (
 	"net/netip"
-	"time"
 
 	"kinward/blocklists"
 	"kinward/policy"
-)
-
-// How long what Kinward says by itself may be kept, in seconds.
-const (
-	blockedTTL = 10   // short, so that a guardian's change of mind is felt
-	localTTL   = 300  // special names: long enough to be quiet, short enough for an upgrade that serves them
-	anyTTL     = 3600 // RFC 8482 §4.2 asks for a long one
-
-	// restrictedTTL caps allowed answers in families where a profile blocks
-	// something: a block made now is felt within a minute.
-	restrictedTTL = 60
 )
 
 // begin starts the answer: the header, and the question as it was asked where
@@ -48,10 +36,11 @@ func (q *query) plain(rcode int, e extendedError, o outcome) step {
 }
 
 // negative answers with a SOA record, so that the answer is kept negatively for
-// ttl seconds (RFC 2308 §2): with rcodeNoError it is NODATA.
+// ttl seconds (RFC 2308 §2): with rcodeNoError it is NODATA. The record's owner
+// is the asked name or a name above it.
 func (q *query) negative(rcode int, owner blocklists.Name, ttl uint32, e extendedError, o outcome) step {
 	q.begin(rcode)
-	q.addSOA(owner, ttl)
+	q.addSOA(headerLen+len(q.name)-len(owner), ttl)
 	q.appendOPT(0, e)
 	q.outcome = o
 	return done
@@ -64,7 +53,7 @@ func (q *query) address(a netip.Addr, ttl uint32, e extendedError, o outcome) st
 	if a.Is6() {
 		t = typeAAAA
 	}
-	q.addHeader(q.name, t, ttl)
+	q.addHeader(headerLen, t, ttl)
 	q.out = appendWord(q.out, uint16(a.BitLen()/8))
 	if a.Is4() {
 		v4 := a.As4()
@@ -79,30 +68,32 @@ func (q *query) address(a netip.Addr, ttl uint32, e extendedError, o outcome) st
 	return done
 }
 
-// addHeader appends a record up to its TTL. The owner must be the asked name
-// or a name above it, and becomes a pointer into the question.
-func (q *query) addHeader(owner blocklists.Name, rtype uint16, ttl uint32) {
-	q.addOwner(owner)
+// addHeader appends a record up to its TTL. Its owner is the name that stands at
+// an offset of the answer: headerLen is the asked name.
+func (q *query) addHeader(owner int, rtype uint16, ttl uint32) {
+	q.addPointer(owner)
 	q.out = appendWord(q.out, rtype)
 	q.out = appendWord(q.out, q.class)
 	q.out = appendLong(q.out, ttl)
 }
 
-func (q *query) addOwner(owner blocklists.Name) {
-	if owner == "" {
+// addPointer appends the name that stands at an offset of the answer.
+func (q *query) addPointer(at int) {
+	if q.out[at] == 0 { // the root is shorter than a pointer to it
 		q.out = append(q.out, 0)
 		return
 	}
-	q.out = appendWord(q.out, uint16(0xC000|headerLen+len(q.name)-len(owner)))
+	q.out = appendWord(q.out, uint16(0xC000|at))
 }
 
 // addSOA appends the SOA record of a zone that is empty, in the shape of RFC
-// 6303 §3: its server is the zone, its mailbox nobody's.
-func (q *query) addSOA(owner blocklists.Name, ttl uint32) {
+// 6303 §3: its server is the zone, its mailbox nobody's. The zone's name stands
+// at an offset of the answer.
+func (q *query) addSOA(owner int, ttl uint32) {
 	q.addHeader(owner, typeSOA, ttl)
 	lenAt := len(q.out)
 	q.out = appendWord(q.out, 0)
-	q.addOwner(owner)
+	q.addPointer(owner)
 	q.out = append(q.out, "\x06nobody\x07invalid\x00"...)
 	for _, v := range [...]uint32{1, 3600, 1200, 604800, ttl} { // serial, refresh, retry, expire, minimum
 		q.out = appendLong(q.out, v)
@@ -114,38 +105,12 @@ func (q *query) addSOA(owner blocklists.Name, ttl uint32) {
 // hinfo answers ANY without naming anything (RFC 8482 §4.2).
 func (q *query) hinfo() step {
 	q.begin(rcodeNoError)
-	q.addHeader(q.name, typeHINFO, q.capTTL(anyTTL))
+	q.addHeader(headerLen, typeHINFO, q.capTTL(anyTTL))
 	q.out = append(q.out, "\x00\x09\x07RFC8482\x00"...)
 	putWord(q.out, atAN, 1)
 	q.appendOPT(0, noError)
 	q.outcome = outLocal
 	return done
-}
-
-// capTTL bounds the TTL of an allowed answer: in a family with children a change
-// of mind is felt within a minute by every device, and no answer outlives the
-// policy that allowed it.
-func (q *query) capTTL(ttl uint32) uint32 {
-	if q.asker.Guarded {
-		ttl = min(ttl, restrictedTTL)
-	}
-	if !q.asker.Until.IsZero() {
-		left := max(q.asker.Until.Sub(q.now)/time.Second, 0)
-		ttl = uint32(min(time.Duration(ttl), left))
-	}
-	return ttl
-}
-
-// signals are names by which programs ask whether the network filters. They want
-// no address for an answer: Firefox takes any for a leave to go past the filter,
-// and Apple's devices need a clear no to switch Private Relay off.
-var signals = map[blocklists.Name]bool{
-	blocklists.MustName("use-application-dns.net"):        true,
-	blocklists.MustName("mask.icloud.com"):                true,
-	blocklists.MustName("mask-h2.icloud.com"):             true,
-	blocklists.MustName("mask-canary.icloud.com"):         true,
-	blocklists.MustName("mask-api.icloud.com"):            true,
-	blocklists.MustName("dns-tunnel-check.googlezip.net"): true,
 }
 
 // block answers a question that q.verdict blocks.
@@ -154,27 +119,42 @@ func (q *query) block() step {
 	if q.verdict.Reason == policy.BySecurity {
 		ede = errDangerous
 	}
-	if m := q.set.block; m != (policy.BlockMode{}) && !signals[q.name] {
+	ttl := q.blockTTL()
+	rcode := rcodeNXDomain
+	switch m, c := q.blockMode(), q.asker.Policy.Canary(q.name); {
+	case c != nil && c.Answer == policy.CanaryNXDomain && q.qtype != typeHTTPS && q.qtype != typeSVCB:
+		// Whatever blocks it, a name by which programs ask whether the network
+		// filters has no address: Firefox takes any for a leave to go past the
+		// filter, and Apple's devices need a clear no to switch Private Relay off.
+	case c != nil:
+		rcode = rcodeNoError
+	case q.qtype == typeHTTPS || q.qtype == typeSVCB:
+		rcode = rcodeNoError // one answer in every mode: there is no such record
+	case m != (policy.BlockMode{}):
 		switch {
 		case q.class != classIN:
 		case q.qtype == typeA && m.V4.IsValid():
-			return q.address(m.V4, blockedTTL, ede, outBlocked)
+			return q.address(m.V4, ttl, ede, outBlocked)
 		case q.qtype == typeAAAA && m.V6.IsValid():
-			return q.address(m.V6, blockedTTL, ede, outBlocked)
+			return q.address(m.V6, ttl, ede, outBlocked)
 		}
-		return q.negative(rcodeNoError, q.name, blockedTTL, ede, outBlocked)
-	}
-	if q.hidden != "" {
-		// What was asked for exists; only where it leads is blocked. NXDOMAIN
-		// would deny its other types and the names below it too (RFC 8020 §2),
-		// of which nothing is known. NODATA denies what was asked, no more.
-		return q.negative(rcodeNoError, q.name, blockedTTL, ede, outBlocked)
-	}
-	rcode := rcodeNXDomain
-	if q.verdict.NoData {
+		rcode = rcodeNoError
+	case q.hidden != "", q.verdict.NoData:
+		// What was asked for exists; only where it leads, or a part of it, is
+		// blocked. NXDOMAIN would deny its other types and the names below it too
+		// (RFC 8020 §2), of which nothing is known. NODATA denies what was asked, no more.
 		rcode = rcodeNoError
 	}
 	// The SOA record is of the asked name, not of the entry or rule that blocks:
 	// that is nobody's business but the guardians'.
-	return q.negative(rcode, q.name, blockedTTL, ede, outBlocked)
+	return q.negative(rcode, q.name, ttl, ede, outBlocked)
+}
+
+// blockMode returns how a block is answered: as the profile says, else the
+// server.
+func (q *query) blockMode() policy.BlockMode {
+	if m := q.asker.Policy.Response; m != nil {
+		return *m
+	}
+	return q.set.block
 }

@@ -31,7 +31,7 @@ func TestBlockedAnswers(t *testing.T) {
 	}{
 		{"a listed name", policy.BlockMode{}, household, "stranger.example.", dns.TypeA, dns.RcodeNameError, "", soa("stranger.example."), 17},
 		{"a name below: the SOA does not tell the entry", policy.BlockMode{}, household, "www.stranger.example.", dns.TypeAAAA, dns.RcodeNameError, "", soa("www.stranger.example."), 17},
-		{"HTTPS", policy.BlockMode{}, household, "stranger.example.", dns.TypeHTTPS, dns.RcodeNameError, "", soa("stranger.example."), 17},
+		{"HTTPS", policy.BlockMode{}, household, "stranger.example.", dns.TypeHTTPS, dns.RcodeSuccess, "", soa("stranger.example."), 17},
 		{"ANY does not tell that the name exists", policy.BlockMode{}, household, "stranger.example.", dns.TypeANY, dns.RcodeNameError, "", soa("stranger.example."), 17},
 		{"an exact entry does not deny what lies below", policy.BlockMode{}, household, "exact.example.", dns.TypeA, dns.RcodeSuccess, "", soa("exact.example."), 17},
 		{"a rule", policy.BlockMode{}, ruled, "a.b.ruled-out.example.", dns.TypeA, dns.RcodeNameError, "", soa("a.b.ruled-out.example."), 17},

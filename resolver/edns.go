@@ -13,6 +13,7 @@ const bitDO = 1 << 15 // of OPT's TTL field, second half (RFC 3225 §3)
 const (
 	edeNone             = -1
 	edeOther            = 0
+	edeForged           = 4
 	edeBlocked          = 15
 	edeFiltered         = 17
 	edeProhibited       = 18
@@ -35,6 +36,8 @@ var (
 	noError         = extendedError{code: edeNone}
 	errFiltered     = extendedError{edeFiltered, "Filtered by the family's settings"}
 	errDangerous    = extendedError{edeBlocked, "Blocked as dangerous"}
+	errRewritten    = extendedError{edeForged, "Answered with the safe mode"} // 4 where there is an answer (RFC 8914 §4.5)
+	errNoSafeMode   = extendedError{edeOther, "The safe mode was not found"}
 	errProhibited   = extendedError{edeProhibited, ""} // short: it goes to strangers
 	errSnooping     = extendedError{edeNotAuthoritative, ""}
 	errNotSupported = extendedError{edeNotSupported, ""}
@@ -97,12 +100,15 @@ func (q *query) findOPT() {
 	}
 }
 
-// optLen returns the room that the OPT record of an answer without EDE takes.
-func (q *query) optLen() int {
-	if q.edns {
+// optLen returns the room that the OPT record of an answer with e takes.
+func (q *query) optLen(e extendedError) int {
+	switch {
+	case !q.edns:
+		return 0
+	case e.code == edeNone:
 		return 11
 	}
-	return 0
+	return 11 + 6 + len(e.text)
 }
 
 // appendOPT ends the answer with an OPT record if the asker sent one (RFC 6891

@@ -184,7 +184,7 @@ func (e *entry) labels(x *blocklists.Index) []blocklists.SetID {
 func (q *query) addEntry(e *entry) {
 	q.begin(int(word(e.wire, atFlags) & maskRcode))
 	start := len(q.out) // in e.wire too, since a name's case does not change its length
-	records, end := e.fit(start, q.limit-q.optLen())
+	records, end := e.fit(start, q.limit-q.optLen(noError))
 	q.out = append(q.out, e.wire[start:end]...)
 
 	an, ns, ar := int(word(e.wire, atAN)), int(word(e.wire, atNS)), int(word(e.wire, atAR))

@@ -26,12 +26,12 @@ func (s *Server) forward(ctx context.Context, q *query) step {
 	case <-ctx.Done():
 		return q.plain(rcodeServFail, errBusy, outFailed)
 	}
-	e, err := s.resolve(ctx, q.set.peers, q.question)
+	e, err := s.resolve(ctx, q.set.peers, q.fetch)
 	if err != nil {
 		s.log.Debug("a question found no answer", "name", q.name.String(), "type", q.qtype, "err", err)
 		return q.plain(rcodeServFail, failure(err), outFailed)
 	}
-	s.cache.put(q.question, e)
+	s.cache.put(q.fetch, e)
 	return s.release(q, e)
 }
 

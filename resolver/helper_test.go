@@ -44,6 +44,7 @@ func state(t testing.TB, danger ...string) *policy.State {
 		Services: []blocklists.Service{
 			{ID: "betting", Name: "Betting", Category: blocklists.Gambling, Domains: suffix("betting.example")},
 			{ID: "canary", Name: "Canary", Category: blocklists.EncryptedDNS, Domains: suffix("use-application-dns.net")},
+			{ID: "countable", Name: "Countable", Category: blocklists.Drugs, Domains: suffix("counted.example")},
 			{ID: "chatty", Name: "Chatty", Category: blocklists.Messaging, Domains: suffix("watched.example")},
 			{ID: "loved", Name: "Loved", Category: blocklists.Dating, Domains: suffix("loved.example")},
 			{ID: "stranger", Name: "Stranger", Category: blocklists.AnonymousChat, KnownRisk: "a source", Domains: append(
@@ -77,7 +78,9 @@ func state(t testing.TB, danger ...string) *policy.State {
 	f := &policy.Family{
 		ID: 1, Name: "Home", Default: 10,
 		Profiles: []policy.Profile{
-			{ID: 10, Name: "Everyone", Preset: policy.BandC},
+			{ID: 10, Name: "Everyone", Preset: policy.BandC, Categories: map[blocklists.Category]policy.Choice{
+				blocklists.Drugs: policy.ChooseCount,
+			}},
 			{ID: 11, Name: "Grown-ups", Preset: policy.Adult},
 			{
 				ID: 12, Name: "Child", Preset: policy.BandC,
@@ -185,6 +188,11 @@ func start(t testing.TB, c Config) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return run(t, s)
+}
+
+func run(t testing.TB, s *Server) *Server {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()

@@ -3,17 +3,19 @@ package resolver
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kinward/blocklists"
 	"kinward/policy"
 )
 
 // metrics are the resolver's counters. None carries a family, a device or a
 // name. Children of labels are looked up once, here, and not for each query.
 type metrics struct {
-	queries [numTransports][numOutcomes]prometheus.Counter
-	blocked map[policy.Reason]prometheus.Counter
+	queries  [numTransports][numOutcomes]prometheus.Counter
+	verdicts verdictCounts
 
 	cacheHits, cacheMisses prometheus.Counter
 	panics, overload       prometheus.Counter
@@ -31,9 +33,32 @@ type peerMetrics struct {
 	seconds                       prometheus.Observer
 }
 
-// blockReasons are the reasons that a block can have.
-var blockReasons = []policy.Reason{
-	policy.BySecurity, policy.ByRule, policy.ByService, policy.ByCategory, policy.ByKnownRisk,
+// verdictCounts counts verdicts. There are more kinds than ever come up, so a
+// series begins with its first verdict.
+type verdictCounts struct {
+	vec      *prometheus.CounterVec
+	children [policy.Block + 1][policy.NumReasons][blocklists.NumCategories]atomic.Pointer[prometheus.Counter]
+}
+
+// count adds a verdict. What only a day's count may tell, and who asks for help,
+// must not be told to the minute by whoever reads the metrics of one home: the
+// first has no category here, the second looks like any allowed name.
+func (c *verdictCounts) count(v policy.Verdict) {
+	reason, category := v.Reason, v.Label.Category
+	if reason == policy.ByHelp {
+		reason, category = policy.ByDefault, blocklists.NoCategory
+	}
+	if v.Keep == policy.KeepCount {
+		category = blocklists.NoCategory
+	}
+	at := &c.children[v.Action][reason][category]
+	child := at.Load()
+	if child == nil { // two that meet here get the same child
+		n := c.vec.WithLabelValues(v.Action.String(), reason.String(), category.String())
+		child = &n
+		at.Store(child)
+	}
+	(*child).Inc()
 }
 
 // newMetrics registers the resolver's metrics with r, which may be nil.
@@ -57,17 +82,15 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 		register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
 
-	m := &metrics{blocked: map[policy.Reason]prometheus.Counter{}}
+	m := &metrics{}
 	queries := vec("kinward_queries_total", "Questions received, by transport and by what became of them.", "transport", "outcome")
 	for t := range m.queries {
 		for o := range m.queries[t] {
 			m.queries[t][o] = queries.WithLabelValues(transportNames[t], outcomeNames[o])
 		}
 	}
-	blocked := vec("kinward_blocked_total", "Questions blocked, by the step of the decision that blocked them.", "reason")
-	for _, r := range blockReasons {
-		m.blocked[r] = blocked.WithLabelValues(r.String())
-	}
+	m.verdicts.vec = vec("kinward_verdicts_total", "Questions decided, by what was decided, by the step that settled it, "+
+		"and by category, which is none where nothing is known of the name or the family only has it counted.", "verdict", "reason", "category")
 	m.cacheHits = counter("kinward_cache_hits_total", "Questions answered from the cache.")
 	m.cacheMisses = counter("kinward_cache_misses_total", "Questions that the cache had no answer to.")
 	m.panics = counter("kinward_panics_total", "Questions that met a fault in the program and were answered SERVFAIL.")
@@ -127,9 +150,7 @@ func (m *metrics) forget(u Upstream) {
 // count notes what became of a query.
 func (m *metrics) count(q *query) {
 	m.queries[q.via][q.outcome].Inc()
-	if q.outcome == outBlocked {
-		if c := m.blocked[q.verdict.Reason]; c != nil {
-			c.Inc()
-		}
+	if q.fetch.qtype != 0 { // it came as far as a verdict
+		m.verdicts.count(q.verdict)
 	}
 }

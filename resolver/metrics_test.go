@@ -66,6 +66,8 @@ func TestMetrics(t *testing.T) {
 		{"tcp", "malware.example.", dns.TypeA},
 		{"udp", "fronted.example.", dns.TypeA},
 		{"udp", "localhost.", dns.TypeA},
+		{"udp", "help.example.", dns.TypeA},
+		{"udp", "counted.example.", dns.TypeA},
 		{"udp", "ok.example.", dns.TypeAXFR},
 		{"udp", "ok.example.", dns.TypeOPT},
 	} {
@@ -76,17 +78,19 @@ func TestMetrics(t *testing.T) {
 		labels []string
 		want   float64
 	}{
-		{"kinward_queries_total", []string{"transport=udp", "outcome=allowed"}, 2},
+		{"kinward_queries_total", []string{"transport=udp", "outcome=allowed"}, 3},
 		{"kinward_queries_total", []string{"transport=tcp", "outcome=allowed"}, 1},
-		{"kinward_queries_total", []string{"transport=udp", "outcome=blocked"}, 2},
+		{"kinward_queries_total", []string{"transport=udp", "outcome=blocked"}, 3},
 		{"kinward_queries_total", []string{"transport=tcp", "outcome=blocked"}, 1},
 		{"kinward_queries_total", []string{"outcome=local"}, 1},
 		{"kinward_queries_total", []string{"outcome=refused"}, 1},
 		{"kinward_queries_total", []string{"outcome=malformed"}, 1},
-		{"kinward_blocked_total", []string{"reason=category"}, 2},
-		{"kinward_blocked_total", []string{"reason=security"}, 1},
+		{"kinward_verdicts_total", []string{"verdict=block", "reason=category", "category=anonymous-chat"}, 2},
+		{"kinward_verdicts_total", []string{"verdict=block", "reason=security", "category=security"}, 1},
+		{"kinward_verdicts_total", []string{"verdict=allow", "reason=default", "category=none"}, 4}, // and who asked for help
+		{"kinward_verdicts_total", nil, 8},                                                          // a day's count has no category
 		{"kinward_cache_hits_total", nil, 2},
-		{"kinward_cache_misses_total", nil, 2},
+		{"kinward_cache_misses_total", nil, 3},
 		{"kinward_cache_entries", nil, 1}, // the NXDOMAIN behind the CNAME has no SOA record
 		{"kinward_queries_in_flight", nil, 0},
 		{"kinward_panics_total", nil, 0},
@@ -119,7 +123,7 @@ func checkMetricNames(t *testing.T, reg *prometheus.Registry) {
 	for _, p := range problems {
 		t.Errorf("promlint: %s: %s", p.Metric, p.Text)
 	}
-	allowed := map[string]bool{"transport": true, "outcome": true, "reason": true, "upstream": true}
+	allowed := map[string]bool{"transport": true, "outcome": true, "reason": true, "upstream": true, "verdict": true, "category": true}
 	for _, f := range families {
 		if !strings.HasPrefix(f.GetName(), "kinward_") {
 			t.Errorf("%s does not begin with kinward_", f.GetName())

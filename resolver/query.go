@@ -25,6 +25,7 @@ type outcome uint8
 
 const (
 	outAllowed   outcome = iota // answered from the cache or an upstream
+	outRewritten                // answered with what a safer name has
 	outBlocked                  // answered with a block
 	outLocal                    // answered by Kinward itself: special names, ANY
 	outRefused                  // the asker or the question is not served
@@ -34,7 +35,7 @@ const (
 	numOutcomes
 )
 
-var outcomeNames = [numOutcomes]string{"allowed", "blocked", "local", "refused", "malformed", "failed", "dropped"}
+var outcomeNames = [numOutcomes]string{"allowed", "rewritten", "blocked", "local", "refused", "malformed", "failed", "dropped"}
 
 // question is what is asked of an upstream, and the cache's key: all that an
 // answer can depend on, and nothing about who asks.
@@ -70,6 +71,11 @@ type query struct {
 	asker   policy.Asker
 	verdict policy.Verdict
 	hidden  blocklists.Name // the blocked name that the asked one led to
+	fetch   question        // what the cache and the upstreams are asked: not the question where it is rewritten
+
+	leads []blocklists.Name // of the answer, those that its verdict depends on
+	ends  time.Time         // see lasts
+	timed bool              // ends is known
 
 	out     []byte
 	outcome outcome

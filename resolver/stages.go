@@ -31,7 +31,8 @@ func (s *Server) stages() (near, far []stage) {
 		s.identify, // everything below may ask who it is
 		s.local,    // special names: never asked of others, the same for all
 		s.decide,   // before the cache: families differ, answers do not
-		s.minimise, // after decide, or ANY would tell that a blocked name exists
+		s.enforce,  // what is blocked is asked of nobody, what is rewritten only under the safe name
+		s.minimise, // after enforce, or ANY would tell that a blocked name exists
 		s.recall,   // the cache
 	}
 	far = []stage{
@@ -86,21 +87,35 @@ func (s *Server) check(_ context.Context, q *query) step {
 	return pass
 }
 
-// identify finds out who asks and which policy applies.
+// identify finds out who asks and which policy applies. Whoever belongs to no
+// family is refused: without a policy there is no filter.
 func (s *Server) identify(_ context.Context, q *query) step {
 	q.state = s.state()
-	q.asker = q.state.Directory.Identify(policy.Clues{Addr: q.from.Addr()}, q.now)
+	asker, ok := q.state.Directory.Identify(policy.Clues{Addr: q.from.Addr()}, q.now)
+	if !ok { // not even counted for a family: there is none to count it for
+		return q.plain(rcodeRefused, errProhibited, outRefused)
+	}
+	q.asker = asker
 	return pass
 }
 
-// decide asks the policy, and answers what it blocks.
+// decide asks the policy.
 func (s *Server) decide(_ context.Context, q *query) step {
 	var about blocklists.Name
 	if q.verdict, about = policy.DecideName(q.state.Index, q.asker.Policy, q.name, q.qtype, q.now); about != q.name {
 		q.hidden = about
 	}
-	if q.verdict.Action == policy.Block {
+	return pass
+}
+
+// enforce answers what the verdict blocks, and says what is to be fetched.
+func (s *Server) enforce(_ context.Context, q *query) step {
+	q.fetch = q.question
+	switch q.verdict.Action {
+	case policy.Block:
 		return q.block()
+	case policy.Rewrite:
+		return q.rewrite()
 	}
 	return pass
 }
@@ -120,7 +135,7 @@ func (s *Server) minimise(_ context.Context, q *query) step {
 
 // recall answers from the cache.
 func (s *Server) recall(_ context.Context, q *query) step {
-	e := s.cache.get(q.question, q.now)
+	e := s.cache.get(q.fetch, q.now)
 	if e == nil {
 		s.metrics.cacheMisses.Inc()
 		return pass
@@ -136,14 +151,22 @@ func (s *Server) release(q *query, e *entry) step {
 		q.verdict, q.hidden = v, n
 		return q.block()
 	}
+	switch {
+	case q.fetch.name != q.name:
+		return q.addRewritten(e)
+	case q.verdict.Action == policy.Rewrite && len(e.leads) > 0:
+		// A stub resolver that keeps a CNAME uses it for every type of the name, so
+		// a TXT record behind one would be a way round.
+		return q.negative(rcodeNoError, q.name, q.capTTL(rewrittenTTL), errFiltered, outRewritten)
+	}
 	q.addEntry(e)
 	return done
 }
 
 // inspect decides about the names that e leads to, each as if it had been
 // asked. Behind a help line nothing is; behind a name that was allowed by its own
-// right (what devices need, the family's own rule or choice of service) only
-// what is dangerous.
+// right (what devices need, the family's own rule or choice of service, a grant)
+// or is a search engine's safe one only what is dangerous.
 func inspect(q *query, e *entry) (v policy.Verdict, n blocklists.Name, blocked bool) {
 	if len(e.leads) == 0 {
 		return v, "", false
@@ -152,10 +175,15 @@ func inspect(q *query, e *entry) (v policy.Verdict, n blocklists.Name, blocked b
 	switch q.verdict.Reason {
 	case policy.ByHelp: // a list must not close the way to help by naming where it is hosted
 		return v, "", false
-	case policy.ByPlumbing, policy.ByRule:
+	case policy.ByPlumbing, policy.ByRule, policy.BySafeSearch:
 		own = true
+	case policy.ByGrant:
+		own = !q.asker.Policy.Lifts(q.verdict.Grant)
 	case policy.ByService:
 		own = q.verdict.Action == policy.Allow
+	}
+	if !own {
+		q.leads = e.leads // time changes what is said of them, too
 	}
 	x := q.state.Index
 	private := false

@@ -129,7 +129,7 @@ func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (
 	if len(found) > req.Limit {
 		found, rep.More = found[:req.Limit], true
 	}
-	names := n.names(s)
+	names := n.names(s.Index, f)
 	for _, i := range found {
 		rep.Incidents = append(rep.Incidents, viewIncident(i, names, zone))
 	}

@@ -1,0 +1,102 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"kinward/blocklists"
+)
+
+// basis is what all policies of one index are compiled against, and what is
+// equal for all of them. It is immutable but for what it remembers, and safe for
+// concurrent use.
+type basis struct {
+	index   *blocklists.Index
+	presets *Presets
+	rank    [blocklists.NumCategories]uint8 // seriousness, smaller is shown first
+	members [][]blocklists.ServiceID        // of each group; nil where services outside the catalogue share it
+
+	mu    sync.Mutex
+	zones map[string]*time.Location
+	still map[groupSet]*phase // phases without schedules, each kept once
+}
+
+func newBasis(presets *Presets, x *blocklists.Index) *basis {
+	b := &basis{index: x, presets: presets, zones: map[string]*time.Location{}, still: map[groupSet]*phase{}}
+	for c := range blocklists.NumCategories {
+		b.rank[c] = uint8(min(x.Categories()[c].Rank, math.MaxUint8))
+	}
+	b.members = make([][]blocklists.ServiceID, len(x.Groups()))
+	for i, g := range x.Groups() {
+		if !g.Complete() { // services outside the catalogue share it: never blocked
+			continue
+		}
+		for _, id := range g.Members {
+			b.members[i] = append(b.members[i], x.ServiceNumber(id))
+		}
+	}
+	return b
+}
+
+// zone returns a time zone by its name, read once; "" is the server's.
+func (b *basis) zone(name string) (*time.Location, error) {
+	if name == "" {
+		return time.Local, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if z, ok := b.zones[name]; ok {
+		return z, nil
+	}
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading time zone %q: %w; write one like Europe/Berlin", name, err)
+	}
+	b.zones[name] = z
+	return z, nil
+}
+
+// groupSet is a set of groups of services.
+type groupSet [blocklists.MaxGroups / 64]uint64
+
+func (s *groupSet) has(g blocklists.GroupID) bool { return s[g/64]&(1<<(g%64)) != 0 }
+func (s *groupSet) add(g blocklists.GroupID)      { s[g/64] |= 1 << (g % 64) }
+
+// blockedGroups returns the groups all of whose services p blocks while the
+// schedules of a mask are active.
+func (b *basis) blockedGroups(p *Policy, mask uint64) (s groupSet) {
+	for i, members := range b.members {
+		all := len(members) > 0
+		for _, id := range members {
+			svc := b.index.Service(id)
+			all = all && svc != nil && p.blocksService(id, svc, mask)
+		}
+		if all {
+			s.add(blocklists.GroupID(i + 1))
+		}
+	}
+	return s
+}
+
+// blocksService reports whether p blocks a service as a whole.
+func (p *Policy) blocksService(id blocklists.ServiceID, s *blocklists.Service, mask uint64) bool {
+	l := blocklists.Label{Category: s.Category, Service: id}
+	if s.KnownRisk != "" {
+		l.Marks = blocklists.KnownRisk
+	}
+	return p.choose(l, &phase{mask: mask}).choice.Action() == Block
+}
+
+// stillPhase returns the phase of a policy in which no schedule is active.
+func (b *basis) stillPhase(groups groupSet) *phase {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ph, ok := b.still[groups]
+	if !ok {
+		ph = &phase{from: math.MinInt64, until: math.MaxInt64, groups: groups}
+		b.still[groups] = ph
+	}
+	return ph
+}

@@ -1,0 +1,191 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"kinward/blocklists"
+)
+
+// ruleSet finds the most specific of a family's own rules for a name.
+//
+// Of the rules that match a name those for the longest name win: exact before
+// pattern, pattern before "all below", that before "the name and all below". A
+// pattern counts as long as the labels behind its last star. Deny wins a tie.
+type ruleSet struct {
+	rules  []ruleEntry // by name, then by what wins
+	globs  []globEntry // what wins first
+	denies bool
+}
+
+// ruleEntry is a rule for a name. One without an ID says that an allowed name
+// lies below.
+type ruleEntry struct {
+	name  blocklists.Name
+	id    RuleID
+	until int64
+	aim   *aim // its hours, nil for always
+	match Match
+	allow bool
+}
+
+type globEntry struct {
+	ruleEntry
+	glob  *blocklists.Glob
+	depth int
+}
+
+// holds reports whether the rule holds now.
+func (r *ruleEntry) holds(mask uint64, unix int64) bool {
+	if unix >= r.until {
+		return false
+	}
+	if r.aim == nil {
+		return true
+	}
+	blocked, _, _ := r.aim.state(mask)
+	return blocked != r.allow
+}
+
+var matchOrder = [...]int{MatchExact: 0, MatchGlob: 1, MatchBelow: 2, MatchSuffix: 3}
+
+func compareRules(a, b ruleEntry) int {
+	deny := func(r ruleEntry) int {
+		if r.allow {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(matchOrder[a.match], matchOrder[b.match]), cmp.Compare(deny(a), deny(b)), cmp.Compare(a.id, b.id))
+}
+
+func newRuleSet(rules []Rule, t *timed) (s ruleSet, err error) {
+	above := map[blocklists.Name]bool{}
+	for _, r := range rules {
+		if r.ID == 0 || r.Name == "" || int(r.Match) >= len(matchOrder) {
+			return s, fmt.Errorf("rule %d for %s: a rule needs an ID and a name", r.ID, r.Name)
+		}
+		e := ruleEntry{name: r.Name, id: r.ID, until: math.MaxInt64, aim: t.aim(Target{Kind: ForRule, Rule: r.ID}), match: r.Match, allow: r.Allow}
+		if !r.Until.IsZero() {
+			e.until = r.Until.Unix()
+		}
+		s.denies = s.denies || !r.Allow
+		top := r.Name
+		if r.Match == MatchGlob {
+			g, err := blocklists.NewGlob(r.Name)
+			if err != nil {
+				return s, fmt.Errorf("rule %d: %w", r.ID, err)
+			}
+			s.globs = append(s.globs, globEntry{e, g, g.Base().Labels()})
+			top = g.Base()
+			above[top] = above[top] || r.Allow && top != ""
+		} else {
+			s.rules = append(s.rules, e)
+		}
+		if r.Match == MatchBelow {
+			above[top] = above[top] || r.Allow
+		}
+		for p := top.Parent(); r.Allow && p != ""; p = p.Parent() {
+			above[p] = true
+		}
+	}
+	for n, ok := range above {
+		if ok {
+			s.rules = append(s.rules, ruleEntry{name: n, match: MatchSuffix})
+		}
+	}
+	slices.SortFunc(s.rules, func(a, b ruleEntry) int { return cmp.Or(cmp.Compare(a.name, b.name), compareRules(a, b)) })
+	slices.SortFunc(s.globs, func(a, b globEntry) int {
+		return cmp.Or(cmp.Compare(b.depth, a.depth), compareRules(a.ruleEntry, b.ruleEntry))
+	})
+	return s, nil
+}
+
+// of returns the rules for exactly this name, in the order of what wins.
+func (s *ruleSet) of(n blocklists.Name) []ruleEntry {
+	lo, hi := 0, len(s.rules)
+	for lo < hi {
+		m := int(uint(lo+hi) >> 1)
+		if s.rules[m].name < n {
+			lo = m + 1
+		} else {
+			hi = m
+		}
+	}
+	for hi < len(s.rules) && s.rules[hi].name == n {
+		hi++
+	}
+	return s.rules[lo:hi]
+}
+
+// match returns the rule that decides about n now, nil where none does.
+func (s *ruleSet) match(n blocklists.Name, mask uint64, unix int64) *ruleEntry {
+	if len(s.rules) == 0 && len(s.globs) == 0 {
+		return nil
+	}
+	glob, globDepth := s.matchGlob(n, mask, unix)
+	depth := 0
+	if glob != nil {
+		depth = n.Labels()
+	}
+	for at := n; ; at, depth = at.Parent(), depth-1 {
+		entries := s.of(at)
+		for i := range entries {
+			r := &entries[i]
+			if r.id == 0 || !r.holds(mask, unix) || (r.match == MatchExact) && at != n || r.match == MatchBelow && at == n {
+				continue
+			}
+			if glob != nil && globDepth == depth && matchOrder[r.match] > matchOrder[MatchGlob] {
+				break
+			}
+			return r
+		}
+		if glob != nil && globDepth == depth {
+			return glob
+		}
+		if at == "" {
+			return nil
+		}
+	}
+}
+
+func (s *ruleSet) matchGlob(n blocklists.Name, mask uint64, unix int64) (*ruleEntry, int) {
+	for i := range s.globs {
+		if g := &s.globs[i]; g.holds(mask, unix) && g.glob.Match(n) {
+			return &g.ruleEntry, g.depth
+		}
+	}
+	return nil, 0
+}
+
+// denyOf returns the rule that denies exactly n, and not n as one of several;
+// nil if there is none.
+func (s *ruleSet) denyOf(n blocklists.Name, mask uint64, unix int64) *ruleEntry {
+	entries := s.of(n)
+	for i := range entries {
+		r := &entries[i]
+		if r.id != 0 && !r.allow && (r.match == MatchExact || r.match == MatchSuffix) && r.holds(mask, unix) {
+			return r
+		}
+	}
+	return nil
+}
+
+// allowsBelow reports whether a rule allows a name below n, now or at another
+// time.
+func (s *ruleSet) allowsBelow(n blocklists.Name) bool {
+	entries := s.of(n)
+	for i := range entries {
+		if entries[i].id == 0 {
+			return true
+		}
+	}
+	for i := range s.globs {
+		if s.globs[i].allow && s.globs[i].depth == 0 {
+			return true
+		}
+	}
+	return false
+}
