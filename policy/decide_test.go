@@ -283,6 +283,44 @@ func TestDecideDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// TestDecideDoesNotAllocateWithEverything: nor with grants, patterns, schedules
+// and safe search.
+func TestDecideDoesNotAllocateWithEverything(t *testing.T) {
+	presets, err := EmbeddedPresets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBasis(presets, decisionIndex(t))
+	f := readFamily(t)
+	for i := range f.Profiles {
+		src := sourceOf(f, &f.Profiles[i], presets)
+		p, err := compilePolicy(b, &src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := Question{Time: at}
+		decideAll := func() {
+			for _, name := range names {
+				q.Name = name
+				q.Labels = b.index.Known(name, TypeA)
+				Decide(p, q)
+			}
+		}
+		decideAll()
+		if n := testing.AllocsPerRun(100, decideAll); n != 0 {
+			t.Errorf("Decide for profile %s allocates %v times", f.Profiles[i].Name, n)
+		}
+	}
+}
+
+// names are asked, parsed.
+var names = func() (out []blocklists.Name) {
+	for _, s := range asked {
+		out = append(out, blocklists.MustName(s))
+	}
+	return out
+}()
+
 // TestBlockingMoreNeverAllowsMore: a stricter choice for any category or service
 // leaves every blocked name blocked.
 func TestBlockingMoreNeverAllowsMore(t *testing.T) {
@@ -335,6 +373,35 @@ func BenchmarkDecide(b *testing.B) {
 				Decide(p, Ask(w.Index, n, TypeA, at))
 			}
 		})
+	}
+}
+
+// BenchmarkDecideTimed decides with a bedtime, hours, grants, patterns and rules.
+func BenchmarkDecideTimed(b *testing.B) {
+	presets, err := EmbeddedPresets()
+	if err != nil {
+		b.Fatal(err)
+	}
+	basis := newBasis(presets, decisionIndex(b))
+	f := readFamily(b)
+	for _, profile := range []string{"pupil", "granted", "ruled"} {
+		for i := range f.Profiles {
+			if f.Profiles[i].Name != profile {
+				continue
+			}
+			src := sourceOf(f, &f.Profiles[i], presets)
+			p, err := compilePolicy(basis, &src)
+			if err != nil {
+				b.Fatal(err)
+			}
+			n := blocklists.MustName("www.tiktok.com")
+			b.Run(profile, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					Decide(p, Ask(basis.index, n, TypeA, at))
+				}
+			})
+		}
 	}
 }
 

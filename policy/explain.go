@@ -93,7 +93,7 @@ func (t *trail) settle(step string, v Verdict, q Question) Verdict {
 func Explain(s *State, a Asker, f *Family, n blocklists.Name, qtype uint16, at time.Time) Explanation {
 	w := newWords(s.Index, a, f, qtype, at.Location())
 	asked := n
-	_, n = DecideName(s.Index, a.Policy, asked, qtype, at)
+	_, n = decideThen(s.Index, a.Policy, Ask(s.Index, asked, qtype, at), qtype)
 	q := Ask(s.Index, n, qtype, at)
 	t := &trail{words: w.because}
 	v := decide(a.Policy, q, a.Policy.phaseThen(at.Unix()), t)

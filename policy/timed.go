@@ -268,10 +268,10 @@ func ChangesAt(x *blocklists.Index, p *Policy, q Question, qtype uint16, horizon
 	if at.IsZero() || at.After(horizon) {
 		return time.Time{}
 	}
-	now := decideAt(x, p, q, qtype)
+	now, _ := decideThen(x, p, q, qtype)
 	for range maxSteps {
 		q.Time = at
-		if v := decideAt(x, p, q, qtype); v.Action != now.Action || v.Target != now.Target {
+		if v, _ := decideThen(x, p, q, qtype); v.Action != now.Action || v.Target != now.Target {
 			return at
 		}
 		if at = p.NextChange(at); at.IsZero() || at.After(horizon) {
@@ -281,7 +281,7 @@ func ChangesAt(x *blocklists.Index, p *Policy, q Question, qtype uint16, horizon
 	return at
 }
 
-func decideAt(x *blocklists.Index, p *Policy, q Question, qtype uint16) Verdict {
-	v, _ := decideKnown(x, p, q, qtype, func(q Question) Verdict { return decide(p, q, p.phaseThen(q.Time.Unix()), nil) })
-	return v
+// decideThen is DecideKnown for another time than now.
+func decideThen(x *blocklists.Index, p *Policy, q Question, qtype uint16) (Verdict, blocklists.Name) {
+	return decideKnown(x, p, q, qtype, func(q Question) Verdict { return decide(p, q, p.phaseThen(q.Time.Unix()), nil) })
 }

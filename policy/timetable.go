@@ -136,7 +136,7 @@ func (t *timetable) mask(wall int64) (m uint64) {
 func (t *timetable) around(wall int64) (before, after int64) {
 	day := floorDay(wall)
 	before, after = (day-1)*secondsPerDay, wall+lookAhead
-	for d := day - 1; d <= day+lookAhead/secondsPerDay && (d-1)*secondsPerDay < after; d++ {
+	for d := day - 2; d <= day+lookAhead/secondsPerDay && d*secondsPerDay < after; d++ { // those of the day before yesterday end yesterday
 		for i := range t.rows {
 			t.each(&t.rows[i], d, func(from, to int64) {
 				for _, b := range [...]int64{from, to} {
