@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 
 	"kinward/blocklists"
@@ -221,6 +222,45 @@ func TestHTTPSRecordsAreUntouched(t *testing.T) {
 			if word(got, atAN) != 1 || !bytes.HasSuffix(got, data) {
 				t.Errorf("type %d %s:\ngot  %x\nwant %x at its end", qtype, round, got, data)
 			}
+		}
+	}
+}
+
+// An attempt tells what could lead past the filter, and at which hours it was
+// blocked; what was only closed by the hour is one for children, none for
+// adults and guests.
+func TestAttemptsOfHoursAndWaysAround(t *testing.T) {
+	bedtime := []policy.Schedule{{ID: 4, Name: "Bedtime", Windows: []policy.Window{{Days: 127, From: 21 * 60, To: 6 * 60}}}}
+	for _, tt := range []struct {
+		name    string
+		profile policy.Profile
+		asked   string
+		want    *policy.Verdict
+	}{
+		{"a canary", policy.Profile{Preset: policy.BandC}, "use-application-dns.net.", &policy.Verdict{Reason: policy.ByCanary, Keep: policy.KeepItem, Bypass: policy.BypassRoutine}},
+		{"a VPN", policy.Profile{Preset: policy.BandC}, "vpn.example.", &policy.Verdict{Reason: policy.ByCategory, Keep: policy.KeepItem, Bypass: policy.BypassAttempt}},
+		{"any other", policy.Profile{Preset: policy.BandC}, "stranger.example.", &policy.Verdict{Reason: policy.ByCategory, Keep: policy.KeepItem}},
+		{"bedtime", policy.Profile{Preset: policy.BandC, Schedules: bedtime}, "ok.example.", &policy.Verdict{Reason: policy.BySchedule, Schedule: 4, Keep: policy.KeepItem}},
+		{"a search at bedtime", policy.Profile{Preset: policy.BandC, Schedules: bedtime}, "www.google.com.", &policy.Verdict{Reason: policy.BySchedule, Schedule: 4, Keep: policy.KeepItem}},
+		{"a VPN at bedtime", policy.Profile{Preset: policy.BandC, Schedules: bedtime}, "vpn.example.", &policy.Verdict{Reason: policy.BySchedule, Schedule: 4, Keep: policy.KeepItem, Bypass: policy.BypassAttempt}},
+		{"a pause", policy.Profile{Preset: policy.BandC, Paused: policy.Forever}, "ok.example.", &policy.Verdict{Reason: policy.ByPause, Keep: policy.KeepItem}},
+		{"an adult's pause", policy.Profile{Preset: policy.Adult, Paused: policy.Forever}, "ok.example.", nil},
+		{"guests' bedtime", policy.Profile{Preset: policy.BandC, Guests: true, Schedules: bedtime}, "ok.example.", nil},
+		{"a safe search", policy.Profile{Preset: policy.BandC}, "www.google.com.", nil},
+	} {
+		log := &kept{}
+		c := config(t, newFake(t, engines...))
+		c.Now, c.Log = newClock().now, log
+		st := home(t, tt.profile)
+		c.State = func() *policy.State { return st }
+		ask(t, start(t, c), household, msgFor(tt.asked, dns.TypeA))
+		var got *policy.Verdict
+		for _, a := range log.take() {
+			v := a.Verdict
+			got = &policy.Verdict{Reason: v.Reason, Schedule: v.Schedule, Keep: v.Keep, Bypass: v.Bypass}
+		}
+		if d := cmp.Diff(tt.want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, d)
 		}
 	}
 }
