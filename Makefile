@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: run build test check unit fuzz bench perf cover tools clean
+.PHONY: run build test check unit fuzz bench bench-families perf cover tools clean
 
 run: build ## Build and start on loopback; prints what to do next
 	@bin/kinward serve
@@ -43,6 +43,9 @@ ifdef LIST
 else
 	$(GO) test -run "^$$" -bench . -benchmem -count $(or $(COUNT),6) ./blocklists ./policy ./journal ./resolver
 endif
+
+bench-families: ## The directory with a million families; FAMILIES=N for another number
+	FAMILIES=$(or $(FAMILIES),1000000) $(GO) test -run "^$$" -bench "^BenchmarkFamilies$$" -count $(or $(COUNT),3) -timeout 30m ./policy
 
 perf: tools build ## The whole program under dnsperf on loopback: CPU a query
 	$(GO) test -tags perf -count=1 -v -run '^TestPerf$$' ./cmd/kinward

@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/maphash"
+	"iter"
 	"net/netip"
-	"time"
 
 	"github.com/gaissmai/bart"
 
@@ -18,117 +20,289 @@ type State struct {
 	Directory *Directory
 }
 
-// Directory is the immutable snapshot of who is who and which policy applies.
+// Directory is the immutable snapshot of who is who and which policy applies,
+// for all families. It holds what the wire can tell and policies, and nobody's
+// name.
+//
+// A changed directory is derived from the one before with [Directory.With],
+// [Directory.Without], [Directory.WithHome] or [Directory.Rebase]. That leaves the
+// old one as it is and shares all but a few pages with it, so a family's change
+// costs the same however many families there are. Deriving may run beside
+// readers, and an error leaves nothing behind.
 type Directory struct {
-	revision  uint64
-	devices   bart.Table[int32] // network → index in askers
-	askers    []deviceAsker
-	household Asker // who asks when nothing tells
-	names     map[ProfileID]string
-	device    map[DeviceID]string
+	revision uint64
+	basis    *basis
+	seeds    [numHashes]maphash.Seed
+
+	home     uint32 // the slot of the home family +1, 0 for none
+	families int
+	slabs    slabs
+	policies policies
+	index    table               // families, tokens, single addresses and policies
+	networks *bart.Table[uint32] // wider networks that a whole family asks from → slot
 }
 
-type deviceAsker struct {
-	asker Asker
-	until time.Time
-	then  Asker // from until on
+// The kinds of keys in the index have seeds of their own, so that a token's
+// bytes are never taken for an address's.
+const (
+	hashFamily = iota
+	hashToken
+	hashAddr
+	hashPolicy
+	numHashes
+)
+
+// isPolicy marks numbers of policies in the index; the others are slots.
+const isPolicy = 1 << 31
+
+// nobody is no slot.
+const nobody = isPolicy - 1
+
+func emptyDirectory(presets *Presets, x *blocklists.Index) *Directory {
+	d := &Directory{basis: newBasis(presets, x), index: newTable(), networks: new(bart.Table[uint32])}
+	for i := range d.seeds {
+		d.seeds[i] = maphash.MakeSeed()
+	}
+	return d
 }
 
-// Asker is who asks a question and which policy applies to them.
-type Asker struct {
-	Family  FamilyID
-	Profile ProfileID
-	Device  DeviceID // 0: not a device we know
-	Policy  *Policy  // never nil
-	// Guarded says that somebody in the family is restricted. Then nobody's
-	// answers may live long: an exemption ends, a device changes hands.
-	Guarded bool
-	// Until is when another policy begins to apply; the zero time is never.
-	Until time.Time
-}
-
-// Clues is what the wire tells about an asker.
-type Clues struct {
-	Addr netip.Addr // the source address
-}
-
-// NewDirectory compiles one family against an index. The error says which
-// profile or device is wrong and what would be right.
+// NewDirectory compiles one family, which is the home family, against an index.
+// The error says which profile or device is wrong and what would be right.
 func NewDirectory(f *Family, presets *Presets, x *blocklists.Index, revision uint64) (*Directory, error) {
-	d := &Directory{revision: revision, names: map[ProfileID]string{}, device: map[DeviceID]string{}}
-	policies := make(map[ProfileID]*Policy, len(f.Profiles))
-	b := newBasis(presets, x)
-	guarded := false
-	for i := range f.Profiles {
-		p := &f.Profiles[i]
-		src := sourceOf(f, p, presets)
-		compiled, err := compilePolicy(b, &src)
+	d, err := emptyDirectory(presets, x).With(f, revision)
+	if err != nil {
+		return nil, err
+	}
+	return d.WithHome(f.ID)
+}
+
+// LoadDirectory compiles all families. None is the home family; see
+// [Directory.WithHome]. It stops at the first error.
+func LoadDirectory(families iter.Seq2[*Family, error], presets *Presets, x *blocklists.Index, revision uint64) (*Directory, error) {
+	e := emptyDirectory(presets, x).edit(revision)
+	e.loading = true
+	for f, err := range families {
 		if err != nil {
-			return nil, fmt.Errorf("compiling profile %q: %w", p.Name, err)
+			return nil, err
 		}
-		policies[p.ID] = compiled
-		guarded = guarded || compiled.Restricted
-		d.names[p.ID] = p.Name
+		if _, ok := e.slot(f.ID); ok {
+			return nil, fmt.Errorf("compiling family %q: there are two families with the ID %d", f.Name, f.ID)
+		}
+		if err := e.put(f); err != nil {
+			return nil, err
+		}
 	}
-	household, ok := policies[f.Default]
-	if !ok {
-		return nil, fmt.Errorf("compiling family %q: its default profile %d does not exist", f.Name, f.Default)
-	}
-	d.household = Asker{Family: f.ID, Profile: f.Default, Policy: household, Guarded: guarded}
-	for _, dev := range f.Devices {
-		p, ok := policies[dev.Profile]
-		if !ok {
-			return nil, fmt.Errorf("compiling device %q: its profile %d does not exist", dev.Name, dev.Profile)
-		}
-		d.device[dev.ID] = dev.Name
-		for _, n := range dev.Networks {
-			if other, ok := d.devices.Get(n.Masked()); ok {
-				return nil, fmt.Errorf("compiling device %q: network %s already belongs to %q; a network is one device",
-					dev.Name, n, d.device[d.askers[other].asker.Device])
-			}
-			d.devices.Insert(n.Masked(), int32(len(d.askers)))
-		}
-		then := dev.Then
-		if then == 0 {
-			then = f.Default
-		}
-		after, ok := policies[then]
-		if !ok {
-			return nil, fmt.Errorf("compiling device %q: profile %d, which is to follow, does not exist", dev.Name, then)
-		}
-		d.askers = append(d.askers, deviceAsker{
-			asker: Asker{Family: f.ID, Profile: dev.Profile, Device: dev.ID, Policy: p, Guarded: guarded, Until: dev.Until},
-			until: dev.Until,
-			then:  Asker{Family: f.ID, Profile: then, Device: dev.ID, Policy: after, Guarded: guarded},
-		})
-	}
-	return d, nil
+	e.index.trim(e.owner)
+	return &e.Directory, nil
 }
 
-// Identify returns who asks. A device is found by the narrowest network that
-// holds its address; without one the family's default profile applies. It does
-// not allocate.
-func (d *Directory) Identify(c Clues, now time.Time) Asker {
-	i, ok := d.devices.Lookup(c.Addr.Unmap().WithZone(""))
-	if !ok {
-		return d.household
+// With returns the directory with a family as it is now, new or changed. The
+// error says which profile or device is wrong and what would be right; it never
+// tells anything of another family.
+func (d *Directory) With(f *Family, revision uint64) (*Directory, error) {
+	e := d.edit(revision)
+	if err := e.put(f); err != nil {
+		return nil, err
 	}
-	a := &d.askers[i]
-	if !a.until.IsZero() && !now.Before(a.until) {
-		return a.then
-	}
-	return a.asker
+	return &e.Directory, nil
 }
 
-// Household returns who asks when nothing tells: the family's default profile.
-func (d *Directory) Household() Asker { return d.household }
+// Without returns the directory without a family. Where that was the home
+// family there is none.
+func (d *Directory) Without(id FamilyID, revision uint64) *Directory {
+	e := d.edit(revision)
+	slot, ok := e.slot(id)
+	if !ok {
+		return &e.Directory
+	}
+	e.forget(slot)
+	e.slabs.drop(e.owner, slot)
+	e.index.remove(e.owner, e.hashFamily(id), slot)
+	e.families--
+	if e.home == slot+1 {
+		e.home = 0
+	}
+	return &e.Directory
+}
+
+// WithHome returns the directory with another home family, to which whoever
+// comes from no other family's network belongs; 0 is none.
+func (d *Directory) WithHome(id FamilyID) (*Directory, error) {
+	e := *d
+	e.home = 0
+	if slot, ok := d.slot(id); ok {
+		e.home = slot + 1
+	} else if id != 0 {
+		return nil, fmt.Errorf("naming the home family: there is no family with the ID %d", id)
+	}
+	return &e, nil
+}
+
+// Rebase returns the directory compiled against another index. Each distinct
+// policy is compiled once, and families are not looked at.
+func (d *Directory) Rebase(x *blocklists.Index) (*Directory, error) {
+	basis := newBasis(d.basis.presets, x)
+	policies, changed, err := d.policies.rebased(basis)
+	if err != nil {
+		return nil, err
+	}
+	e := d.edit(d.revision)
+	e.basis, e.policies = basis, policies
+	if !changed {
+		return &e.Directory, nil
+	}
+	for slot, b := range d.slabs.all { // what a family's policies restrict can have changed
+		r := openRecord(b)
+		if guarded := e.guarded(&r); guarded != r.guarded {
+			b = append([]byte(nil), b...)
+			b[0] ^= flagGuarded
+			e.slabs.set(e.owner, slot, b)
+		}
+	}
+	return &e.Directory, nil
+}
 
 // Revision numbers the state of the families' choices; it is kept with every
 // attempt.
 func (d *Directory) Revision() uint64 { return d.revision }
 
-// ProfileName returns what guardians call a profile.
-func (d *Directory) ProfileName(id ProfileID) string { return d.names[id] }
+// Families returns how many families there are.
+func (d *Directory) Families() int { return d.families }
 
-// DeviceName returns what guardians call a device, "" for one unknown.
-func (d *Directory) DeviceName(id DeviceID) string { return d.device[id] }
+func (d *Directory) hash(kind int, key []byte) uint64 { return maphash.Bytes(d.seeds[kind], key) }
+
+func (d *Directory) hashFamily(id FamilyID) uint64 {
+	var key [8]byte
+	binary.LittleEndian.PutUint64(key[:], uint64(id))
+	return d.hash(hashFamily, key[:])
+}
+
+func (d *Directory) hashAddr(a netip.Addr) uint64 {
+	key := a.As16()
+	return d.hash(hashAddr, key[:])
+}
+
+// slot returns where a family's record is.
+func (d *Directory) slot(id FamilyID) (uint32, bool) {
+	return d.index.find(d.hashFamily(id), func(n uint32) bool {
+		if n&isPolicy != 0 {
+			return false
+		}
+		r := openRecord(d.slabs.record(n))
+		return r.family == id
+	})
+}
+
+// guarded reports whether somebody in the family is restricted.
+func (d *Directory) guarded(r *record) bool {
+	for i := range r.n[atProfiles] {
+		if _, n := r.profile(i); d.policies.at(n).policy.Restricted {
+			return true
+		}
+	}
+	return false
+}
+
+// edit is a directory in the making. It may change in place what it owns.
+type edit struct {
+	Directory
+	owner   *owner
+	loading bool // nobody else has seen the networks either
+}
+
+func (d *Directory) edit(revision uint64) *edit {
+	e := &edit{Directory: *d, owner: new(owner)}
+	e.revision = revision
+	e.slabs, e.policies, e.index = d.slabs.edit(), d.policies.edit(), d.index.edit()
+	return e
+}
+
+// put adds a family or replaces it.
+func (e *edit) put(f *Family) error {
+	numbers := make([]uint32, len(f.Profiles))
+	guarded := false
+	for i := range f.Profiles {
+		n, err := e.intern(f, &f.Profiles[i])
+		if err != nil {
+			return err
+		}
+		numbers[i] = n
+		guarded = guarded || e.policies.at(n).policy.Restricted
+	}
+	b, err := makeRecord(f, numbers, guarded)
+	if err != nil {
+		return err
+	}
+	slot, exists := e.slot(f.ID)
+	if !exists {
+		slot = nobody
+	}
+	r := openRecord(b)
+	if err := e.taken(&r, slot); err != nil {
+		return fmt.Errorf("compiling family %q: %w", f.Name, err)
+	}
+	if exists {
+		e.forget(slot)
+		e.slabs.set(e.owner, slot, b)
+	} else {
+		slot = e.slabs.add(e.owner, b)
+		e.index.insert(e.owner, e.hashFamily(f.ID), slot)
+		e.families++
+	}
+	e.remember(slot, &r)
+	return nil
+}
+
+// taken returns an error where a clue belongs to a family that is not in slot
+// self. It says no more: whose it is is nobody else's business.
+func (e *edit) taken(r *record, self uint32) (err error) {
+	refuse := func(taken bool, what string, clue any) {
+		if taken && err == nil {
+			err = fmt.Errorf("another family has the %s %s already; it can lead to one family only", what, clue)
+		}
+	}
+	r.tokens(func(token []byte) {
+		_, taken := e.byToken(token, self)
+		refuse(taken, "token", token)
+	})
+	r.addrs(func(a netip.Addr) {
+		_, _, taken := e.byAddr(a, self)
+		refuse(taken, "address", a)
+	})
+	r.networks(func(p netip.Prefix) {
+		slot, ok := e.networks.Get(p)
+		refuse(ok && slot != self, "network", p)
+	})
+	return err
+}
+
+// remember makes a family's clues lead to its slot.
+func (e *edit) remember(slot uint32, r *record) {
+	r.tokens(func(token []byte) { e.index.insert(e.owner, e.hash(hashToken, token), slot) })
+	r.addrs(func(a netip.Addr) { e.index.insert(e.owner, e.hashAddr(a), slot) })
+	r.networks(func(p netip.Prefix) {
+		switch {
+		case p.IsSingleIP():
+		case e.loading:
+			e.networks.Insert(p, slot)
+		default:
+			e.networks = e.networks.InsertPersist(p, slot)
+		}
+	})
+}
+
+// forget undoes remember and gives up the family's policies.
+func (e *edit) forget(slot uint32) {
+	r := openRecord(e.slabs.record(slot))
+	r.tokens(func(token []byte) { e.index.remove(e.owner, e.hash(hashToken, token), slot) })
+	r.addrs(func(a netip.Addr) { e.index.remove(e.owner, e.hashAddr(a), slot) })
+	r.networks(func(p netip.Prefix) {
+		if !p.IsSingleIP() {
+			e.networks = e.networks.DeletePersist(p)
+		}
+	})
+	for i := range r.n[atProfiles] {
+		_, n := r.profile(i)
+		e.release(n)
+	}
+}

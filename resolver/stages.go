@@ -87,10 +87,15 @@ func (s *Server) check(_ context.Context, q *query) step {
 	return pass
 }
 
-// identify finds out who asks and which policy applies.
+// identify finds out who asks and which policy applies. Whoever belongs to no
+// family is refused: without a policy there is no filter.
 func (s *Server) identify(_ context.Context, q *query) step {
 	q.state = s.state()
-	q.asker = q.state.Directory.Identify(policy.Clues{Addr: q.from.Addr()}, q.now)
+	asker, ok := q.state.Directory.Identify(policy.Clues{Addr: q.from.Addr()}, q.now)
+	if !ok { // not even counted for a family: there is none to count it for
+		return q.plain(rcodeRefused, errProhibited, outRefused)
+	}
+	q.asker = asker
 	return pass
 }
 

@@ -198,6 +198,16 @@ func profileNames(f *policy.Family) map[policy.ProfileID]string {
 	return names
 }
 
+// deviceName returns what guardians call a device, "" for one that is not there.
+func deviceName(f *policy.Family, id policy.DeviceID) string {
+	for _, d := range f.Devices {
+		if d.ID == id {
+			return d.Name
+		}
+	}
+	return ""
+}
+
 func deviceUnexempt(ctx context.Context, n *node, req deviceRequest, _ progress) (done, error) {
 	if err := n.changed(ctx, n.db.UnexemptDevice(ctx, req.Device)); err != nil {
 		return done{}, err

@@ -67,11 +67,14 @@ func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, 
 	if err != nil {
 		return statusReply{}, err
 	}
-	household := s.Directory.Household()
-	v := policy.Decide(household.Policy, policy.Ask(s.Index, blocklists.MustName(mustBlock), policy.TypeA, time.Now()))
-	r := statusReply{
-		Version: version(), Lists: n.listViews(s.Index),
-		Blocks: v.Action == policy.Block, Profile: s.Directory.ProfileName(household.Profile),
+	f, _, err := n.db.Family(ctx)
+	if err != nil {
+		return statusReply{}, err
+	}
+	r := statusReply{Version: version(), Lists: n.listViews(s.Index), Blocks: true} // whoever is refused gets no name
+	if household, ok := s.Directory.Household(); ok {
+		v := policy.Decide(household.Policy, policy.Ask(s.Index, blocklists.MustName(mustBlock), policy.TypeA, time.Now()))
+		r.Blocks, r.Profile = v.Action == policy.Block, profileNames(f)[household.Profile]
 	}
 	if _, err := n.db.Health(ctx, true); err != nil {
 		r.Database = err.Error()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -68,11 +69,9 @@ func explain(ctx context.Context, n *node, req explainRequest, _ progress) (expl
 			return explainReply{}, usageError(fmt.Errorf("--at: %w", err))
 		}
 	}
-	asker := s.Directory.Household()
-	if req.Device != "" {
-		if asker, err = findAsker(s.Directory, family, req.Device, at); err != nil {
-			return explainReply{}, err
-		}
+	asker, err := findAsker(s.Directory, family, req.Device, at)
+	if err != nil {
+		return explainReply{}, err
 	}
 	qtype, ok := dns.StringToType[strings.ToUpper(req.Type)]
 	if !ok {
@@ -115,16 +114,29 @@ func (n *node) notes(e explainReply, name blocklists.Name, device string) []stri
 	return notes
 }
 
-// findAsker returns who asks from a device, given by its name or an address.
+// errRefused says that an asker gets no answer at all.
+var errRefused = &codedError{exitNothing, errors.New("whoever is no known device is refused, whatever they ask: the family has no default profile")}
+
+// findAsker returns who asks from a device, given by its name or an address; ""
+// is whoever is no known device.
 func findAsker(d *policy.Directory, f *policy.Family, device string, at time.Time) (policy.Asker, error) {
+	known := func(a policy.Asker, ok bool) (policy.Asker, error) {
+		if !ok {
+			return a, errRefused
+		}
+		return a, nil
+	}
+	if device == "" {
+		return known(d.Device(f.ID, 0, at))
+	}
 	if addr, err := netip.ParseAddr(device); err == nil {
-		return d.Identify(policy.Clues{Addr: addr}, at), nil
+		return known(d.IdentifyIn(f.ID, policy.Clues{Addr: addr}, at))
 	}
 	var names []string
 	for _, dev := range f.Devices {
 		names = append(names, dev.Name)
-		if strings.EqualFold(dev.Name, device) && len(dev.Networks) > 0 {
-			return d.Identify(policy.Clues{Addr: dev.Networks[0].Addr()}, at), nil
+		if strings.EqualFold(dev.Name, device) {
+			return known(d.Device(f.ID, dev.ID, at))
 		}
 	}
 	if len(names) == 0 {

@@ -132,8 +132,7 @@ func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (
 	if len(found) > req.Limit {
 		found, rep.More = found[:req.Limit], true
 	}
-	names := n.names(s)
-	names.Schedule = func(id policy.ScheduleID) string { return scheduleName(f, id) }
+	names := n.names(s.Index, f)
 	for _, i := range found {
 		rep.Incidents = append(rep.Incidents, viewIncident(i, names, zone))
 	}
@@ -145,18 +144,6 @@ func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (
 		rep.Counted = append(rep.Counted, countView{c, names.Profile(c.Profile), names.Category(c.Category)})
 	}
 	return rep, nil
-}
-
-// scheduleName returns what guardians call a schedule, "" for one that is gone.
-func scheduleName(f *policy.Family, id policy.ScheduleID) string {
-	for i := range f.Profiles {
-		for _, s := range f.Profiles[i].Schedules {
-			if s.ID == id {
-				return s.Name
-			}
-		}
-	}
-	return ""
 }
 
 func viewIncident(i journal.Incident, names journal.Names, zone *time.Location) incidentView {

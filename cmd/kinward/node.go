@@ -293,14 +293,15 @@ func (n *node) zone(f *policy.Family) *time.Location {
 	return time.Local
 }
 
-// names tells the journal's sentences what guardians call things.
-func (n *node) names(s *policy.State) journal.Names {
+// names tells the journal's sentences what guardians call things. What is no
+// longer there has no name.
+func (n *node) names(x *blocklists.Index, f *policy.Family) journal.Names {
 	return journal.Names{
 		Now:     time.Now(),
-		Profile: s.Directory.ProfileName,
-		Device:  s.Directory.DeviceName,
+		Profile: func(id policy.ProfileID) string { return profileNames(f)[id] },
+		Device:  func(id policy.DeviceID) string { return deviceName(f, id) },
 		Service: func(id string) string {
-			if svc := s.Index.Service(s.Index.ServiceNumber(id)); svc != nil {
+			if svc := x.Service(x.ServiceNumber(id)); svc != nil {
 				return svc.Name
 			}
 			return id
@@ -310,7 +311,17 @@ func (n *node) names(s *policy.State) journal.Names {
 			if err != nil {
 				return id
 			}
-			return s.Index.Categories()[c].Name
+			return x.Categories()[c].Name
+		},
+		Schedule: func(id policy.ScheduleID) string {
+			for i := range f.Profiles {
+				for _, s := range f.Profiles[i].Schedules {
+					if s.ID == id {
+						return s.Name
+					}
+				}
+			}
+			return ""
 		},
 	}
 }

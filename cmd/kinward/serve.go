@@ -91,6 +91,10 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err := n.recompile(ctx); err != nil {
 		return err
 	}
+	home, _, err := n.db.Family(ctx)
+	if err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	j, err := journal.New(journal.Config{Store: n.db, Logger: log, Registerer: registry})
 	if err != nil {
@@ -141,7 +145,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		return control.server.Close()
 	})
 	log.Debug("ready", "took", time.Since(started))
-	c.banner(n, server, web.addr(), cmd.Flags())
+	c.banner(n, home, server, web.addr(), cmd.Flags())
 	err = running.Wait()
 	stopWriting()
 	return errors.Join(err, <-written)
@@ -251,9 +255,8 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 
 // banner tells a person who started the program what it does and what to do
 // next.
-func (c *cli) banner(n *node, server *resolver.Server, metrics string, flags *pflag.FlagSet) {
+func (c *cli) banner(n *node, home *policy.Family, server *resolver.Server, metrics string, flags *pflag.FlagSet) {
 	s := n.current.Load()
-	household := s.Directory.Household()
 	w := c.out
 	var addrs []string
 	for _, a := range server.Addrs() {
@@ -266,12 +269,16 @@ func (c *cli) banner(n *node, server *resolver.Server, metrics string, flags *pf
 	fmt.Fprintf(w, "What it keeps: %s\n", n.cfg.Data)
 	fmt.Fprintf(w, "What is allowed is resolved by %s (another: --upstream udp://ADDRESS:53).\n\n", upstreamWords(n.cfg.Upstream))
 
-	blocked, watched := chosen(s, household.Policy)
-	fmt.Fprintf(w, "Every device that asks here has the profile %q (preset %s, %s).\n",
-		s.Directory.ProfileName(household.Profile), household.Policy.Preset, household.Policy.Preset.Ages())
-	fmt.Fprint(w, wrap("  Blocked and recorded:  ", blocked))
-	if len(watched) > 0 {
-		fmt.Fprint(w, wrap("  Allowed and recorded:  ", watched))
+	if household, ok := s.Directory.Household(); !ok {
+		fmt.Fprintln(w, "Whoever is no known device is refused.")
+	} else {
+		blocked, watched := chosen(s, household.Policy)
+		fmt.Fprintf(w, "Every device that asks here has the profile %q (preset %s, %s).\n",
+			profileNames(home)[household.Profile], household.Policy.Preset, household.Policy.Preset.Ages())
+		fmt.Fprint(w, wrap("  Blocked and recorded:  ", blocked))
+		if len(watched) > 0 {
+			fmt.Fprint(w, wrap("  Allowed and recorded:  ", watched))
+		}
 	}
 	fmt.Fprintf(w, "  %d services and %d names are listed. Help lines stay open, and are never recorded.\n", s.Index.Services(), s.Index.Names())
 	k := commandPrefix(n.cfg)

@@ -1,0 +1,212 @@
+package policy
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Asker is who asks a question and which policy applies to them.
+type Asker struct {
+	Family  FamilyID
+	Profile ProfileID
+	Device  DeviceID // 0: not a device we know
+	Policy  *Policy  // never nil where the asker is known
+	// Guarded says that somebody in the family is restricted. Then nobody's
+	// answers may live long: an exemption ends, a device changes hands.
+	Guarded bool
+	// Until is when another policy begins to apply; the zero time is never.
+	Until time.Time
+}
+
+// Clues is what the wire tells about an asker.
+type Clues struct {
+	// Addr is the source address. It tells the family, and the device within it.
+	Addr netip.Addr
+	// Token is the label of the private-DNS name that was asked, "" where there is
+	// none. It decides alone, in upper or lower case.
+	Token string
+	// MAC is the hardware address that a trusted forwarder told, zero where none
+	// did. It tells a device only within the family that Addr tells.
+	MAC MAC
+}
+
+// maxToken is the length of a DNS label (RFC 1035 §2.3.4).
+const maxToken = 63
+
+// Identify returns who asks at a time; false says that the question is to be
+// refused, and that nothing is known of the asker.
+//
+// A token decides alone, and one that nobody has is refused. Otherwise the
+// address tells the family: the narrowest network that a family asks from holds
+// it, or else a device has it for its own public address, or else the home family
+// is meant. A device is looked for within that family and nowhere else, by its
+// hardware address, then by the narrowest of the devices' networks; what no
+// device has gets the family's default profile. It is refused where the family
+// has none, and where no family was told.
+//
+// It compares clues byte by byte and does not allocate.
+func (d *Directory) Identify(c Clues, now time.Time) (Asker, bool) {
+	if c.Token != "" {
+		return d.identifyToken(c.Token, now)
+	}
+	addr := c.Addr.Unmap().WithZone("")
+	slot, ok := d.familyAt(addr)
+	if !ok {
+		return Asker{}, false
+	}
+	return d.within(slot, addr, c.MAC, now)
+}
+
+// IdentifyIn is [Directory.Identify] where the family is known already, whatever
+// the address tells. It takes no token.
+func (d *Directory) IdentifyIn(family FamilyID, c Clues, now time.Time) (Asker, bool) {
+	slot, ok := d.slot(family)
+	if !ok || c.Token != "" {
+		return Asker{}, false
+	}
+	return d.within(slot, c.Addr.Unmap().WithZone(""), c.MAC, now)
+}
+
+func (d *Directory) within(slot uint32, addr netip.Addr, mac MAC, now time.Time) (Asker, bool) {
+	r := openRecord(d.slabs.record(slot))
+	device, ok := noDevice, false
+	if mac != (MAC{}) {
+		device, ok = r.byMAC(mac)
+	}
+	if !ok {
+		device, ok = r.byAddr(addr)
+	}
+	if !ok {
+		device = noDevice
+	}
+	return d.asker(&r, device, now)
+}
+
+func (d *Directory) identifyToken(token string, now time.Time) (Asker, bool) {
+	if len(token) > maxToken {
+		return Asker{}, false
+	}
+	var folded [maxToken]byte
+	for i := range len(token) {
+		folded[i] = token[i]
+		if 'A' <= token[i] && token[i] <= 'Z' {
+			folded[i] += 'a' - 'A'
+		}
+	}
+	slot, ok := d.byToken(folded[:len(token)], nobody)
+	if !ok {
+		return Asker{}, false
+	}
+	r := openRecord(d.slabs.record(slot))
+	device, _ := r.byToken(folded[:len(token)])
+	return d.asker(&r, device, now)
+}
+
+// familyAt returns the slot of the family that an address tells.
+func (d *Directory) familyAt(a netip.Addr) (uint32, bool) {
+	single, whole, found := d.byAddr(a, nobody)
+	if whole {
+		return single, true
+	}
+	if slot, ok := d.networks.Lookup(a); ok {
+		return slot, true
+	}
+	if found {
+		return single, true
+	}
+	return d.home - 1, d.home != 0
+}
+
+// byToken returns the slot of the family, other than the one in slot except,
+// that has a token.
+func (d *Directory) byToken(token []byte, except uint32) (uint32, bool) {
+	return d.index.find(d.hash(hashToken, token), func(n uint32) bool {
+		if n&isPolicy != 0 || n == except {
+			return false
+		}
+		r := openRecord(d.slabs.record(n))
+		_, ok := r.byToken(token)
+		return ok
+	})
+}
+
+// byAddr returns the slot of the family, other than the one in slot except, that
+// has an address, and whether it has it as a whole or as one device's own.
+func (d *Directory) byAddr(a netip.Addr, except uint32) (slot uint32, whole, ok bool) {
+	slot, ok = d.index.find(d.hashAddr(a), func(n uint32) bool {
+		if n&isPolicy != 0 || n == except {
+			return false
+		}
+		r := openRecord(d.slabs.record(n))
+		if whole = r.owns(a); whole || !public(a) {
+			return whole
+		}
+		_, has := r.bySingle(a)
+		return has
+	})
+	return slot, whole, ok
+}
+
+// Household returns who asks at home when nothing tells: the home family's
+// default profile. It is false where whoever nothing tells of is refused.
+func (d *Directory) Household() (Asker, bool) {
+	if d.home == 0 {
+		return Asker{}, false
+	}
+	r := openRecord(d.slabs.record(d.home - 1))
+	return d.asker(&r, noDevice, time.Time{})
+}
+
+// Device returns who asks from a device of a family at a time, whatever its
+// clues; device 0 is whoever is no known device. It is false where there is no
+// such family or device, or where they are refused.
+func (d *Directory) Device(family FamilyID, device DeviceID, now time.Time) (Asker, bool) {
+	slot, ok := d.slot(family)
+	if !ok {
+		return Asker{}, false
+	}
+	r := openRecord(d.slabs.record(slot))
+	if device == 0 {
+		return d.asker(&r, noDevice, now)
+	}
+	for place := range r.n[atDevices] {
+		if id, _ := r.device(place); id == device {
+			return d.asker(&r, place, now)
+		}
+	}
+	return Asker{}, false
+}
+
+const noDevice = -1
+
+// asker returns who asks from the device at a place.
+func (d *Directory) asker(r *record, device int, now time.Time) (Asker, bool) {
+	a := Asker{Family: r.family, Guarded: r.guarded}
+	profile := r.standard - 1
+	if device != noDevice {
+		a.Device, profile = r.device(device)
+		if until, then, ok := r.end(device); ok {
+			if end := time.Unix(until, 0); now.Before(end) {
+				a.Until = end
+			} else {
+				profile = then - 1
+			}
+		}
+	}
+	if profile < 0 {
+		return Asker{}, false
+	}
+	var n uint32
+	a.Profile, n = r.profile(profile)
+	a.Policy = d.policies.at(n).policy
+	return a, true
+}
+
+// carrierNAT is the range that carriers share among customers (RFC 6598).
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
+
+// public reports whether an address is one machine's in the whole world, so that
+// it can tell a family. The others mean something in one home only.
+func public(a netip.Addr) bool {
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !carrierNAT.Contains(a)
+}
