@@ -85,6 +85,38 @@ func TestTTLsEndWithTheVerdict(t *testing.T) {
 	}
 }
 
+// What a device with another profile for a while may keep ends with that while.
+func TestTTLsEndWithAnExemption(t *testing.T) {
+	clk := newClock()
+	c := config(t, newFake(t, "ok.example. 600 IN A 192.0.2.1", "stranger.example. 600 IN A 192.0.2.2"))
+	c.Now = clk.now
+	presets, err := policy.EmbeddedPresets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := state(t)
+	d, err := policy.NewDirectory(&policy.Family{
+		ID: 1, Name: "Home", Default: 10,
+		Profiles: []policy.Profile{{ID: 10, Name: "Everyone", Preset: policy.BandC}, {ID: 11, Name: "Grown-ups", Preset: policy.Adult}},
+		Devices: []policy.Device{
+			{ID: 20, Name: "Freed", Profile: 11, Networks: []netip.Prefix{netip.MustParsePrefix(household + "/32")}, Until: clk.now().Add(20 * time.Second)},
+			{ID: 21, Name: "Held", Profile: 10, Networks: []netip.Prefix{netip.MustParsePrefix(ruled + "/32")}, Until: clk.now().Add(4 * time.Second), Then: 11},
+		},
+	}, presets, st.Index, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st = &policy.State{Index: st.Index, Directory: d}
+	c.State = func() *policy.State { return st }
+	s := start(t, c)
+	for from, want := range map[string]uint32{household: 20, ruled: 4} {
+		got := ask(t, s, from, msgFor("stranger.example.", dns.TypeA))
+		if all := append(got.Answer, got.Ns...); len(all) != 1 || all[0].Header().Ttl != want {
+			t.Errorf("%s: %s, want a TTL of %d", from, got, want)
+		}
+	}
+}
+
 // TestBedtime: answers end with the day, blocks with the night.
 func TestBedtime(t *testing.T) {
 	clk := newClock() // Monday 21:30
