@@ -52,6 +52,12 @@ func BenchmarkCachedChain(b *testing.B) {
 		msgFor("www.fine.example.", dns.TypeA), dns.RcodeSuccess)
 }
 
+func BenchmarkRewritten(b *testing.B) {
+	benchmark(b, cached(b, "strict.bing.com",
+		"strict.bing.com. 86400 IN CNAME safe.cdn.example.", "safe.cdn.example. 86400 IN A 192.0.2.1"),
+		msgFor("www.bing.com.", dns.TypeA), dns.RcodeSuccess)
+}
+
 // BenchmarkUDP is the same with a socket and a client on the same machine, one
 // question at a time.
 func BenchmarkUDP(b *testing.B) {
@@ -90,13 +96,15 @@ func BenchmarkMissed(b *testing.B) {
 	}
 }
 
-// What is blocked or cached costs one allocation: the canonical name.
+// What is blocked, cached or rewritten costs one allocation: the canonical name.
 func TestAllocationsOfAQuery(t *testing.T) {
 	s := still(t)
 	k := keyFor("www.fine.example")
 	s.cache.put(k, entryFor(t, k, time.Now().Add(time.Hour), "www.fine.example. 60 IN CNAME x.example.", "x.example. 60 IN A 192.0.2.1"))
+	k = keyFor("strict.bing.com")
+	s.cache.put(k, entryFor(t, k, time.Now().Add(time.Hour), "strict.bing.com. 60 IN CNAME x.example.", "x.example. 60 IN A 192.0.2.1"))
 	from := netip.MustParseAddrPort(household + ":1053")
-	for _, name := range []string{"www.stranger.example.", "www.fine.example."} {
+	for _, name := range []string{"www.stranger.example.", "www.fine.example.", "www.bing.com."} {
 		wire := packed(msgFor(name, dns.TypeA))
 		q := &query{}
 		ctx := t.Context()

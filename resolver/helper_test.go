@@ -44,12 +44,13 @@ func state(t testing.TB, danger ...string) *policy.State {
 		Services: []blocklists.Service{
 			{ID: "betting", Name: "Betting", Category: blocklists.Gambling, Domains: suffix("betting.example")},
 			{ID: "canary", Name: "Canary", Category: blocklists.EncryptedDNS, Domains: suffix("use-application-dns.net")},
-			{ID: "countable", Name: "Countable", Category: blocklists.Drugs, Domains: suffix("counted.example")},
 			{ID: "chatty", Name: "Chatty", Category: blocklists.Messaging, Domains: suffix("watched.example")},
+			{ID: "countable", Name: "Countable", Category: blocklists.Drugs, Domains: suffix("counted.example")},
 			{ID: "loved", Name: "Loved", Category: blocklists.Dating, Domains: suffix("loved.example")},
 			{ID: "stranger", Name: "Stranger", Category: blocklists.AnonymousChat, KnownRisk: "a source", Domains: append(
 				suffix("stranger.example"),
 				blocklists.Domain{Name: blocklists.MustName("exact.example"), Match: blocklists.MatchExact})},
+			{ID: "tunnel", Name: "Tunnel", Category: blocklists.VPNProxy, Domains: suffix("vpn.example")},
 		},
 		Reachable: []blocklists.Reachable{
 			{Section: blocklists.SectionHelp, Name: blocklists.MustName("help.example")},

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 
 	"kinward/blocklists"
@@ -80,6 +81,38 @@ func TestTTLsEndWithTheVerdict(t *testing.T) {
 			if ttl := rr.Header().Ttl; ttl != tt.want {
 				t.Errorf("%s: %s, want a TTL of %d", tt.name, rr, tt.want)
 			}
+		}
+	}
+}
+
+// What a device with another profile for a while may keep ends with that while.
+func TestTTLsEndWithAnExemption(t *testing.T) {
+	clk := newClock()
+	c := config(t, newFake(t, "ok.example. 600 IN A 192.0.2.1", "stranger.example. 600 IN A 192.0.2.2"))
+	c.Now = clk.now
+	presets, err := policy.EmbeddedPresets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := state(t)
+	d, err := policy.NewDirectory(&policy.Family{
+		ID: 1, Name: "Home", Default: 10,
+		Profiles: []policy.Profile{{ID: 10, Name: "Everyone", Preset: policy.BandC}, {ID: 11, Name: "Grown-ups", Preset: policy.Adult}},
+		Devices: []policy.Device{
+			{ID: 20, Name: "Freed", Profile: 11, Networks: []netip.Prefix{netip.MustParsePrefix(household + "/32")}, Until: clk.now().Add(20 * time.Second)},
+			{ID: 21, Name: "Held", Profile: 10, Networks: []netip.Prefix{netip.MustParsePrefix(ruled + "/32")}, Until: clk.now().Add(4 * time.Second), Then: 11},
+		},
+	}, presets, st.Index, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st = &policy.State{Index: st.Index, Directory: d}
+	c.State = func() *policy.State { return st }
+	s := start(t, c)
+	for from, want := range map[string]uint32{household: 20, ruled: 4} {
+		got := ask(t, s, from, msgFor("stranger.example.", dns.TypeA))
+		if all := append(got.Answer, got.Ns...); len(all) != 1 || all[0].Header().Ttl != want {
+			t.Errorf("%s: %s, want a TTL of %d", from, got, want)
 		}
 	}
 }
@@ -221,6 +254,45 @@ func TestHTTPSRecordsAreUntouched(t *testing.T) {
 			if word(got, atAN) != 1 || !bytes.HasSuffix(got, data) {
 				t.Errorf("type %d %s:\ngot  %x\nwant %x at its end", qtype, round, got, data)
 			}
+		}
+	}
+}
+
+// An attempt tells what could lead past the filter, and at which hours it was
+// blocked; what was only closed by the hour is one for children, none for
+// adults and guests.
+func TestAttemptsOfHoursAndWaysAround(t *testing.T) {
+	bedtime := []policy.Schedule{{ID: 4, Name: "Bedtime", Windows: []policy.Window{{Days: 127, From: 21 * 60, To: 6 * 60}}}}
+	for _, tt := range []struct {
+		name    string
+		profile policy.Profile
+		asked   string
+		want    *policy.Verdict
+	}{
+		{"a canary", policy.Profile{Preset: policy.BandC}, "use-application-dns.net.", &policy.Verdict{Reason: policy.ByCanary, Keep: policy.KeepItem, Bypass: policy.BypassRoutine}},
+		{"a VPN", policy.Profile{Preset: policy.BandC}, "vpn.example.", &policy.Verdict{Reason: policy.ByCategory, Keep: policy.KeepItem, Bypass: policy.BypassAttempt}},
+		{"any other", policy.Profile{Preset: policy.BandC}, "stranger.example.", &policy.Verdict{Reason: policy.ByCategory, Keep: policy.KeepItem}},
+		{"bedtime", policy.Profile{Preset: policy.BandC, Schedules: bedtime}, "ok.example.", &policy.Verdict{Reason: policy.BySchedule, Schedule: 4, Keep: policy.KeepItem}},
+		{"a search at bedtime", policy.Profile{Preset: policy.BandC, Schedules: bedtime}, "www.google.com.", &policy.Verdict{Reason: policy.BySchedule, Schedule: 4, Keep: policy.KeepItem}},
+		{"a VPN at bedtime", policy.Profile{Preset: policy.BandC, Schedules: bedtime}, "vpn.example.", &policy.Verdict{Reason: policy.BySchedule, Schedule: 4, Keep: policy.KeepItem, Bypass: policy.BypassAttempt}},
+		{"a pause", policy.Profile{Preset: policy.BandC, Paused: policy.Forever}, "ok.example.", &policy.Verdict{Reason: policy.ByPause, Keep: policy.KeepItem}},
+		{"an adult's pause", policy.Profile{Preset: policy.Adult, Paused: policy.Forever}, "ok.example.", nil},
+		{"guests' bedtime", policy.Profile{Preset: policy.BandC, Guests: true, Schedules: bedtime}, "ok.example.", nil},
+		{"a safe search", policy.Profile{Preset: policy.BandC}, "www.google.com.", nil},
+	} {
+		log := &kept{}
+		c := config(t, newFake(t, engines...))
+		c.Now, c.Log = newClock().now, log
+		st := home(t, tt.profile)
+		c.State = func() *policy.State { return st }
+		ask(t, start(t, c), household, msgFor(tt.asked, dns.TypeA))
+		var got *policy.Verdict
+		for _, a := range log.take() {
+			v := a.Verdict
+			got = &policy.Verdict{Reason: v.Reason, Schedule: v.Schedule, Keep: v.Keep, Bypass: v.Bypass}
+		}
+		if d := cmp.Diff(tt.want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, d)
 		}
 	}
 }

@@ -88,7 +88,8 @@ func TestMetrics(t *testing.T) {
 		{"kinward_verdicts_total", []string{"verdict=block", "reason=category", "category=anonymous-chat"}, 2},
 		{"kinward_verdicts_total", []string{"verdict=block", "reason=security", "category=security"}, 1},
 		{"kinward_verdicts_total", []string{"verdict=allow", "reason=default", "category=none"}, 4}, // and who asked for help
-		{"kinward_verdicts_total", nil, 8},                                                          // a day's count has no category
+		{"kinward_verdicts_total", []string{"category=drugs"}, 0},
+		{"kinward_verdicts_total", nil, 8}, // a day's count has no category
 		{"kinward_cache_hits_total", nil, 2},
 		{"kinward_cache_misses_total", nil, 3},
 		{"kinward_cache_entries", nil, 1}, // the NXDOMAIN behind the CNAME has no SOA record

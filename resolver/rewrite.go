@@ -3,6 +3,7 @@ package resolver
 import (
 	"time"
 
+	"kinward/blocklists"
 	"kinward/policy"
 )
 
@@ -78,19 +79,17 @@ func (q *query) addRewritten(e *entry) step {
 	room := q.limit - q.optLen(errRewritten)
 	age := uint32(e.age(q.now) / time.Second)
 	addresses, cut := 0, word(e.wire, atFlags)&bitTC != 0
-	_, off, _ := readName(e.wire, headerLen)
-	off += 4
-	for range word(e.wire, atAN) {
-		r, ok := readRecord(e.wire, off)
-		if !ok { // newEntry read it whole
-			break
-		}
+	off := headerLen + len(q.fetch.name) + 1 + 4 // behind the question
+	for _, at := range e.ttlAt[:word(e.wire, atAN)] {
+		r := record{ttlAt: int(at), data: int(at) + 6, rtype: word(e.wire, int(at)-4), class: word(e.wire, int(at)-2)}
+		r.next = r.data + int(word(e.wire, r.data-2))
+		owner := off
 		off = r.next
 		if r.rtype != q.qtype && (q.verdict.Flatten || r.rtype != typeCNAME && r.rtype != typeRRSIG) {
 			continue
 		}
 		before := len(q.out)
-		q.copyRecord(e, r, target, age)
+		q.copyRecord(e, owner, r, target, age)
 		if len(q.out) > room {
 			q.out, cut = q.out[:before], true
 			break
@@ -111,26 +110,37 @@ func (q *query) addRewritten(e *entry) step {
 	return done
 }
 
-// copyRecord appends a CNAME, RRSIG or address record of e, whose fetched name
-// stands at an offset of the answer. Names in it are written whole where they
-// are others, since e's pointers mean nothing here; an RRSIG's is never
+// copyRecord appends a CNAME, RRSIG or address record of e, whose owner stands at
+// an offset of it; the fetched name stands at target in the answer. Other names
+// are written whole, since e's pointers mean nothing here; an RRSIG's is never
 // compressed (RFC 4034 §3.1.7).
-func (q *query) copyRecord(e *entry, r record, target int, age uint32) {
-	if r.owner == q.fetch.name || q.verdict.Flatten {
+func (q *query) copyRecord(e *entry, owner int, r record, target int, age uint32) {
+	if q.verdict.Flatten {
 		q.addPointer(target)
 	} else {
-		q.out = append(append(q.out, r.owner...), 0)
+		q.copyName(e, owner, target)
 	}
 	ttl := r.ttl(e.wire)
 	q.out = appendWord(q.out, r.rtype)
 	q.out = appendWord(q.out, r.class)
 	q.out = appendLong(q.out, q.capTTL(min(ttl-min(age, ttl), rewrittenTTL)))
-	if r.rtype != typeCNAME {
-		q.out = appendWord(q.out, uint16(r.next-r.data))
+	lenAt := len(q.out)
+	q.out = appendWord(q.out, 0)
+	if r.rtype == typeCNAME {
+		q.copyName(e, r.data, target)
+	} else {
 		q.out = append(q.out, e.wire[r.data:r.next]...)
+	}
+	putWord(q.out, lenAt, uint16(len(q.out)-lenAt-2))
+}
+
+// copyName appends the name at an offset of e, which newEntry found to be one.
+func (q *query) copyName(e *entry, off, target int) {
+	var buf [blocklists.MaxNameLen]byte
+	size, _, _ := readNameTo(&buf, e.wire, off)
+	if string(buf[:size]) == string(q.fetch.name) {
+		q.addPointer(target)
 		return
 	}
-	n, _ := r.target(e.wire)
-	q.out = appendWord(q.out, uint16(len(n)+1))
-	q.out = append(append(q.out, n...), 0)
+	q.out = append(append(q.out, buf[:size]...), 0)
 }

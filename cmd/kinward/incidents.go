@@ -21,6 +21,7 @@ type incidentsRequest struct {
 	Device  string `json:"device"`
 	Profile string `json:"profile"`
 	Limit   int    `json:"limit"`
+	Routine bool   `json:"routine"`
 }
 
 // incidentView is an incident with the words for it.
@@ -38,7 +39,7 @@ type incidentsReply struct {
 	Zone      string         `json:"zone"`
 	Since     time.Time      `json:"since"`
 	Incidents []incidentView `json:"incidents"`         // newest first
-	Counted   []countView    `json:"counted"`           // what was blocked and is only counted
+	Counted   []countView    `json:"counted"`           // what is only counted
 	More      bool           `json:"more"`              // the limit cut the list
 	Waiting   string         `json:"waiting,omitempty"` // why the newest attempts are not among them yet
 }
@@ -62,7 +63,8 @@ func (c *cli) incidentsCommand() *cobra.Command {
 		Long: `Tells what was attempted, the newest first: when, from which device, at which
 service, how often, and what Kinward did. Retries and the several questions of one
 attempt are one. A look-up is not a visit: pages and apps ask for names by
-themselves, and a device may have been in other hands.`,
+themselves, and a device may have been in other hands. What browsers and systems
+ask for by themselves and could lead past the filter is left out without --routine.`,
 		Example: `  kinward incidents
   kinward incidents --since 2h
   kinward incidents --since "2026-11-23 18:00" --device Tablet --json`,
@@ -75,6 +77,7 @@ themselves, and a device may have been in other hands.`,
 	cmd.Flags().StringVar(&req.Device, "device", "", "only this device: its name, or the address of one without a name")
 	cmd.Flags().StringVar(&req.Profile, "profile", "", "only this profile")
 	cmd.Flags().IntVar(&req.Limit, "limit", 100, "at most so many")
+	cmd.Flags().BoolVar(&req.Routine, "routine", false, "also what browsers and systems ask for by themselves")
 	return c.addJSON(cmd)
 }
 
@@ -105,7 +108,7 @@ func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (
 		return incidentsReply{}, usageError(fmt.Errorf("--since: %s is still to come", since.Format("Mon 2 Jan 2006 15:04")))
 	}
 	rep.Zone, rep.Since = zone.String(), since.In(zone)
-	filter := journal.Filter{Family: f.ID, Since: since, Limit: req.Limit + 1}
+	filter := journal.Filter{Family: f.ID, Since: since, Limit: req.Limit + 1, Routine: req.Routine}
 	if req.Profile != "" {
 		if filter.Profile, err = findProfile(f, req.Profile); err != nil {
 			return incidentsReply{}, err
@@ -170,6 +173,16 @@ func why(i journal.Incident) string {
 		return fmt.Sprintf("marked as an app with a record of harm; entry %s of list %s", i.Entry, i.List)
 	case policy.ByService.String():
 		return fmt.Sprintf("the profile's choice about the service; entry %s of list %s", i.Entry, i.List)
+	case policy.ByList.String():
+		return fmt.Sprintf("the profile's choice about the list; entry %s of list %s", i.Entry, i.List)
+	case policy.ByPause.String():
+		return "everything was paused"
+	case policy.BySchedule.String():
+		return fmt.Sprintf("schedule %d", i.Schedule)
+	case policy.ByCanary.String():
+		return "programs learn from the answer that the network filters"
+	case policy.BySafeSearch.String():
+		return "the profile's choice about the search engine"
 	case policy.BySecurity.String():
 		return fmt.Sprintf("dangerous to everybody; entry %s of list %s", i.Entry, i.List)
 	}
@@ -230,6 +243,15 @@ func deviceFilters(f *policy.Family, like journal.Filter, ref string) ([]journal
 	return nil, &codedError{exitNothing, fmt.Errorf("no device is called %q; %s", ref, hint)}
 }
 
+// countedThing says what a count is of. Not all has a category: a guest's attempt
+// at what a rule or a list blocks has none.
+func countedThing(c countView) string {
+	if c.Category == blocklists.NoCategory.String() {
+		return "something without a category"
+	}
+	return fmt.Sprintf("%q", c.CategoryName)
+}
+
 func printIncidents(w io.Writer, r incidentsReply) {
 	if r.Waiting != "" {
 		fmt.Fprintf(w, "The newest attempts are kept but not stored yet, so they are missing here: %s\n", r.Waiting)
@@ -242,8 +264,8 @@ func printIncidents(w io.Writer, r incidentsReply) {
 		fmt.Fprintf(w, "%s\n    why: %s\n", i.Sentence, i.Why)
 	}
 	for _, c := range r.Counted {
-		fmt.Fprintf(w, "On %s (UTC), profile %s: %q was tried %d times and blocked; it is counted, not named.\n",
-			c.Day, c.ProfileName, c.CategoryName, c.Tries)
+		fmt.Fprintf(w, "On %s (UTC), profile %s: %s was looked up %d times; it is counted, not named.\n",
+			c.Day, c.ProfileName, countedThing(c), c.Tries)
 	}
 	if r.More {
 		fmt.Fprintf(w, "There are older ones; see more with --limit.\n")

@@ -313,6 +313,16 @@ func (n *node) names(x *blocklists.Index, f *policy.Family) journal.Names {
 			}
 			return x.Categories()[c].Name
 		},
+		Schedule: func(id policy.ScheduleID) string {
+			for i := range f.Profiles {
+				for _, s := range f.Profiles[i].Schedules {
+					if s.ID == id {
+						return s.Name
+					}
+				}
+			}
+			return ""
+		},
 	}
 }
 
