@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"kinward/journal"
-	"kinward/policy"
 )
 
 // errNoFamily guards the one thing that must not happen: a reader who sees
@@ -201,37 +200,4 @@ func (db *DB) transact(ctx context.Context, f func(*sql.Tx) error) error {
 		return explain(err)
 	}
 	return explain(tx.Commit())
-}
-
-// Change is one row of the record of what guardians changed.
-type Change struct {
-	Family   policy.FamilyID `json:"family"`
-	Revision uint64          `json:"revision"` // of the family, after the change
-	At       time.Time       `json:"at"`
-	Who      string          `json:"who"`
-	What     string          `json:"what"`
-}
-
-// Changes returns the newest changes of a family, newest first, at most limit.
-func (db *DB) Changes(ctx context.Context, family policy.FamilyID, limit int) ([]Change, error) {
-	rows, err := db.read.QueryContext(ctx, `
-		SELECT family_id, revision, at, who, what FROM changes WHERE family_id = $1 ORDER BY revision DESC LIMIT $2`, int64(family), limit)
-	if err != nil {
-		return nil, fmt.Errorf("reading changes: %w", explain(err))
-	}
-	defer rows.Close()
-	out := []Change{}
-	for rows.Next() {
-		var c Change
-		var at int64
-		if err := rows.Scan(&c.Family, &c.Revision, &at, &c.Who, &c.What); err != nil {
-			return nil, fmt.Errorf("reading changes: %w", explain(err))
-		}
-		c.At = time.UnixMilli(at).UTC()
-		out = append(out, c)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("reading changes: %w", explain(err))
-	}
-	return out, nil
 }
