@@ -104,21 +104,17 @@ func (s stored) family(now time.Time) (*policy.Family, error) {
 	return f, nil
 }
 
-// Families returns all families with their revisions, in order of their IDs, as
-// of one moment and one at a time: each is the caller's. Call failed when the
-// loop is over: the error says why it ended early, nil where it did not. Nothing
-// else of the same goroutine should wait for a writer within the loop.
-func (db *DB) Families(ctx context.Context) (all iter.Seq2[*policy.Family, uint64], failed func() error) {
-	var err error
-	all = func(yield func(*policy.Family, uint64) bool) {
-		if err = db.families(ctx, yield); err != nil {
-			err = fmt.Errorf("reading families: %w", explain(err))
+// Families returns all families in order of their IDs, as of one moment and read
+// one at a time; each is the caller's. The first error ends it.
+func (db *DB) Families(ctx context.Context) iter.Seq2[*policy.Family, error] {
+	return func(yield func(*policy.Family, error) bool) {
+		if err := db.families(ctx, yield); err != nil {
+			yield(nil, fmt.Errorf("reading families: %w", explain(err)))
 		}
 	}
-	return all, func() error { return err }
 }
 
-func (db *DB) families(ctx context.Context, yield func(*policy.Family, uint64) bool) error {
+func (db *DB) families(ctx context.Context, yield func(*policy.Family, error) bool) error {
 	rows, err := db.read.QueryContext(ctx, `SELECT family_id, revision, document FROM families ORDER BY family_id`)
 	if err != nil {
 		return err
@@ -136,7 +132,7 @@ func (db *DB) families(ctx context.Context, yield func(*policy.Family, uint64) b
 		if err != nil {
 			return err
 		}
-		if !yield(f, s.revision) {
+		if !yield(f, nil) {
 			return nil
 		}
 	}
