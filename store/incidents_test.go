@@ -98,6 +98,7 @@ func TestWriteIsAllOrNothing(t *testing.T) {
 
 func TestIncidentsFilter(t *testing.T) {
 	db := openNew(t)
+	addFamily(t, db, "Other")
 	type details = map[string]any
 	write(t, db, journal.Batch{Rows: []journal.Row{
 		row("a", noon, func(r *journal.Row, d details) { r.Profile, r.Device = 2, 7 }),
