@@ -148,7 +148,8 @@ type Device struct {
 	Networks []netip.Prefix `json:"networks,omitempty"`
 	MACs     []MAC          `json:"macs,omitempty"`
 	Tokens   []string       `json:"tokens,omitempty"`
-	// Until is when Profile ends and Then applies; the zero time is never.
+	// Until is when Profile ends and Then applies; the zero time is never, and Then
+	// is where the device goes back to when somebody ends an exemption.
 	Until time.Time `json:"until,omitzero"`
 	Then  ProfileID `json:"then,omitempty"` // 0 is the family's default
 }

@@ -180,9 +180,10 @@ func TestRestoreKeepsTheOldDatabaseWithItsLog(t *testing.T) {
 
 func TestBackupHoldsTheFamily(t *testing.T) {
 	db := openNew(t)
-	if _, err := db.AddProfile(t.Context(), "Emma", policy.BandA); err != nil {
-		t.Fatal(err)
-	}
+	change(t, db, func(f *policy.Family) (string, error) {
+		_, what, err := f.AddProfile("Emma", policy.BandA)
+		return what, err
+	})
 	path := filepath.Join(t.TempDir(), "b.db")
 	if err := db.Backup(t.Context(), path); err != nil {
 		t.Fatal(err)

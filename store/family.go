@@ -3,239 +3,207 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"net/netip"
+	"iter"
 	"time"
 
-	"kinward/blocklists"
 	"kinward/policy"
 )
 
-// What the first family is made of.
-const (
-	homeName     = "Home"
-	everyoneName = "Everyone"
-	adultsName   = "Adults"
+// Why a change of a family is refused; see package policy, whose edits say so.
+var (
+	ErrNotFound = policy.ErrNotFound
+	ErrConflict = policy.ErrConflict
+	ErrInvalid  = policy.ErrInvalid
 )
+
+// homeName is what the first family is called.
+const homeName = "Home"
 
 // makeFamily makes the first family of a new database.
 func (db *DB) makeFamily(ctx context.Context, o Options) error {
 	var have int
-	if err := db.read.QueryRowContext(ctx, `SELECT count(*) FROM families`).Scan(&have); err != nil || have > 0 {
+	if err := db.read.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT family_id FROM families LIMIT 1) AS f`).Scan(&have); err != nil || have > 0 {
 		return err
 	}
 	zone, preset := o.Zone, policy.BandC
 	if zone == "" {
 		zone = serverZone()
 	}
-	if _, err := time.LoadLocation(zone); err != nil {
-		return fmt.Errorf("making the first family: time zone %q: %w", zone, err)
-	}
 	if o.Preset != nil {
 		preset = *o.Preset
 	}
-	return db.transact(ctx, func(tx *sql.Tx) error {
-		var family, everyone int64
-		if err := tx.QueryRowContext(ctx, `
-			INSERT INTO families (name, zone, default_profile_id, revision) VALUES ($1, $2, 0, 0) RETURNING family_id`,
-			homeName, zone).Scan(&family); err != nil {
-			return err
-		}
-		e := &edit{ctx: ctx, tx: tx, family: family, now: db.now()}
-		everyone, err := e.insertProfile(everyoneName, preset)
-		if err != nil {
-			return err
-		}
-		if _, err := e.insertProfile(adultsName, policy.Adult); err != nil {
-			return err
-		}
-		if err := e.exec(`UPDATE families SET default_profile_id = $2 WHERE family_id = $1`, family, everyone); err != nil {
-			return err
-		}
-		return e.record(db.who, fmt.Sprintf("made the family %s with profile %s (preset %s) for every device, and profile %s", homeName, everyoneName, preset, adultsName))
-	})
+	if _, err := db.AddFamily(ctx, policy.NewFamily(homeName, zone, preset), ""); err != nil {
+		return fmt.Errorf("making the first family: %w", err)
+	}
+	return nil
 }
 
-// Family returns the first family (there is one today) as its guardians chose,
-// and its revision. The caller owns it. A device whose exemption has ended is
-// shown on the profile that it goes back to.
-func (db *DB) Family(ctx context.Context) (f *policy.Family, revision uint64, err error) {
-	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one moment for all tables
-	if err != nil {
-		return nil, 0, fmt.Errorf("reading the family: %w", explain(err))
+// Home returns the first family, which is that of the server's own home.
+func (db *DB) Home(ctx context.Context) (policy.FamilyID, error) {
+	var id int64
+	if err := db.read.QueryRowContext(ctx, homeQuery).Scan(&id); err != nil {
+		return 0, fmt.Errorf("looking for the home family: %w", explain(err))
 	}
-	defer tx.Rollback()
-	r := &reader{ctx: ctx, tx: tx, now: db.now()}
-	if f, revision, err = r.load(); err != nil {
-		return nil, 0, fmt.Errorf("reading the family: %w", explain(err))
-	}
-	return f, revision, nil
+	return policy.FamilyID(id), nil
 }
 
-// reader reads one family in one transaction.
-type reader struct {
-	ctx context.Context
-	tx  *sql.Tx
-	now time.Time
-}
+const homeQuery = `SELECT family_id FROM families ORDER BY family_id LIMIT 1`
 
-func (r *reader) load() (*policy.Family, uint64, error) {
-	f := &policy.Family{}
-	var revision int64
-	if err := r.tx.QueryRowContext(r.ctx, `
-		SELECT family_id, name, zone, default_profile_id, revision FROM families ORDER BY family_id LIMIT 1`).
-		Scan(&f.ID, &f.Name, &f.Zone, &f.Default, &revision); err != nil {
-		return nil, 0, err
-	}
-	for _, step := range []func(*policy.Family) error{r.profiles, r.choices, r.rules, r.devices, r.networks} {
-		if err := step(f); err != nil {
+// Family returns a family as its guardians chose, and its revision; 0 is the
+// home family. The caller owns it. What has ended by now is over in it (see
+// [policy.Family.Settle]). The error wraps [ErrNotFound] where there is none.
+func (db *DB) Family(ctx context.Context, id policy.FamilyID) (f *policy.Family, revision uint64, err error) {
+	if id == 0 {
+		if id, err = db.Home(ctx); err != nil {
 			return nil, 0, err
 		}
 	}
-	return f, uint64(revision), nil
+	s, err := load(ctx, db.read, id)
+	if err == nil {
+		f, err = s.family(db.now())
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading family %d: %w", id, explain(err))
+	}
+	return f, s.revision, nil
 }
 
-// each calls scan for every row that a family has.
-func (r *reader) each(f *policy.Family, query string, scan func(*sql.Rows) error) error {
-	rows, err := r.tx.QueryContext(r.ctx, query, int64(f.ID))
+// querier is a database or a transaction.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// stored is a family as a row holds it.
+type stored struct {
+	id       policy.FamilyID
+	revision uint64
+	document []byte
+}
+
+func load(ctx context.Context, q querier, id policy.FamilyID) (stored, error) {
+	s := stored{id: id}
+	err := q.QueryRowContext(ctx, `SELECT revision, document FROM families WHERE family_id = $1`, int64(id)).Scan(&s.revision, &s.document)
+	if errors.Is(err, sql.ErrNoRows) {
+		return s, refuse(ErrNotFound, "there is no family %d; see: kinward families", id)
+	}
+	return s, err
+}
+
+// family reads the document as it is now.
+func (s stored) family(now time.Time) (*policy.Family, error) {
+	f := &policy.Family{}
+	if err := json.Unmarshal(s.document, f); err != nil {
+		return nil, fmt.Errorf("reading the document of family %d: %w", s.id, err)
+	}
+	f.ID = s.id
+	f.Settle(now)
+	return f, nil
+}
+
+// Families returns all families in order of their IDs, as of one moment and read
+// one at a time; each is the caller's. The first error ends it.
+func (db *DB) Families(ctx context.Context) iter.Seq2[*policy.Family, error] {
+	return func(yield func(*policy.Family, error) bool) {
+		if err := db.families(ctx, yield); err != nil {
+			yield(nil, fmt.Errorf("reading families: %w", explain(err)))
+		}
+	}
+}
+
+func (db *DB) families(ctx context.Context, yield func(*policy.Family, error) bool) error {
+	rows, err := db.read.QueryContext(ctx, `SELECT family_id, revision, document FROM families ORDER BY family_id`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	now := db.now()
 	for rows.Next() {
-		if err := scan(rows); err != nil {
+		var s stored
+		var document sql.RawBytes // decoded before the next row overwrites it
+		if err := rows.Scan(&s.id, &s.revision, &document); err != nil {
 			return err
+		}
+		s.document = document
+		f, err := s.family(now)
+		if err != nil {
+			return err
+		}
+		if !yield(f, nil) {
+			return nil
 		}
 	}
 	return rows.Err()
 }
 
-func (r *reader) profiles(f *policy.Family) error {
-	return r.each(f, `SELECT profile_id, name, preset FROM profiles WHERE family_id = $1 ORDER BY profile_id`, func(rows *sql.Rows) error {
-		p := policy.Profile{Categories: map[blocklists.Category]policy.Choice{}, Services: map[string]policy.Choice{}}
-		var preset string
-		err := rows.Scan(&p.ID, &p.Name, &preset)
-		if err == nil {
-			p.Preset, err = policy.ParsePreset(preset)
-		}
-		if err != nil {
-			return fmt.Errorf("profile %q: %w", p.Name, err)
-		}
-		f.Profiles = append(f.Profiles, p)
-		return nil
-	})
+// FamilyInfo is a line of a list of families.
+type FamilyInfo struct {
+	ID       policy.FamilyID `json:"id"`
+	Name     string          `json:"name"`
+	Revision uint64          `json:"revision"`
 }
 
-func (r *reader) choices(f *policy.Family) error {
-	return r.each(f, `SELECT profile_id, kind, subject, choice FROM choices WHERE family_id = $1`, func(rows *sql.Rows) error {
-		var id policy.ProfileID
-		var kind, subject, word string
-		if err := rows.Scan(&id, &kind, &subject, &word); err != nil {
-			return err
-		}
-		p, err := profileOf(f, id)
-		if err != nil {
-			return err
-		}
-		choice, err := policy.ParseChoice(word)
-		if err != nil {
-			return fmt.Errorf("profile %q, %s %q: %w", p.Name, kind, subject, err)
-		}
-		if kind == kindService {
-			p.Services[subject] = choice
-			return nil
-		}
-		c, err := blocklists.ParseCategory(subject)
-		if err != nil {
-			return fmt.Errorf("profile %q: %w", p.Name, err)
-		}
-		p.Categories[c] = choice
-		return nil
-	})
+// FamilyList returns up to limit families in order of their IDs, those after a
+// given one.
+func (db *DB) FamilyList(ctx context.Context, after policy.FamilyID, limit int) ([]FamilyInfo, error) {
+	return db.familyInfos(ctx, `WHERE family_id > $1 ORDER BY family_id LIMIT $2`, int64(after), limit)
 }
 
-func (r *reader) rules(f *policy.Family) error {
-	return r.each(f, `SELECT profile_id, rule_id, name, exact, allow, until_at FROM rules WHERE family_id = $1 ORDER BY rule_id`, func(rows *sql.Rows) error {
-		var id policy.ProfileID
-		var rule policy.Rule
-		var name string
-		var until int64
-		if err := rows.Scan(&id, &rule.ID, &name, &rule.Match, &rule.Allow, &until); err != nil {
-			return err
-		}
-		p, err := profileOf(f, id)
-		if err != nil {
-			return err
-		}
-		if rule.Name, err = blocklists.ParseName(name); err != nil {
-			return fmt.Errorf("profile %q, rule %d: %w", p.Name, rule.ID, err)
-		}
-		rule.Until = timeOf(until)
-		p.Rules = append(p.Rules, rule)
-		return nil
-	})
-}
-
-func (r *reader) devices(f *policy.Family) error {
-	return r.each(f, `SELECT device_id, profile_id, usual_profile_id, name, until_at FROM devices WHERE family_id = $1 ORDER BY device_id`, func(rows *sql.Rows) error {
-		var d policy.Device
-		var usual policy.ProfileID
-		var until int64
-		if err := rows.Scan(&d.ID, &d.Profile, &usual, &d.Name, &until); err != nil {
-			return err
-		}
-		if until != 0 {
-			d.Until, d.Then = timeOf(until), usual
-		}
-		if d.Then != 0 && !r.now.Before(d.Until) {
-			d.Profile, d.Until, d.Then = usual, time.Time{}, 0
-		}
-		f.Devices = append(f.Devices, d)
-		return nil
-	})
-}
-
-func (r *reader) networks(f *policy.Family) error {
-	at := make(map[policy.DeviceID]*policy.Device, len(f.Devices))
-	for i := range f.Devices {
-		at[f.Devices[i].ID] = &f.Devices[i]
+// FindFamily returns the family of that name, in any case. The error wraps
+// [ErrNotFound] where there is none, and [ErrConflict] where there are several,
+// which only their numbers tell apart.
+func (db *DB) FindFamily(ctx context.Context, name string) (policy.FamilyID, error) {
+	found, err := db.familyInfos(ctx, `WHERE name_key = $1 ORDER BY family_id LIMIT 2`, policy.NameKey(name))
+	switch {
+	case err != nil:
+		return 0, err
+	case len(found) == 0:
+		return 0, refuse(ErrNotFound, "there is no family %q; see: kinward families", clip(name))
+	case len(found) > 1:
+		return 0, refuse(ErrConflict, "several families are called %q, for example %d and %d; give the number", clip(name), found[0].ID, found[1].ID)
 	}
-	return r.each(f, `SELECT device_id, network FROM device_networks WHERE family_id = $1 ORDER BY network`, func(rows *sql.Rows) error {
-		var id policy.DeviceID
-		var text string
-		if err := rows.Scan(&id, &text); err != nil {
-			return err
-		}
-		p, err := netip.ParsePrefix(text)
-		if err != nil || at[id] == nil {
-			return fmt.Errorf("network %q of device %d: %w", text, id, err)
-		}
-		at[id].Networks = append(at[id].Networks, p)
-		return nil
-	})
+	return found[0].ID, nil
 }
 
-func profileOf(f *policy.Family, id policy.ProfileID) (*policy.Profile, error) {
-	for i := range f.Profiles {
-		if f.Profiles[i].ID == id {
-			return &f.Profiles[i], nil
+func (db *DB) familyInfos(ctx context.Context, where string, args ...any) ([]FamilyInfo, error) {
+	rows, err := db.read.QueryContext(ctx, `SELECT family_id, name, revision FROM families `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("listing families: %w", explain(err))
+	}
+	defer rows.Close()
+	out := []FamilyInfo{}
+	for rows.Next() {
+		var i FamilyInfo
+		if err := rows.Scan(&i.ID, &i.Name, &i.Revision); err != nil {
+			return nil, fmt.Errorf("listing families: %w", explain(err))
 		}
+		out = append(out, i)
 	}
-	return nil, fmt.Errorf("profile %d does not exist", id)
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("listing families: %w", explain(err))
+	}
+	return out, nil
 }
 
-// timeOf returns the time that is stored as ms, the zero time for 0.
-func timeOf(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
+// refusal is an error for a person, with its kind for the program.
+type refusal struct {
+	kind error
+	text string
 }
 
-// millisOf is the reverse of timeOf.
-func millisOf(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
+func (r *refusal) Error() string { return r.text }
+func (r *refusal) Unwrap() error { return r.kind }
+
+func refuse(kind error, format string, args ...any) error {
+	return &refusal{kind, fmt.Sprintf(format, args...)}
+}
+
+func clip(s string) string {
+	if r := []rune(s); len(r) > 40 {
+		return string(r[:40]) + "…"
 	}
-	return t.UnixMilli()
+	return s
 }

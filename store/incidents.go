@@ -16,13 +16,14 @@ import (
 var errNoFamily = errors.New("it must say which family's")
 
 // Write implements [journal.Store]: one transaction, synced to the disk before
-// it returns.
+// it returns. What is of a family that was removed meanwhile is not written.
 func (db *DB) Write(ctx context.Context, b journal.Batch) error {
 	err := db.transact(ctx, func(tx *sql.Tx) error {
-		if err := writeRows(ctx, tx, b.Rows); err != nil {
+		there := familiesThere(ctx, tx)
+		if err := writeRows(ctx, tx, b.Rows, there); err != nil {
 			return err
 		}
-		if err := writeCounts(ctx, tx, b.Counts); err != nil {
+		if err := writeCounts(ctx, tx, b.Counts, there); err != nil {
 			return err
 		}
 		if b.CloseBefore.IsZero() {
@@ -37,7 +38,21 @@ func (db *DB) Write(ctx context.Context, b journal.Batch) error {
 	return nil
 }
 
-func writeRows(ctx context.Context, tx *sql.Tx, rows []journal.Row) error {
+// familiesThere returns what tells whether a family exists.
+func familiesThere(ctx context.Context, tx *sql.Tx) func(policy.FamilyID) (bool, error) {
+	seen := map[policy.FamilyID]bool{}
+	return func(id policy.FamilyID) (bool, error) {
+		if is, ok := seen[id]; ok {
+			return is, nil
+		}
+		var n int
+		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM families WHERE family_id = $1`, int64(id)).Scan(&n)
+		seen[id] = n > 0
+		return n > 0, err
+	}
+}
+
+func writeRows(ctx context.Context, tx *sql.Tx, rows []journal.Row, there func(policy.FamilyID) (bool, error)) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -52,6 +67,11 @@ func writeRows(ctx context.Context, tx *sql.Tx, rows []journal.Row) error {
 	}
 	defer stmt.Close()
 	for _, r := range rows {
+		if is, err := there(r.Family); err != nil {
+			return err
+		} else if !is {
+			continue
+		}
 		if _, err := stmt.ExecContext(ctx, int64(r.Family), r.ID, int64(r.Profile), int64(r.Device),
 			r.First.UnixMilli(), r.Last.UnixMilli(), r.Key, r.Details); err != nil {
 			return err
@@ -60,8 +80,13 @@ func writeRows(ctx context.Context, tx *sql.Tx, rows []journal.Row) error {
 	return nil
 }
 
-func writeCounts(ctx context.Context, tx *sql.Tx, counts []journal.Count) error {
+func writeCounts(ctx context.Context, tx *sql.Tx, counts []journal.Count, there func(policy.FamilyID) (bool, error)) error {
 	for _, c := range counts {
+		if is, err := there(c.Family); err != nil {
+			return err
+		} else if !is {
+			continue
+		}
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO counts (family_id, profile_id, day, category, tries, queries)
 			VALUES ($1, $2, $3, $4, $5, $6)
@@ -201,37 +226,4 @@ func (db *DB) transact(ctx context.Context, f func(*sql.Tx) error) error {
 		return explain(err)
 	}
 	return explain(tx.Commit())
-}
-
-// Change is one row of the record of what guardians changed.
-type Change struct {
-	Family   policy.FamilyID `json:"family"`
-	Revision uint64          `json:"revision"` // of the family, after the change
-	At       time.Time       `json:"at"`
-	Who      string          `json:"who"`
-	What     string          `json:"what"`
-}
-
-// Changes returns the newest changes of a family, newest first, at most limit.
-func (db *DB) Changes(ctx context.Context, family policy.FamilyID, limit int) ([]Change, error) {
-	rows, err := db.read.QueryContext(ctx, `
-		SELECT family_id, revision, at, who, what FROM changes WHERE family_id = $1 ORDER BY revision DESC LIMIT $2`, int64(family), limit)
-	if err != nil {
-		return nil, fmt.Errorf("reading changes: %w", explain(err))
-	}
-	defer rows.Close()
-	out := []Change{}
-	for rows.Next() {
-		var c Change
-		var at int64
-		if err := rows.Scan(&c.Family, &c.Revision, &at, &c.Who, &c.What); err != nil {
-			return nil, fmt.Errorf("reading changes: %w", explain(err))
-		}
-		c.At = time.UnixMilli(at).UTC()
-		out = append(out, c)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("reading changes: %w", explain(err))
-	}
-	return out, nil
 }

@@ -98,6 +98,7 @@ func TestWriteIsAllOrNothing(t *testing.T) {
 
 func TestIncidentsFilter(t *testing.T) {
 	db := openNew(t)
+	addFamily(t, db, "Other")
 	type details = map[string]any
 	write(t, db, journal.Batch{Rows: []journal.Row{
 		row("a", noon, func(r *journal.Row, d details) { r.Profile, r.Device = 2, 7 }),
@@ -221,7 +222,7 @@ func TestConcurrentReadersAndWriters(t *testing.T) {
 					t.Errorf("%d incidents, %v; want whole batches of 10", len(list), err)
 					return
 				}
-				if _, _, err := db.Family(t.Context()); err != nil {
+				if _, _, err := db.Family(t.Context(), 0); err != nil {
 					t.Error(err)
 					return
 				}
@@ -241,7 +242,11 @@ func TestConcurrentReadersAndWriters(t *testing.T) {
 	})
 	writers.Go(func() {
 		for n := range 20 {
-			if _, err := db.AddRule(t.Context(), "Everyone", policy.Rule{Name: blocklists.MustName(fmt.Sprintf("d%d.com", n))}); err != nil {
+			_, err := db.Change(t.Context(), Edit{}, func(f *policy.Family) (string, error) {
+				_, what, err := f.AddRule("Everyone", policy.Rule{Name: blocklists.MustName(fmt.Sprintf("d%d.com", n))}, noon)
+				return what, err
+			})
+			if err != nil {
 				t.Error(err)
 			}
 		}

@@ -28,6 +28,9 @@ type Options struct {
 	Zone   string           // the first family's time zone; default the server's, as far as it can be told
 	Preset *policy.Preset   // of the first family's profile Everyone; default band C
 	Who    string           // who makes the changes, for the record; default "the operator"
+	// Known tells what choices can be about. It is called for each change that is
+	// not the first; nil checks nothing of the kind.
+	Known func() policy.Known
 }
 
 // DB is an open database. All methods are safe for concurrent use. Readers do
@@ -40,6 +43,9 @@ type DB struct {
 	now    func() time.Time
 	who    string
 	schema int64
+
+	presets *policy.Presets
+	known   func() policy.Known
 }
 
 var _ journal.Store = (*DB)(nil)
@@ -88,6 +94,9 @@ func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
 	}
 	unclean := isUnclean(path)
 	db := &DB{path: path, log: o.Logger, now: o.Now, who: o.Who}
+	if db.presets, err = policy.EmbeddedPresets(); err != nil {
+		return nil, err
+	}
 	if db.write, err = connect(path, 1, pragmas+"&_txlock=immediate", "synchronous(FULL)", "journal_mode(WAL)"); err != nil {
 		return nil, err
 	}
@@ -113,6 +122,7 @@ func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
 	if err := db.makeFamily(ctx, o); err != nil {
 		return nil, err
 	}
+	db.known = o.Known
 	return db, nil
 }
 

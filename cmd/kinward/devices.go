@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"kinward/policy"
-	"kinward/store"
 )
 
 type deviceRequest struct {
@@ -145,11 +144,15 @@ func deviceExempt(ctx context.Context, n *node, req deviceRequest, _ progress) (
 		}
 		until = time.Now().Add(d)
 	}
-	dev, err := n.db.ExemptDevice(ctx, req.Device, req.Name, until)
-	if err := n.changed(ctx, err); err != nil {
+	var dev policy.Device
+	err := n.edit(ctx, fmt.Sprintf("exempting device %q", req.Device), func(f *policy.Family) (what string, err error) {
+		dev, what, err = f.ExemptDevice(req.Device, req.Name, until, time.Now())
+		return what, err
+	})
+	if err != nil {
 		return done{}, err
 	}
-	f, _, err := n.db.Family(ctx)
+	f, _, err := n.db.Family(ctx, 0)
 	if err != nil {
 		return done{}, err
 	}
@@ -169,8 +172,11 @@ func deviceAdd(ctx context.Context, n *node, req deviceRequest, _ progress) (don
 	if err != nil {
 		return done{}, err
 	}
-	_, err = n.db.AddDevice(ctx, req.Name, profile, []netip.Prefix{network}, time.Time{})
-	if err := n.changed(ctx, err); err != nil {
+	err = n.edit(ctx, fmt.Sprintf("adding device %q", req.Name), func(f *policy.Family) (string, error) {
+		_, what, err := f.AddDevice(profile, policy.Device{Name: req.Name, Networks: []netip.Prefix{network}}, time.Now())
+		return what, err
+	})
+	if err != nil {
 		return done{}, err
 	}
 	return done{fmt.Sprintf("%s (%s) now has the profile %s. %s", req.Name, networkText(network), profile, lag)}, nil
@@ -179,7 +185,7 @@ func deviceAdd(ctx context.Context, n *node, req deviceRequest, _ progress) (don
 // profileOr returns a profile's name as it is spelled, the household's profile
 // where none is given.
 func (n *node) profileOr(ctx context.Context, name string) (string, error) {
-	f, _, err := n.db.Family(ctx)
+	f, _, err := n.db.Family(ctx, 0)
 	if err != nil {
 		return "", err
 	}
@@ -209,15 +215,20 @@ func deviceName(f *policy.Family, id policy.DeviceID) string {
 }
 
 func deviceUnexempt(ctx context.Context, n *node, req deviceRequest, _ progress) (done, error) {
-	if err := n.changed(ctx, n.db.UnexemptDevice(ctx, req.Device)); err != nil {
+	err := n.edit(ctx, fmt.Sprintf("ending the exemption of device %q", req.Device), func(f *policy.Family) (string, error) {
+		return f.UnexemptDevice(req.Device)
+	})
+	if err != nil {
 		return done{}, err
 	}
 	return n.deviceNow(ctx, req.Device)
 }
 
 func deviceProfile(ctx context.Context, n *node, req deviceRequest, _ progress) (done, error) {
-	err := n.db.UpdateDevice(ctx, req.Device, store.DeviceChange{Profile: &req.Profile})
-	if err := n.changed(ctx, err); err != nil {
+	err := n.edit(ctx, fmt.Sprintf("changing device %q", req.Device), func(f *policy.Family) (string, error) {
+		return f.UpdateDevice(req.Device, policy.DeviceChange{Profile: &req.Profile}, time.Now())
+	})
+	if err != nil {
 		return done{}, err
 	}
 	return n.deviceNow(ctx, req.Device)
@@ -238,7 +249,10 @@ func (n *node) deviceNow(ctx context.Context, ref string) (done, error) {
 }
 
 func deviceRemove(ctx context.Context, n *node, req deviceRequest, _ progress) (done, error) {
-	if err := n.changed(ctx, n.db.RemoveDevice(ctx, req.Device)); err != nil {
+	err := n.edit(ctx, fmt.Sprintf("removing device %q", req.Device), func(f *policy.Family) (string, error) {
+		return f.RemoveDevice(req.Device)
+	})
+	if err != nil {
 		return done{}, err
 	}
 	return done{fmt.Sprintf("%s is forgotten; the household's profile applies to it again. %s", req.Device, lag)}, nil

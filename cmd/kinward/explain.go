@@ -59,7 +59,7 @@ func explain(ctx context.Context, n *node, req explainRequest, _ progress) (expl
 	if err != nil {
 		return explainReply{}, err
 	}
-	family, _, err := n.db.Family(ctx)
+	family, _, err := n.db.Family(ctx, 0)
 	if err != nil {
 		return explainReply{}, err
 	}

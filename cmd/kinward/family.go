@@ -46,7 +46,7 @@ type deviceView struct {
 var opFamily = operation[struct{}, familyView]{"family", family}
 
 func family(ctx context.Context, n *node, _ struct{}, _ progress) (familyView, error) {
-	f, revision, err := n.db.Family(ctx)
+	f, revision, err := n.db.Family(ctx, 0)
 	if err != nil {
 		return familyView{}, err
 	}

@@ -95,7 +95,7 @@ func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (
 	if err != nil {
 		return incidentsReply{}, err
 	}
-	f, _, err := n.db.Family(ctx)
+	f, _, err := n.db.Family(ctx, 0)
 	if err != nil {
 		return incidentsReply{}, err
 	}

@@ -63,7 +63,7 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 	go func() {
 		catalogue <- n.openCatalogue()
 	}()
-	n.db, err = store.Open(ctx, filepath.Join(c.Data, store.FileName), store.Options{Logger: log, Who: "command line"})
+	n.db, err = store.Open(ctx, filepath.Join(c.Data, store.FileName), store.Options{Logger: log, Who: "command line", Known: n.known})
 	if err := errors.Join(err, <-catalogue); err != nil {
 		return nil, err
 	}
@@ -259,7 +259,7 @@ func (n *node) refresh(ctx context.Context) error {
 
 // publish puts an index in force with a directory compiled against it.
 func (n *node) publish(ctx context.Context, x *blocklists.Index) error {
-	family, revision, err := n.db.Family(ctx)
+	family, revision, err := n.db.Family(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -269,6 +269,21 @@ func (n *node) publish(ctx context.Context, x *blocklists.Index) error {
 	}
 	n.current.Store(&policy.State{Index: x, Directory: d})
 	return nil
+}
+
+// edit changes the home family and carries the change into force; doing names it
+// in an error.
+func (n *node) edit(ctx context.Context, doing string, f func(*policy.Family) (what string, err error)) error {
+	_, err := n.db.Change(ctx, store.Edit{Doing: doing}, f)
+	return n.changed(ctx, err)
+}
+
+// known tells what choices can be about.
+func (n *node) known() policy.Known {
+	if c := n.catalogue.Load(); c != nil {
+		return policy.KnownBy(c)
+	}
+	return policy.Known{}
 }
 
 // changed carries a family's change into force, or says why there was none;

@@ -113,8 +113,11 @@ func profileAdd(ctx context.Context, n *node, req profileRequest, _ progress) (d
 	if err != nil {
 		return done{}, usageError(err)
 	}
-	_, err = n.db.AddProfile(ctx, req.Profile, preset)
-	if err := n.changed(ctx, err); err != nil {
+	err = n.edit(ctx, fmt.Sprintf("adding profile %q", req.Profile), func(f *policy.Family) (string, error) {
+		_, what, err := f.AddProfile(req.Profile, preset)
+		return what, err
+	})
+	if err != nil {
 		return done{}, err
 	}
 	return done{fmt.Sprintf("Profile %s is made, with preset %s (%s). Give it a device with: {kinward} devices add ADDRESS --name NAME --profile %s",
@@ -126,8 +129,10 @@ func profileSet(ctx context.Context, n *node, req profileRequest, _ progress) (d
 	if err != nil {
 		return done{}, usageError(err)
 	}
-	err = n.db.SetPreset(ctx, req.Profile, preset)
-	if err := n.changed(ctx, err); err != nil {
+	err = n.edit(ctx, fmt.Sprintf("changing the preset of profile %q", req.Profile), func(f *policy.Family) (string, error) {
+		return f.SetPreset(req.Profile, preset)
+	})
+	if err != nil {
 		return done{}, err
 	}
 	return done{fmt.Sprintf("Profile %s now starts from preset %s (%s). %s", req.Profile, preset, preset.Ages(), lag)}, nil
@@ -169,17 +174,20 @@ func profileChoose(ctx context.Context, n *node, req profileRequest, _ progress)
 	if err != nil {
 		return done{}, err
 	}
-	word := service
-	switch {
-	case category == blocklists.Security && choice != nil && choice.Action() != policy.Block:
-		err = usageError(errors.New("what is dangerous to everybody (security) stays blocked; for one name see: {kinward} explain NAME"))
-	case category != blocklists.NoCategory:
-		word = category.String()
-		err = n.db.SetCategory(ctx, profile, category, choice)
-	default:
-		err = n.db.SetService(ctx, profile, service, choice)
+	if category == blocklists.Security && choice != nil && choice.Action() != policy.Block {
+		return done{}, usageError(errors.New("what is dangerous to everybody (security) stays blocked; for one name see: {kinward} explain NAME"))
 	}
-	if err := n.changed(ctx, err); err != nil {
+	word := service
+	if category != blocklists.NoCategory {
+		word = category.String()
+	}
+	err = n.edit(ctx, fmt.Sprintf("choosing %s for profile %q", word, profile), func(f *policy.Family) (string, error) {
+		if category != blocklists.NoCategory {
+			return f.SetCategory(profile, category, choice)
+		}
+		return f.SetService(profile, service, choice)
+	})
+	if err != nil {
 		return done{}, err
 	}
 	req.Profile, req.Thing = profile, word

@@ -363,7 +363,7 @@ func TestProgramHousehold(t *testing.T) {
 	h.must("devices", "remove", "Laptop")
 	h.must("rules", "allow", "omegle.com")
 	wantAll(t, "kdig after the rule", h.tool("kdig", "omegle.com"), "192.0.2.66")
-	h.must("rules", "remove", "1")
+	h.must("rules", "remove", "4")
 	if _, errs, code := h.run("rules", "deny", "www.childline.org.uk"); code != exitUsage || !strings.Contains(errs, "never blocks") {
 		t.Errorf("a rule against a help line: exit code %d, %s", code, errs)
 	}
@@ -588,7 +588,7 @@ func TestProgramBackup(t *testing.T) {
 	if _, errs, code := h.run("backup", file); code != exitUsage || !strings.Contains(errs, "exists already") {
 		t.Errorf("backup over a file: exit code %d, %s", code, errs)
 	}
-	h.must("rules", "remove", "1")
+	h.must("rules", "remove", "3")
 	if _, errs, code := h.run("restore", file); code != exitFailed || !strings.Contains(errs, "in use") {
 		t.Errorf("restore under serve: exit code %d, %s", code, errs)
 	}

@@ -134,11 +134,14 @@ func ruleAdd(ctx context.Context, n *node, req ruleRequest, _ progress) (done, e
 	if err != nil {
 		return done{}, err
 	}
-	r.ID, err = n.db.AddRule(ctx, profile, r)
-	if err := n.changed(ctx, err); err != nil {
+	err = n.edit(ctx, "adding a rule for "+name.String(), func(f *policy.Family) (what string, err error) {
+		r.ID, what, err = f.AddRule(profile, r, time.Now())
+		return what, err
+	})
+	if err != nil {
 		return done{}, err
 	}
-	f, _, err := n.db.Family(ctx)
+	f, _, err := n.db.Family(ctx, 0)
 	if err != nil {
 		return done{}, err
 	}
@@ -186,7 +189,10 @@ func checkRule(c *blocklists.Catalogue, x *blocklists.Index, r policy.Rule) (war
 }
 
 func ruleRemove(ctx context.Context, n *node, req ruleRequest, _ progress) (done, error) {
-	if err := n.changed(ctx, n.db.RemoveRule(ctx, policy.RuleID(req.ID))); err != nil {
+	err := n.edit(ctx, fmt.Sprintf("removing rule %d", req.ID), func(f *policy.Family) (string, error) {
+		return f.RemoveRule(policy.RuleID(req.ID))
+	})
+	if err != nil {
 		return done{}, err
 	}
 	return done{fmt.Sprintf("Rule %d is removed. %s", req.ID, lag)}, nil

@@ -1,22 +1,27 @@
-package store
+package policy
 
 import (
 	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 )
 
-// Why a change is refused. The errors that wrap these say what is wrong, where,
-// and what to do; nothing was changed.
+// Why a change of a family is refused. The errors that wrap these say what is
+// wrong, where, and what to do; the family is then not to be kept.
 var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("in conflict with what is there")
 	ErrInvalid  = errors.New("not valid")
+
+	// ErrSame says that a change would change nothing.
+	ErrSame = errors.New("nothing to change")
 )
 
 // refusal is an error for a person, with its kind for the program.
@@ -35,8 +40,9 @@ func refuse(kind error, format string, args ...any) error {
 // MaxName is how long a name that people give may be, in characters.
 const MaxName = 100
 
-// cleanName returns a name as it is stored: composed (NFC) and trimmed.
-func cleanName(name string) (string, error) {
+// CleanName returns a name as it is stored: composed (NFC) and trimmed. The
+// error wraps [ErrInvalid].
+func CleanName(name string) (string, error) {
 	name = strings.TrimSpace(norm.NFC.String(name))
 	switch {
 	case name == "":
@@ -54,15 +60,11 @@ func cleanName(name string) (string, error) {
 	return name, nil
 }
 
-func clip(s string) string {
-	if r := []rune(s); len(r) > 40 {
-		return string(r[:40]) + "…"
-	}
-	return s
+// NameKey returns what names that people give are compared by: composed and
+// case-folded, so that "Straße" and "STRASSE" are one name.
+func NameKey(name string) string {
+	return cases.Fold().String(strings.TrimSpace(norm.NFC.String(name)))
 }
-
-// nameKey is what names are compared by.
-func nameKey(name string) string { return strings.ToLower(name) }
 
 // ParseNetwork reads an address or a network of a device, "192.168.1.20",
 // "fe80::1%eth0" or "192.168.1.0/24", in the one form that is stored.
@@ -96,18 +98,45 @@ func cleanNetwork(p netip.Prefix) (netip.Prefix, error) {
 	return p, nil
 }
 
-// networkText writes a network of one address as that address.
-func networkText(p netip.Prefix) string {
+// NetworkText writes a network of one address as that address.
+func NetworkText(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
 	}
 	return p.String()
 }
 
-func networksText(list []netip.Prefix) string {
-	out := make([]string, len(list))
-	for i, p := range list {
-		out[i] = networkText(p)
+// IsPrivate reports whether every address of a network is one that many
+// households use at once (RFC 1918, RFC 4193, RFC 6598, link-local, loopback).
+// As a clue of a device such a network counts within its family alone.
+func IsPrivate(p netip.Prefix) bool {
+	for _, whole := range privateSpaces {
+		if whole.Bits() <= p.Bits() && whole.Contains(p.Addr()) {
+			return true
+		}
 	}
-	return strings.Join(out, ", ")
+	return false
 }
+
+var privateSpaces = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("::1/128"),
+}
+
+// later checks the end of something that is to begin now.
+func later(until, now time.Time) error {
+	if !until.IsZero() && !until.After(now) {
+		return refuse(ErrInvalid, "%s is over already; give a time to come, or none for ever", until.Format(time.RFC3339))
+	}
+	return nil
+}
+
+func untilText(until time.Time) string {
+	if until.IsZero() || until.Equal(Forever) {
+		return ""
+	}
+	return " until " + until.UTC().Format(time.RFC3339)
+}
+
+func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
