@@ -52,12 +52,12 @@ func TestKinds(t *testing.T) {
 			try("mask.icloud.com", noon, asCanary, device(3)), try("mask.icloud.com", noon, asCanary, device(4)),
 		}, []string{"icloud.com routine 1/1 names 1", "icloud.com routine 1/1 names 1"}},
 		{"what systems ask for, by its service", attempts{
-			try("dns.google", noon, asRoutine), try("dns.quad9.net", noon, asRoutine), try("dns.google", noon, asRoutine),
+			try("dns.google", noon, asRoutine), try("dns.quad9.net", at(time.Second), asRoutine), try("dns.google", at(time.Second), asRoutine),
 		}, []string{"dns.google routine 1/2 names 1", "quad9.net routine 1/1 names 1"}},
 		{"even a quiet one opens its own", attempts{try("dns.google", noon, asRoutine, asQuiet)}, []string{"dns.google routine 1/1 names 1"}},
 		{"a VPN's site is an attempt", attempts{try("nordvpn.com", noon, asAttempt)}, []string{"nordvpn.com attempt 1/1 names 1"}},
 		{"its app's background is not part of it", attempts{
-			try("nordvpn.com", noon, asAttempt), try("api.nordvpn.com", noon, asAttempt, func(a *policy.Attempt) { a.Verdict.Bypass = policy.BypassRoutine }),
+			try("nordvpn.com", noon, asAttempt), try("api.nordvpn.com", at(time.Second), asAttempt, func(a *policy.Attempt) { a.Verdict.Bypass = policy.BypassRoutine }),
 		}, []string{"nordvpn.com attempt 1/1 names 1", "nordvpn.com routine 1/1 names 1"}},
 		{"everything else is of no such kind", attempts{try("omegle.com", noon)}, []string{"omegle.com - 1/1 names 1"}},
 		{"bedtime: all names are one, and none is kept", attempts{

@@ -228,9 +228,11 @@ func TestProfilesAnswerBlocksTheirWay(t *testing.T) {
 // keys for ECH, hints, and what nobody knows yet.
 func TestHTTPSRecordsAreUntouched(t *testing.T) {
 	data := bytes.Join([][]byte{
-		{0, 1}, []byte("\x03cdn\x07example\x00"),
+		{0, 1},
+		[]byte("\x03cdn\x07example\x00"),
 		{0, 0, 0, 2, 0, 1}, // mandatory: alpn
-		{0, 1, 0, 6}, []byte("\x02h3\x02h2"),
+		{0, 1, 0, 6},
+		[]byte("\x02h3\x02h2"),
 		{0, 4, 0, 4, 192, 0, 2, 7},
 		{0, 5, 0, 12, 0, 10, 0xfe, 0x0d, 0, 6, 1, 2, 3, 4, 0xff, 0}, // ech
 		{0xff, 0x00, 0, 3, 0, 0x80, 0xff},                           // a key for private use
