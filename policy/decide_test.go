@@ -300,7 +300,7 @@ func TestDecideDoesNotAllocateWithEverything(t *testing.T) {
 		}
 		q := Question{Time: at}
 		decideAll := func() {
-			for _, name := range names {
+			for _, name := range askedNames {
 				q.Name = name
 				q.Labels = b.index.Known(name, TypeA)
 				Decide(p, q)
@@ -313,8 +313,8 @@ func TestDecideDoesNotAllocateWithEverything(t *testing.T) {
 	}
 }
 
-// names are asked, parsed.
-var names = func() (out []blocklists.Name) {
+// askedNames are asked, parsed.
+var askedNames = func() (out []blocklists.Name) {
 	for _, s := range asked {
 		out = append(out, blocklists.MustName(s))
 	}

@@ -108,6 +108,9 @@ func (v *validation) rules(p *Profile) {
 			if int(r.Match) >= len(matchWords) {
 				v.fault(ErrInvalid, "there is no match %d; take one of %q", r.Match, matchWords)
 			}
+			if _, err := blocklists.NewGlob(r.Name); r.Match == MatchGlob && err != nil && r.Name != "" {
+				v.fault(ErrInvalid, "%v; write a part of the names that are meant, for example ads*.example.com", err)
+			}
 			if other, ok := seen[key{r.Name, r.Match}]; ok {
 				v.fault(ErrConflict, "rule %d is for the same name; remove one", other)
 			}

@@ -260,7 +260,7 @@ func (w *weighing) profile(p, q *Profile, say func(string)) {
 	if q.Guests && !p.Guests {
 		say("what is tried is counted, not named, since it is for guests")
 	}
-	if bypassOf(p) && !bypassOf(q) {
+	if bypassSetting(p) && !bypassSetting(q) {
 		say("names that lead past the filter are not blocked any more")
 	}
 	w.search(p, q, say)
@@ -274,7 +274,7 @@ func (w *weighing) profile(p, q *Profile, say func(string)) {
 	w.rules(p, q, t, say)
 }
 
-func bypassOf(p *Profile) bool {
+func bypassSetting(p *Profile) bool {
 	if p.Bypass != nil {
 		return *p.Bypass
 	}
@@ -312,7 +312,7 @@ func (w *weighing) search(p, q *Profile, say func(string)) {
 // effective returns what a profile does about a category, schedules aside.
 func (w *weighing) effective(p *Profile, c blocklists.Category) (Choice, Keep) {
 	choice := w.presets.Choice(p.Preset, c)
-	if bypass := bypassOf(p); bypass != (p.Preset != Adult) && (c == blocklists.VPNProxy || c == blocklists.EncryptedDNS) {
+	if bypass := bypassSetting(p); bypass != (p.Preset != Adult) && (c == blocklists.VPNProxy || c == blocklists.EncryptedDNS) {
 		choice = map[bool]Choice{true: ChooseBlock, false: ChooseAllow}[bypass]
 	}
 	if own, ok := p.Categories[c]; ok {

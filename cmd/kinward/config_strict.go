@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"regexp"
 	"slices"
@@ -12,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/viper"
-	"go.yaml.in/yaml/v3"
 
 	"kinward/blocklists"
 )
@@ -53,83 +49,10 @@ func appendKeys(keys []configKey, prefix string, v reflect.Value) []configKey {
 	return keys
 }
 
-// checkYAML reports the first unknown key, key given twice (in any spelling) or
-// value of a wrong type, with its line and what would be right.
+// checkYAML checks a configuration; see strictYAML.
 func checkYAML(path string, text []byte) error {
-	var doc, more yaml.Node
-	documents := yaml.NewDecoder(bytes.NewReader(text))
-	if err := documents.Decode(&doc); errors.Is(err, io.EOF) {
-		return nil
-	} else if err != nil {
+	if err := strictYAML(text, reflect.TypeFor[config](), "the configuration"); err != nil {
 		return fmt.Errorf("reading configuration %s: %w", path, err)
-	}
-	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading configuration %s: line %d: a second document begins with ---; put all keys into one", path, max(more.Line, 1))
-	}
-	if len(doc.Content) == 0 { // empty, or comments alone
-		return nil
-	}
-	if err := checkMapping(doc.Content[0], reflect.TypeFor[config](), "the configuration"); err != nil {
-		return fmt.Errorf("reading configuration %s: %w", path, err)
-	}
-	return nil
-}
-
-func checkMapping(n *yaml.Node, t reflect.Type, what string) error {
-	if n.Kind != yaml.MappingNode {
-		return fmt.Errorf("line %d: %s must be a list of keys with values", n.Line, what)
-	}
-	valid := map[string]reflect.Type{}
-	var names []string
-	for i := range t.NumField() {
-		name := t.Field(i).Tag.Get("yaml")
-		valid[name] = t.Field(i).Type
-		names = append(names, name)
-	}
-	seen := map[string]int{}
-	for i := 0; i < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		if line, twice := seen[strings.ToLower(key.Value)]; twice {
-			return fmt.Errorf("line %d: key %q stands already on line %d; give it once", key.Line, key.Value, line)
-		}
-		seen[strings.ToLower(key.Value)] = key.Line
-		want, ok := valid[key.Value]
-		if !ok {
-			return fmt.Errorf("line %d: there is no key %q in %s; did you mean %q?",
-				key.Line, key.Value, what, blocklists.Nearest(key.Value, names))
-		}
-		if err := checkValue(value, want, key.Value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func checkValue(n *yaml.Node, t reflect.Type, key string) error {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	switch t.Kind() {
-	case reflect.Struct:
-		return checkMapping(n, t, strconv.Quote(key))
-	case reflect.Slice:
-		if n.Kind != yaml.SequenceNode {
-			return fmt.Errorf("line %d: %s must be a list, for example [a, b]", n.Line, key)
-		}
-		for _, item := range n.Content {
-			if err := checkValue(item, t.Elem(), key); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if n.Tag == "!!null" {
-		return fmt.Errorf("line %d: %s has no value; give one, or remove the line", n.Line, key)
-	}
-	want := map[reflect.Kind]string{reflect.String: "!!str", reflect.Int: "!!int", reflect.Bool: "!!bool"}[t.Kind()]
-	if n.Kind != yaml.ScalarNode || n.Tag != want {
-		words := map[string]string{"!!str": "a text (in quotes, if it looks like a number)", "!!int": "a whole number", "!!bool": "true or false"}
-		return fmt.Errorf("line %d: %s: %q is not %s", n.Line, key, n.Value, words[want])
 	}
 	return nil
 }

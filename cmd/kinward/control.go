@@ -50,39 +50,36 @@ func (o operation[Req, Rep]) handler() handler {
 	}
 }
 
+// offered is an operation of any type.
+type offered interface{ offer() (string, handler) }
+
+func (o operation[Req, Rep]) offer() (string, handler) { return o.name, o.handler() }
+
 // operations is the table of all that the socket offers.
 func operations() map[string]handler {
-	return map[string]handler{
-		opExplain.name:       opExplain.handler(),
-		opIncidents.name:     opIncidents.handler(),
-		opLists.name:         opLists.handler(),
-		opListsAdd.name:      opListsAdd.handler(),
-		opListsUpdate.name:   opListsUpdate.handler(),
-		opListsAccept.name:   opListsAccept.handler(),
-		opListsRollback.name: opListsRollback.handler(),
-		opListsRemove.name:   opListsRemove.handler(),
-		opServices.name:      opServices.handler(),
-		opService.name:       opService.handler(),
+	table := map[string]handler{}
+	for _, o := range []offered{
+		opExplain, opIncidents, opBackup, opStatus, opPing,
+		opLists, opListsAdd, opListsUpdate, opListsAccept, opListsRollback, opListsRemove,
+		opServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
 
-		opCatalogue.name:         opCatalogue.handler(),
-		opCatalogueUpdate.name:   opCatalogueUpdate.handler(),
-		opCatalogueRollback.name: opCatalogueRollback.handler(),
-
-		opFamily.name:         opFamily.handler(),
-		opDeviceExempt.name:   opDeviceExempt.handler(),
-		opDeviceAdd.name:      opDeviceAdd.handler(),
-		opDeviceUnexempt.name: opDeviceUnexempt.handler(),
-		opDeviceProfile.name:  opDeviceProfile.handler(),
-		opDeviceRemove.name:   opDeviceRemove.handler(),
-		opRuleAdd.name:        opRuleAdd.handler(),
-		opRuleRemove.name:     opRuleRemove.handler(),
-		opProfileSet.name:     opProfileSet.handler(),
-		opProfileChoose.name:  opProfileChoose.handler(),
-		opProfileAdd.name:     opProfileAdd.handler(),
-		opBackup.name:         opBackup.handler(),
-		opStatus.name:         opStatus.handler(),
-		opPing.name:           opPing.handler(),
+		opFamilies, opFamily, opFamilyAdd, opFamilyRemove, opFamilyRename, opFamilyZone, opFamilyUnknown, opFamilyNetwork,
+		opFamilyLoosening, opFamilyApply, opFamilyExport,
+		opGuardians, opGuardianAdd, opGuardianRole, opGuardianRename, opGuardianRemove,
+		opProfileShow, opProfileAdd, opProfileSet, opProfileRename, opProfileRemove,
+		opProfileChoose, opProfileList, opProfileLog, opProfileResponse, opProfileBypass, opProfileGuests,
+		opSearch, opSearchSet,
+		opDeviceAdd, opDeviceExempt, opDeviceUnexempt, opDeviceGuest, opDeviceProfile, opDeviceRename, opDeviceRemove,
+		opDeviceClueAdd, opDeviceClueRemove,
+		opRuleAdd, opRuleRemove,
+		opScheduleAdd, opScheduleBedtime, opScheduleExcept, opScheduleHolidays, opScheduleSwitch, opScheduleRemove,
+		opHolidayAdd, opHolidayRemove, opGrantAdd, opGrantRevoke, opPause, opResume,
+		opChanges, opChangeShow, opChangeUndo,
+	} {
+		name, h := o.offer()
+		table[name] = h
 	}
+	return table
 }
 
 // call runs the operation at the owner of the configured data folder.

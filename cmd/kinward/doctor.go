@@ -67,7 +67,7 @@ func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, 
 	if err != nil {
 		return statusReply{}, err
 	}
-	f, _, err := n.db.Family(ctx)
+	f, _, err := n.db.Family(ctx, 0)
 	if err != nil {
 		return statusReply{}, err
 	}

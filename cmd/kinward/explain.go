@@ -19,6 +19,7 @@ import (
 )
 
 type explainRequest struct {
+	Family string `json:"family,omitempty"`
 	Name   string `json:"name"`
 	Device string `json:"device"` // name or address; "" is anyone without a device of their own
 	At     string `json:"at"`     // wall-clock time of the family; "" is now
@@ -40,10 +41,11 @@ and which step of the order of decision settled the matter.`,
   kinward explain tiktok.com --device "Mum's laptop" --json`,
 		Args: exactArgs("a NAME, for example omegle.com"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req.Name = args[0]
+			req.Name, req.Family = args[0], c.about.Family
 			return do(cmd.Context(), c, cmd, opExplain, req, printExplanation)
 		},
 	}
+	cmd.Flags().StringVar(&c.about.Family, "family", "", "for this family (default: the home's own)")
 	cmd.Flags().StringVar(&req.Device, "device", "", "for this device: its name or its address")
 	cmd.Flags().StringVar(&req.Type, "type", "A", "for a question of this type: A, AAAA, HTTPS …")
 	cmd.Flags().StringVar(&req.At, "at", "", `at this time of the family's clock, for example "2026-11-23 21:30" (default now)`)
@@ -59,13 +61,13 @@ func explain(ctx context.Context, n *node, req explainRequest, _ progress) (expl
 	if err != nil {
 		return explainReply{}, err
 	}
-	family, _, err := n.db.Family(ctx, 0)
+	family, _, err := n.family(ctx, req.Family)
 	if err != nil {
 		return explainReply{}, err
 	}
-	at := time.Now().In(n.zone(family))
+	at := time.Now().In(zoneOf(family))
 	if req.At != "" {
-		if at, err = parseTime(req.At, n.zone(family)); err != nil {
+		if at, err = parseTime(req.At, zoneOf(family)); err != nil {
 			return explainReply{}, usageError(fmt.Errorf("--at: %w", err))
 		}
 	}

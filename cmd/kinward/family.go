@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"kinward/policy"
@@ -12,90 +15,173 @@ import (
 
 // familyView is the family as commands print it.
 type familyView struct {
-	Name     string        `json:"name"`
-	Zone     string        `json:"zone"`
-	Revision uint64        `json:"revision"`
-	Profiles []profileView `json:"profiles"`
-	Devices  []deviceView  `json:"devices"`
+	Name      string          `json:"name"`
+	Zone      string          `json:"zone"`
+	Revision  uint64          `json:"revision"`
+	Unknown   string          `json:"unknown"`             // the profile of unknown devices, or "refuse"
+	Loosening string          `json:"loosening,omitempty"` // what a change that weakens protection waits for
+	Networks  []string        `json:"networks"`
+	Profiles  []profileView   `json:"profiles"`
+	Devices   []deviceView    `json:"devices"`
+	Holidays  []policyHoliday `json:"holidays"`
+	Grants    []grantView     `json:"grants"`
 }
 
+type policyHoliday = policy.Holiday
+
 type profileView struct {
-	Name    string            `json:"name"`
-	Preset  string            `json:"preset"`
-	Ages    string            `json:"ages"`
-	Default bool              `json:"default"` // applies to every device that is not listed
-	Choices map[string]string `json:"choices"` // category or service → choice, where it differs from the preset
-	Rules   []ruleView        `json:"rules"`
+	Name      string            `json:"name"`
+	Preset    string            `json:"preset"`
+	Ages      string            `json:"ages"`
+	Default   bool              `json:"default"` // applies to every device that is not listed
+	Guests    bool              `json:"guests"`
+	Paused    string            `json:"paused,omitempty"` // until when, in words
+	Choices   map[string]string `json:"choices"`          // category or service → choice, where it differs from the preset
+	Rules     []ruleView        `json:"rules"`
+	Schedules []scheduleView    `json:"schedules"`
 }
 
 type ruleView struct {
 	ID     int64      `json:"id"`
 	Action string     `json:"action"`
 	Name   string     `json:"name"`
-	Exact  bool       `json:"exact"`
+	Match  string     `json:"match"` // suffix, exact, below or glob
+	Words  string     `json:"words"` // which names it is about
 	Until  *time.Time `json:"until,omitempty"`
+}
+
+type scheduleView struct {
+	policy.Schedule
+	Profile string `json:"profile"`
+	About   string `json:"about"` // what it is about, in words
+	Text    string `json:"text"`  // all of it, in words
 }
 
 type deviceView struct {
 	Name     string     `json:"name"`
 	Profile  string     `json:"profile"`
 	Networks []string   `json:"networks"`
+	MACs     []string   `json:"macs"`
+	Tokens   []string   `json:"tokens"`
 	Until    *time.Time `json:"until,omitempty"`
+	Then     string     `json:"then,omitempty"` // the profile from then on
 }
 
-var opFamily = operation[struct{}, familyView]{"family", family}
+type grantView struct {
+	ID      int64     `json:"id"`
+	Profile string    `json:"profile"`
+	What    string    `json:"what"`
+	From    time.Time `json:"from"`
+	Until   time.Time `json:"until"`
+	Over    bool      `json:"over"`
+	By      string    `json:"by"`
+	Why     string    `json:"why,omitempty"`
+}
 
-func family(ctx context.Context, n *node, _ struct{}, _ progress) (familyView, error) {
-	f, revision, err := n.db.Family(ctx, 0)
+var opFamily = operation[about, familyView]{"family", family}
+
+func family(ctx context.Context, n *node, who about, _ progress) (familyView, error) {
+	f, revision, err := n.family(ctx, who.Family)
 	if err != nil {
 		return familyView{}, err
 	}
-	zone := n.zone(f)
-	v := familyView{Name: f.Name, Zone: zone.String(), Revision: revision, Profiles: []profileView{}, Devices: []deviceView{}}
-	until := func(t time.Time) *time.Time {
-		if t.IsZero() {
-			return nil
-		}
-		t = t.In(zone)
-		return &t
+	return viewFamily(f, revision, time.Now()), nil
+}
+
+func viewFamily(f *policy.Family, revision uint64, now time.Time) familyView {
+	zone, names := zoneOf(f), profileNames(f)
+	v := familyView{
+		Name: f.Name, Zone: zone.String(), Revision: revision, Unknown: cmp.Or(names[f.Default], refused), Loosening: looseningText(f.Loosening),
+		Networks: networkTexts(f.Networks), Profiles: []profileView{}, Devices: []deviceView{},
+		Holidays: append([]policy.Holiday{}, f.Holidays...), Grants: []grantView{},
 	}
-	names := profileNames(f)
-	for _, p := range f.Profiles {
-		pv := profileView{
-			Name: p.Name, Preset: p.Preset.String(), Ages: p.Preset.Ages(), Default: p.ID == f.Default,
-			Choices: map[string]string{}, Rules: []ruleView{},
-		}
-		for c, choice := range p.Categories {
-			pv.Choices[c.String()] = choice.String()
-		}
-		for s, choice := range p.Services {
-			pv.Choices[s] = choice.String()
-		}
-		for _, r := range p.Rules {
-			rv := ruleView{ID: int64(r.ID), Action: "deny", Name: r.Name.String(), Exact: r.Match == policy.MatchExact, Until: until(r.Until)}
-			if r.Allow {
-				rv.Action = "allow"
-			}
-			pv.Rules = append(pv.Rules, rv)
-		}
-		v.Profiles = append(v.Profiles, pv)
+	for i := range f.Profiles {
+		v.Profiles = append(v.Profiles, viewProfile(f, &f.Profiles[i]))
 	}
 	for _, d := range f.Devices {
-		dv := deviceView{Name: d.Name, Profile: names[d.Profile], Until: until(d.Until), Networks: []string{}}
-		for _, net := range d.Networks {
-			dv.Networks = append(dv.Networks, networkText(net))
+		dv := deviceView{
+			Name: d.Name, Profile: names[d.Profile], Until: untilIn(d.Until, zone), Networks: networkTexts(d.Networks),
+			MACs: texts(d.MACs), Tokens: append([]string{}, d.Tokens...),
+		}
+		if dv.Until != nil {
+			dv.Then = names[cmp.Or(d.Then, f.Default)]
 		}
 		v.Devices = append(v.Devices, dv)
 	}
-	return v, nil
+	for _, g := range f.Grants {
+		v.Grants = append(v.Grants, grantView{
+			ID: int64(g.ID), Profile: names[g.Profile], What: g.What.String(), From: g.From.In(zone), Until: g.Until.In(zone),
+			Over: !now.Before(g.Until), By: g.By, Why: g.Why,
+		})
+	}
+	return v
+}
+
+func viewProfile(f *policy.Family, p *policy.Profile) profileView {
+	zone := zoneOf(f)
+	v := profileView{
+		Name: p.Name, Preset: p.Preset.String(), Ages: p.Preset.Ages(), Default: p.ID == f.Default, Guests: p.Guests,
+		Choices: map[string]string{}, Rules: []ruleView{}, Schedules: []scheduleView{},
+	}
+	if !p.Paused.IsZero() {
+		v.Paused = untilText(p.Paused, zone)
+	}
+	for c, choice := range p.Categories {
+		v.Choices[c.String()] = choice.String()
+	}
+	for s, choice := range p.Services {
+		v.Choices[s] = choice.String()
+	}
+	for _, r := range p.Rules {
+		rv := ruleView{
+			ID: int64(r.ID), Action: "deny", Name: r.Name.String(), Match: r.Match.String(), Words: patternWords(r.Name, r.Match), Until: untilIn(r.Until, zone),
+		}
+		if r.Allow {
+			rv.Action = "allow"
+		}
+		v.Rules = append(v.Rules, rv)
+	}
+	for _, s := range p.Schedules {
+		v.Schedules = append(v.Schedules, scheduleView{s, p.Name, targetText(p, s.What), s.Name + ": " + scheduleText(p, s)})
+	}
+	return v
+}
+
+func untilIn(t time.Time, zone *time.Location) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.In(zone)
+	return &t
 }
 
 // networkText writes a single address without its length.
-func networkText(p netip.Prefix) string {
-	if p.IsSingleIP() {
-		return p.Addr().String()
+func networkText(p netip.Prefix) string { return policy.NetworkText(p) }
+
+func networkTexts(list []netip.Prefix) []string {
+	out := []string{}
+	for _, p := range list {
+		out = append(out, networkText(p))
 	}
-	return p.String()
+	return out
+}
+
+func texts[T fmt.Stringer](list []T) []string {
+	out := []string{}
+	for _, v := range list {
+		out = append(out, v.String())
+	}
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func profileNames(f *policy.Family) map[policy.ProfileID]string {
+	names := map[policy.ProfileID]string{}
+	for _, p := range f.Profiles {
+		names[p.ID] = p.Name
+	}
+	return names
 }
 
 // done is the reply of an operation that changed something: a sentence.
@@ -105,13 +191,9 @@ type done struct {
 
 func printDone(w io.Writer, d done) { fmt.Fprintln(w, d.Done) }
 
-// lag is said with every change: what was asked before the change lives on at
-// the device for as long as the answer may be kept there.
-const lag = "A device may go by an answer that it has already for up to a minute."
-
 func untilText(t time.Time, zone *time.Location) string {
-	if t.IsZero() {
+	if t.IsZero() || t.Equal(policy.Forever) {
 		return "until you change it"
 	}
-	return "until " + t.In(zone).Format("Mon 2 Jan 15:04")
+	return "until " + shown(t, zone)
 }

@@ -220,6 +220,7 @@ func TestHelp(t *testing.T) {
 			if m := regexp.MustCompile(`^ *(?:\$ )?(?:sudo )?(?:bin/)?kinward ([a-z].*)$`).FindStringSubmatch(lines.Text()); m != nil {
 				shown++
 				words, _, _ := strings.Cut(m[1], "   #")
+				words, _, _ = strings.Cut(words, " > ")
 				checkCommandLine(t, shellWords(t, words))
 			}
 		}

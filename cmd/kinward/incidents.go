@@ -17,6 +17,7 @@ import (
 )
 
 type incidentsRequest struct {
+	Family  string `json:"family,omitempty"`
 	Since   string `json:"since"`
 	Device  string `json:"device"`
 	Profile string `json:"profile"`
@@ -70,9 +71,11 @@ ask for by themselves and could lead past the filter is left out without --routi
   kinward incidents --since "2026-11-23 18:00" --device Tablet --json`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			req.Family = c.about.Family
 			return do(cmd.Context(), c, cmd, opIncidents, req, printIncidents)
 		},
 	}
+	cmd.Flags().StringVar(&c.about.Family, "family", "", "of this family (default: the home's own)")
 	cmd.Flags().StringVar(&req.Since, "since", "7d", "how far back: a span (2h, 7d) or a time of the family's clock")
 	cmd.Flags().StringVar(&req.Device, "device", "", "only this device: its name, or the address of one without a name")
 	cmd.Flags().StringVar(&req.Profile, "profile", "", "only this profile")
@@ -95,11 +98,11 @@ func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (
 	if err != nil {
 		return incidentsReply{}, err
 	}
-	f, _, err := n.db.Family(ctx, 0)
+	f, _, err := n.family(ctx, req.Family)
 	if err != nil {
 		return incidentsReply{}, err
 	}
-	zone := n.zone(f)
+	zone := zoneOf(f)
 	since, err := sinceText(req.Since, time.Now(), zone)
 	if err != nil {
 		return incidentsReply{}, usageError(fmt.Errorf("--since: %w", err))

@@ -28,6 +28,7 @@ type node struct {
 	updates   *blocklists.CatalogueStore
 	catalogue atomic.Pointer[blocklists.Catalogue] // in force, or tried out by an update
 	presets   *policy.Presets
+	safe      *policy.SafeSearch
 	lists     *blocklists.Library
 	db        *store.DB
 
@@ -68,6 +69,9 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 		return nil, err
 	}
 	if n.presets, err = policy.EmbeddedPresets(); err != nil {
+		return nil, err
+	}
+	if n.safe, err = policy.EmbeddedSafeSearch(); err != nil {
 		return nil, err
 	}
 	n.lists, err = n.openLists()
@@ -245,8 +249,26 @@ func without(inputs []blocklists.ListInput, broken map[string]string) []blocklis
 	return slices.DeleteFunc(slices.Clone(inputs), func(in blocklists.ListInput) bool { return broken[in.ID] != "" })
 }
 
-// refresh makes a new directory from the store after a family's change.
-func (n *node) refresh(ctx context.Context) error {
+// refresh puts a family's change in force: the others are not looked at.
+func (n *node) refresh(ctx context.Context, id policy.FamilyID) error {
+	return n.redirect(func(ctx context.Context, d *policy.Directory) (*policy.Directory, error) {
+		f, revision, err := n.db.Family(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return d.With(f, revision)
+	}, ctx)
+}
+
+// withdraw takes a family that was removed out of force.
+func (n *node) withdraw(ctx context.Context, id policy.FamilyID) error {
+	return n.redirect(func(_ context.Context, d *policy.Directory) (*policy.Directory, error) {
+		return d.Without(id, d.Revision()), nil
+	}, ctx)
+}
+
+// redirect puts a directory that f derives from the one in force in its place.
+func (n *node) redirect(f func(context.Context, *policy.Directory) (*policy.Directory, error), ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx) // the change is stored; see recompile
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -254,16 +276,23 @@ func (n *node) refresh(ctx context.Context) error {
 	if s == nil {
 		return nil // the first compile will read the change
 	}
-	return n.publish(ctx, s.Index)
-}
-
-// publish puts an index in force with a directory compiled against it.
-func (n *node) publish(ctx context.Context, x *blocklists.Index) error {
-	family, revision, err := n.db.Family(ctx, 0)
+	d, err := f(ctx, s.Directory)
 	if err != nil {
 		return err
 	}
-	d, err := policy.NewDirectory(family, n.presets, x, revision)
+	n.current.Store(&policy.State{Index: s.Index, Directory: d})
+	return nil
+}
+
+// publish puts an index in force, with the directory compiled against it.
+func (n *node) publish(ctx context.Context, x *blocklists.Index) error {
+	var d *policy.Directory
+	var err error
+	if s := n.current.Load(); s != nil {
+		d, err = s.Directory.Rebase(x)
+	} else {
+		d, err = n.loadDirectory(ctx, x)
+	}
 	if err != nil {
 		return err
 	}
@@ -271,37 +300,42 @@ func (n *node) publish(ctx context.Context, x *blocklists.Index) error {
 	return nil
 }
 
-// edit changes the home family and carries the change into force; doing names it
-// in an error.
-func (n *node) edit(ctx context.Context, doing string, f func(*policy.Family) (what string, err error)) error {
-	_, err := n.db.Change(ctx, store.Edit{Doing: doing}, f)
-	return n.changed(ctx, err)
+// loadDirectory compiles all families, the first of which is the home's.
+func (n *node) loadDirectory(ctx context.Context, x *blocklists.Index) (*policy.Directory, error) {
+	home, err := n.db.Home(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, revision, err := n.db.Family(ctx, home)
+	if err != nil {
+		return nil, err
+	}
+	d, err := policy.LoadDirectory(n.db.Families(ctx), n.presets, x, revision)
+	if err != nil {
+		return nil, err
+	}
+	return d.WithHome(home)
 }
 
 // known tells what choices can be about.
 func (n *node) known() policy.Known {
-	if c := n.catalogue.Load(); c != nil {
-		return policy.KnownBy(c)
+	c := n.catalogue.Load()
+	if c == nil || n.lists == nil { // the first family is made before they are open
+		return policy.Known{}
 	}
-	return policy.Known{}
+	k := policy.KnownBy(c)
+	for _, l := range n.lists.Lists() {
+		k.Lists = append(k.Lists, l.ID)
+	}
+	k.Lists = append(k.Lists, blocklists.CatalogueID)
+	for _, e := range n.safe.Engines() {
+		k.Engines = append(k.Engines, e.ID)
+	}
+	return k
 }
 
-// changed carries a family's change into force, or says why there was none;
-// every operation that changes something ends with it.
-func (n *node) changed(ctx context.Context, err error) error {
-	switch {
-	case err == nil:
-		return n.refresh(ctx)
-	case errors.Is(err, store.ErrNotFound):
-		return &codedError{exitNothing, err}
-	case errors.Is(err, store.ErrInvalid), errors.Is(err, store.ErrConflict):
-		return usageError(err)
-	}
-	return err
-}
-
-// zone returns the family's time zone.
-func (n *node) zone(f *policy.Family) *time.Location {
+// zoneOf returns a family's time zone, the server's where it names none.
+func zoneOf(f *policy.Family) *time.Location {
 	if z, err := time.LoadLocation(f.Zone); err == nil && f.Zone != "" {
 		return z
 	}

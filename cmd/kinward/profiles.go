@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,19 +14,24 @@ import (
 
 type profileRequest struct {
 	Profile string `json:"profile"`
-	Preset  string `json:"preset"`
-	Thing   string `json:"thing"`
-	Choice  string `json:"choice"`
+	To      string `json:"to,omitempty"`
+	Preset  string `json:"preset,omitempty"`
+	Thing   string `json:"thing,omitempty"`  // category, service or list
+	Choice  string `json:"choice,omitempty"` // or what else is set
 }
 
 var (
-	opProfileAdd    = operation[profileRequest, done]{"profiles-add", profileAdd}
-	opProfileSet    = operation[profileRequest, done]{"profiles-preset", profileSet}
-	opProfileChoose = operation[profileRequest, done]{"profiles-choose", profileChoose}
+	opProfileAdd    = changing("profiles-add", profileAdd)
+	opProfileSet    = changing("profiles-preset", profileSet)
+	opProfileRename = changing("profiles-rename", func(e *edit, r profileRequest) (string, error) { return e.f.RenameProfile(r.Profile, r.To) })
+	opProfileRemove = changing("profiles-remove", func(e *edit, r profileRequest) (string, error) {
+		what, err := e.f.RemoveProfile(r.Profile)
+		return what, about1("removing profile", r.Profile, err)
+	})
 )
 
 func (c *cli) profilesCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	group := showCommand(c, opFamily, &cobra.Command{
 		Use:   "profiles",
 		Short: "Show the profiles and what they choose",
 		Long: `A profile is what applies to a person, or to everyone without a profile of their
@@ -37,50 +39,32 @@ own. It starts from the preset of an age band: A (0–7), B (8–10), C (11–12
 D (13–15), E (16–17) or adult.`,
 		Example: `  kinward profiles
   kinward profiles add Lea D
-  kinward profiles preset Everyone B
-  kinward profiles choose Everyone roblox block
-  kinward profiles choose Everyone social preset`,
-		Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return do(cmd.Context(), c, cmd, opFamily, struct{}{}, printProfiles)
-		},
-	}
-	c.addJSON(cmd)
-	cmd.AddCommand(
-		c.addJSON(&cobra.Command{
-			Use:     "add NAME PRESET",
-			Short:   "Make a profile",
+  kinward profiles show Lea
+  kinward profiles choose Lea roblox block
+  kinward profiles choose Lea social preset`,
+	}, printProfiles)
+	return c.aboutFamily(group, append(c.profileSettings(), c.profileShowCommand(),
+		changeCommand(c, opProfileAdd, &cobra.Command{
+			Use: "add NAME PRESET", Short: "Make a profile",
 			Example: `  kinward profiles add Lea D`,
 			Args:    exactArgs("a NAME", "a PRESET: A, B, C, D, E or adult"),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return do(cmd.Context(), c, cmd, opProfileAdd, profileRequest{Profile: args[0], Preset: args[1]}, printDone)
-			},
-		}),
-		c.addJSON(&cobra.Command{
-			Use:     "preset PROFILE PRESET",
-			Short:   "Choose the age band that a profile starts from",
+		}, func(args []string) profileRequest { return profileRequest{Profile: args[0], Preset: args[1]} }),
+		changeCommand(c, opProfileSet, &cobra.Command{
+			Use: "preset PROFILE PRESET", Short: "Choose the age band that a profile starts from",
 			Example: `  kinward profiles preset Everyone B`,
 			Args:    exactArgs("a PROFILE", "a PRESET: A, B, C, D, E or adult"),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return do(cmd.Context(), c, cmd, opProfileSet, profileRequest{Profile: args[0], Preset: args[1]}, printDone)
-			},
-		}),
-		c.addJSON(&cobra.Command{
-			Use:   "choose PROFILE CATEGORY|SERVICE CHOICE",
-			Short: "Choose about a category or a service",
-			Long: `CHOICE is one of: allow; watch (allow and record); block (and record); digest
-(block and record, nobody is told at once); count (block, count, never name); hide
-(block, keep nothing); preset (what the age band says).`,
-			Example: `  kinward profiles choose Everyone roblox block
-  kinward profiles choose Everyone messaging allow
-  kinward profiles choose Everyone roblox preset`,
-			Args: exactArgs("a PROFILE", "a CATEGORY or a SERVICE", "a CHOICE"),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return do(cmd.Context(), c, cmd, opProfileChoose, profileRequest{Profile: args[0], Thing: args[1], Choice: args[2]}, printDone)
-			},
-		}),
-	)
-	return cmd
+		}, func(args []string) profileRequest { return profileRequest{Profile: args[0], Preset: args[1]} }),
+		changeCommand(c, opProfileRename, &cobra.Command{
+			Use: "rename PROFILE NEW", Short: "Give a profile another name",
+			Example: `  kinward profiles rename Everyone Children`,
+			Args:    exactArgs("a PROFILE", "the NEW name"),
+		}, func(args []string) profileRequest { return profileRequest{Profile: args[0], To: args[1]} }),
+		changeCommand(c, opProfileRemove, &cobra.Command{
+			Use: "remove PROFILE", Short: "Remove a profile with its choices, rules and schedules",
+			Example: `  kinward profiles remove Lea`,
+			Args:    exactArgs("a PROFILE"),
+		}, func(args []string) profileRequest { return profileRequest{Profile: args[0]} }),
+	)...)
 }
 
 func printProfiles(w io.Writer, f familyView) {
@@ -102,40 +86,41 @@ func printProfiles(w io.Writer, f familyView) {
 		for _, t := range things {
 			fmt.Fprintf(w, "  %s: %s\n", t, p.Choices[t])
 		}
+		if p.Guests {
+			fmt.Fprintln(w, "  for guests: what they try is counted, not named")
+		}
+		if p.Paused != "" {
+			fmt.Fprintf(w, "  paused %s\n", p.Paused)
+		}
 		if len(p.Rules) > 0 {
 			fmt.Fprintf(w, "  rules: %d (see: kinward rules)\n", len(p.Rules))
+		}
+		for _, s := range p.Schedules {
+			fmt.Fprintf(w, "  schedule %s\n", s.Text)
 		}
 	}
 }
 
-func profileAdd(ctx context.Context, n *node, req profileRequest, _ progress) (done, error) {
-	preset, err := policy.ParsePreset(req.Preset)
+func profileAdd(e *edit, r profileRequest) (string, error) {
+	preset, err := policy.ParsePreset(r.Preset)
 	if err != nil {
-		return done{}, usageError(err)
+		return "", usageError(err)
 	}
-	err = n.edit(ctx, fmt.Sprintf("adding profile %q", req.Profile), func(f *policy.Family) (string, error) {
-		_, what, err := f.AddProfile(req.Profile, preset)
-		return what, err
-	})
+	_, what, err := e.f.AddProfile(r.Profile, preset)
 	if err != nil {
-		return done{}, err
+		return "", err
 	}
-	return done{fmt.Sprintf("Profile %s is made, with preset %s (%s). Give it a device with: {kinward} devices add ADDRESS --name NAME --profile %s",
-		req.Profile, preset, preset.Ages(), strconv.Quote(req.Profile))}, nil
+	e.say = fmt.Sprintf("%s, %s", what, preset.Ages())
+	e.note("Give it a device with: {kinward} devices add ADDRESS --name NAME --profile %q", r.Profile)
+	return what, nil
 }
 
-func profileSet(ctx context.Context, n *node, req profileRequest, _ progress) (done, error) {
-	preset, err := policy.ParsePreset(req.Preset)
+func profileSet(e *edit, r profileRequest) (string, error) {
+	preset, err := policy.ParsePreset(r.Preset)
 	if err != nil {
-		return done{}, usageError(err)
+		return "", usageError(err)
 	}
-	err = n.edit(ctx, fmt.Sprintf("changing the preset of profile %q", req.Profile), func(f *policy.Family) (string, error) {
-		return f.SetPreset(req.Profile, preset)
-	})
-	if err != nil {
-		return done{}, err
-	}
-	return done{fmt.Sprintf("Profile %s now starts from preset %s (%s). %s", req.Profile, preset, preset.Ages(), lag)}, nil
+	return e.f.SetPreset(r.Profile, preset)
 }
 
 // findThing finds the category or the service that a person means, by its ID or
@@ -155,41 +140,4 @@ func findThing(c *blocklists.Catalogue, thing string) (blocklists.Category, stri
 		words = append(words, s.ID)
 	}
 	return blocklists.NoCategory, "", fmt.Errorf("%q is neither a category nor a service; did you mean %q? See: {kinward} lists services", thing, blocklists.Nearest(thing, words))
-}
-
-func profileChoose(ctx context.Context, n *node, req profileRequest, _ progress) (done, error) {
-	var choice *policy.Choice
-	if req.Choice != "preset" {
-		c, err := policy.ParseChoice(req.Choice)
-		if err != nil {
-			return done{}, usageError(fmt.Errorf("%w, or preset", err))
-		}
-		choice = &c
-	}
-	category, service, err := findThing(n.catalogue.Load(), req.Thing)
-	if err != nil {
-		return done{}, usageError(err)
-	}
-	profile, err := n.profileOr(ctx, req.Profile)
-	if err != nil {
-		return done{}, err
-	}
-	if category == blocklists.Security && choice != nil && choice.Action() != policy.Block {
-		return done{}, usageError(errors.New("what is dangerous to everybody (security) stays blocked; for one name see: {kinward} explain NAME"))
-	}
-	word := service
-	if category != blocklists.NoCategory {
-		word = category.String()
-	}
-	err = n.edit(ctx, fmt.Sprintf("choosing %s for profile %q", word, profile), func(f *policy.Family) (string, error) {
-		if category != blocklists.NoCategory {
-			return f.SetCategory(profile, category, choice)
-		}
-		return f.SetService(profile, service, choice)
-	})
-	if err != nil {
-		return done{}, err
-	}
-	req.Profile, req.Thing = profile, word
-	return done{fmt.Sprintf("Profile %s: %s is now %q. %s", req.Profile, req.Thing, req.Choice, lag)}, nil
 }

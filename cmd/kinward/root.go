@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 
@@ -21,6 +22,7 @@ type cli struct {
 	out, err   *os.File
 	configPath string
 	json       bool
+	about      about  // whose family, and why
 	prefix     string // how this program is called with this data folder, for hints
 }
 
@@ -77,7 +79,8 @@ Start it with "kinward serve"; the other commands work while it runs, and withou
 	root.PersistentFlags().String("data", "", "folder that holds everything kept (default "+defaultDataFolder()+")")
 	root.AddCommand(
 		c.serveCommand(), c.checkCommand(), c.explainCommand(), c.listsCommand(), c.incidentsCommand(),
-		c.devicesCommand(), c.rulesCommand(), c.profilesCommand(),
+		c.familiesCommand(), c.guardiansCommand(), c.profilesCommand(), c.devicesCommand(), c.rulesCommand(),
+		c.searchCommand(), c.schedulesCommand(), c.holidaysCommand(), c.grantsCommand(), c.pauseCommand(), c.resumeCommand(), c.changesCommand(),
 		c.backupCommand(), c.restoreCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
@@ -186,14 +189,20 @@ func (c *cli) calledError(err error) error {
 
 // exactArgs is cobra.ExactArgs with an error that says what is missing, and the
 // exit code for a wrong command line.
-func exactArgs(what ...string) cobra.PositionalArgs {
+func exactArgs(what ...string) cobra.PositionalArgs { return rangeArgs(len(what), what...) }
+
+// atLeastArgs wants one argument for each of what, and takes more.
+func atLeastArgs(what ...string) cobra.PositionalArgs { return rangeArgs(math.MaxInt, what...) }
+
+// rangeArgs wants one argument for each of what, and takes up to most.
+func rangeArgs(most int, what ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == len(what) {
-			return nil
-		}
-		if len(args) < len(what) {
+		switch {
+		case len(args) < len(what):
 			return usageError(fmt.Errorf("%s needs %s; see: %s --help", cmd.CommandPath(), what[len(args)], cmd.CommandPath()))
+		case len(args) > most:
+			return usageError(fmt.Errorf("%s does not understand %q; see: %s --help", cmd.CommandPath(), args[most], cmd.CommandPath()))
 		}
-		return usageError(fmt.Errorf("%s does not understand %q; see: %s --help", cmd.CommandPath(), args[len(what)], cmd.CommandPath()))
+		return nil
 	}
 }

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/net/publicsuffix"
@@ -16,33 +15,33 @@ import (
 )
 
 type ruleRequest struct {
-	Profile string `json:"profile"`
-	Name    string `json:"name"`
-	Allow   bool   `json:"allow"`
-	Exact   bool   `json:"exact"`
-	For     string `json:"for"`
-	ID      int64  `json:"id"`
+	ID      int64  `json:"id,omitempty"`
+	Profile string `json:"profile,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Allow   bool   `json:"allow,omitempty"`
+	Exact   bool   `json:"exact,omitempty"`
+	For     string `json:"for,omitempty"`
 }
 
 var (
-	opRuleAdd    = operation[ruleRequest, done]{"rules-add", ruleAdd}
-	opRuleRemove = operation[ruleRequest, done]{"rules-remove", ruleRemove}
+	opRuleAdd    = changing("rules-add", ruleAdd)
+	opRuleRemove = changing("rules-remove", ruleRemove)
 )
 
 func (c *cli) rulesCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	group := showCommand(c, opFamily, &cobra.Command{
 		Use:   "rules",
 		Short: "Show the family's own allow and deny rules",
+		Long: `A rule is about a name and all below it (example.com), a name alone (=www.example.com),
+what lies below a name (*.example.com), or what fits a pattern (ads*.example.com). Of
+several rules for a name the most specific holds, and deny where they are alike.`,
 		Example: `  kinward rules
   kinward rules allow forum.example.org
   kinward rules deny example.com --profile Everyone
+  kinward rules deny "*.example.net"
   kinward rules remove 3`,
-		Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return do(cmd.Context(), c, cmd, opFamily, struct{}{}, printRules)
-		},
-	}
-	c.addJSON(cmd)
+	}, printRules)
+	c.aboutFamily(group)
 	for _, verb := range []struct {
 		word, short string
 		allow       bool
@@ -51,36 +50,25 @@ func (c *cli) rulesCommand() *cobra.Command {
 		{"deny", "Block a name and the names below it", false},
 	} {
 		req := ruleRequest{Allow: verb.allow}
-		sub := c.addJSON(&cobra.Command{
+		sub := changeCommand(c, opRuleAdd, &cobra.Command{
 			Use:   verb.word + " NAME",
 			Short: verb.short,
 			Example: fmt.Sprintf(`  kinward rules %[1]s example.com
-  kinward rules %[1]s www.example.com --exact --for 2h`, verb.word),
+  kinward rules %[1]s =www.example.com --for 2h
+  kinward rules %[1]s "*.example.com"
+  kinward rules %[1]s "ads*.example.com" --profile Everyone`, verb.word),
 			Args: exactArgs("a NAME, for example example.com"),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				req.Name = args[0]
-				return do(cmd.Context(), c, cmd, opRuleAdd, req, printDone)
-			},
-		})
+		}, func(args []string) ruleRequest { r := req; r.Name = args[0]; return r })
 		sub.Flags().StringVar(&req.Profile, "profile", "", "for this profile (default: the household's)")
-		sub.Flags().BoolVar(&req.Exact, "exact", false, "this name alone, not the names below it")
-		sub.Flags().StringVar(&req.For, "for", "", "only for this long, for example 2h or 7d (default: for good)")
-		cmd.AddCommand(sub)
+		sub.Flags().BoolVar(&req.Exact, "exact", false, "this name alone, not the names below it; the same as = before it")
+		sub.Flags().StringVar(&req.For, "for", "", "only for this long, for example 2h, 7d or today (default: for good)")
+		group.AddCommand(sub)
 	}
-	cmd.AddCommand(c.addJSON(&cobra.Command{
-		Use:     "remove NUMBER",
-		Short:   "Remove a rule; \"kinward rules\" shows the numbers",
-		Example: `  kinward rules remove 3`,
-		Args:    exactArgs("the NUMBER of a rule"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := strconv.ParseInt(args[0], 10, 64)
-			if err != nil {
-				return usageError(fmt.Errorf("%q is not the number of a rule; see: kinward rules", args[0]))
-			}
-			return do(cmd.Context(), c, cmd, opRuleRemove, ruleRequest{ID: id}, printDone)
-		},
-	}))
-	return cmd
+	group.AddCommand(c.numbered("remove NUMBER", "Remove a rule; \"kinward rules\" shows the numbers", "  kinward rules remove 3",
+		func(cmd *cobra.Command, id int64) error {
+			return do(cmd.Context(), c, cmd, opRuleRemove, change[ruleRequest]{c.about, ruleRequest{ID: id}}, printChanged)
+		}))
+	return group
 }
 
 func printRules(w io.Writer, f familyView) {
@@ -89,15 +77,11 @@ func printRules(w io.Writer, f familyView) {
 	for _, p := range f.Profiles {
 		for _, r := range p.Rules {
 			none = false
-			scope := "and all below it"
-			if r.Exact {
-				scope = "alone"
-			}
 			until := ""
 			if r.Until != nil {
-				until = "until " + r.Until.Format("Mon 2 Jan 15:04")
+				until = "until " + r.Until.Format("Mon 2 Jan 2006 15:04")
 			}
-			fmt.Fprintf(t, "%d\t%s\t%s %s\tprofile %s\t%s\n", r.ID, r.Action, r.Name, scope, p.Name, until)
+			fmt.Fprintf(t, "%d\t%s\t%s\tprofile %s\t%s\n", r.ID, r.Action, r.Words, p.Name, until)
 		}
 	}
 	t.Flush()
@@ -106,58 +90,64 @@ func printRules(w io.Writer, f familyView) {
 	}
 }
 
-func ruleAdd(ctx context.Context, n *node, req ruleRequest, _ progress) (done, error) {
-	name, err := n.parseHost(req.Name)
+// pattern reads the name of a rule as people give it: a pattern, or what
+// parseHost takes.
+func (n *node) pattern(s string) (blocklists.Name, policy.Match, error) {
+	if rest, ok := strings.CutPrefix(strings.TrimSpace(s), "="); ok && !strings.Contains(rest, "*") {
+		name, err := n.parseHost(rest)
+		return name, policy.MatchExact, err
+	}
+	name, match, err := parsePattern(s)
+	switch {
+	case strings.ContainsAny(s, " /@:?#"), err == nil && match == policy.MatchSuffix:
+		name, err = n.parseHost(s)
+		return name, policy.MatchSuffix, err
+	case err == nil && match == policy.MatchBelow:
+		name, err = n.parseHost(name.String())
+	}
+	return name, match, err
+}
+
+func ruleAdd(e *edit, r ruleRequest) (string, error) {
+	name, match, err := e.n.pattern(r.Name)
+	if err == nil && r.Exact && match != policy.MatchSuffix && match != policy.MatchExact {
+		err = errors.New("--exact means one name, and * stands for many; give one of the two")
+	}
 	if err != nil {
-		return done{}, usageError(err)
+		return "", usageError(err)
 	}
-	r := policy.Rule{Name: name, Allow: req.Allow}
-	if req.Exact {
-		r.Match = policy.MatchExact
+	if r.Exact {
+		match = policy.MatchExact
 	}
-	if req.For != "" {
-		d, err := parseSpan(req.For)
-		if err != nil {
-			return done{}, usageError(fmt.Errorf("--for: %w", err))
-		}
-		r.Until = time.Now().Add(d)
+	rule := policy.Rule{Name: name, Match: match, Allow: r.Allow}
+	if rule.Until, err = e.ending(r.For, ""); err != nil {
+		return "", err
 	}
-	s, err := n.state(ctx)
+	s, err := e.n.state(e.ctx)
 	if err != nil {
-		return done{}, err
+		return "", err
 	}
-	warning, err := checkRule(n.catalogue.Load(), s.Index, r)
+	warning, err := checkRule(e.n.catalogue.Load(), s.Index, rule)
 	if err != nil {
-		return done{}, usageError(err)
+		return "", usageError(err)
 	}
-	profile, err := n.profileOr(ctx, req.Profile)
+	profile, err := e.orDefault(r.Profile)
 	if err != nil {
-		return done{}, err
+		return "", err
 	}
-	err = n.edit(ctx, "adding a rule for "+name.String(), func(f *policy.Family) (what string, err error) {
-		r.ID, what, err = f.AddRule(profile, r, time.Now())
-		return what, err
-	})
+	id, what, err := e.f.AddRule(profile, rule, e.now)
 	if err != nil {
-		return done{}, err
+		return "", about1("adding a rule for", r.Name, err)
 	}
-	f, _, err := n.db.Family(ctx, 0)
-	if err != nil {
-		return done{}, err
+	if warning != "" {
+		e.note("%s", warning)
 	}
 	verb := "denied"
-	if r.Allow {
+	if rule.Allow {
 		verb = "allowed"
 	}
-	scope := " and every name below it"
-	if r.Match == policy.MatchExact {
-		scope = " alone"
-	}
-	text := fmt.Sprintf("%s%s is %s for profile %s %s (rule %d). %s", name, scope, verb, profile, untilText(r.Until, n.zone(f)), r.ID, lag)
-	if warning != "" {
-		text += "\n" + warning
-	}
-	return done{text}, nil
+	e.say = fmt.Sprintf("rule %d: %s is %s for profile %s %s", id, patternWords(name, match), verb, profile, untilText(rule.Until, e.zone))
+	return what, nil
 }
 
 // checkRule refuses a rule that must not be, and warns of one that may do more
@@ -188,12 +178,10 @@ func checkRule(c *blocklists.Catalogue, x *blocklists.Index, r policy.Rule) (war
 	return warning, nil
 }
 
-func ruleRemove(ctx context.Context, n *node, req ruleRequest, _ progress) (done, error) {
-	err := n.edit(ctx, fmt.Sprintf("removing rule %d", req.ID), func(f *policy.Family) (string, error) {
-		return f.RemoveRule(policy.RuleID(req.ID))
-	})
-	if err != nil {
-		return done{}, err
+func ruleRemove(e *edit, r ruleRequest) (string, error) {
+	what, err := e.f.RemoveRule(policy.RuleID(r.ID))
+	if err != nil && !errors.Is(err, policy.ErrSame) {
+		err = fmt.Errorf("removing rule %d: %w", r.ID, err)
 	}
-	return done{fmt.Sprintf("Rule %d is removed. %s", req.ID, lag)}, nil
+	return what, err
 }

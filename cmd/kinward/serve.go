@@ -91,7 +91,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err := n.recompile(ctx); err != nil {
 		return err
 	}
-	home, _, err := n.db.Family(ctx)
+	home, _, err := n.db.Family(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,10 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	running.Go(func() error { return server.Run(ended) })
 	running.Go(control.run)
 	running.Go(web.run)
-	running.Go(func() error { return c.reloadOnHangup(ended, n, cmd, level) })
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from here on, lest an early one end the process
+	defer signal.Stop(hangup)
+	running.Go(func() error { return c.reloadOnHangup(ended, hangup, n, cmd, level) })
 	running.Go(func() error {
 		return blocklists.NewRefresher(n.lists, blocklists.RefreshOptions{Every: set.refresh, Changed: n.recompile, Logger: log}).Run(ended)
 	})
@@ -195,10 +198,7 @@ func (h holder) who() string {
 }
 
 // reloadOnHangup reads configuration and lists again at each SIGHUP.
-func (c *cli) reloadOnHangup(ctx context.Context, n *node, cmd *cobra.Command, level *slog.LevelVar) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func (c *cli) reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, n *node, cmd *cobra.Command, level *slog.LevelVar) error {
 	for {
 		select {
 		case <-ctx.Done():

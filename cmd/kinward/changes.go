@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kinward/store"
+)
+
+type changesRequest struct {
+	about
+	Limit    int    `json:"limit,omitempty"`
+	Revision uint64 `json:"revision,omitempty"`
+}
+
+type changesReply struct {
+	Family  string         `json:"family"`
+	Zone    string         `json:"zone"`
+	Changes []store.Change `json:"changes"` // newest first
+}
+
+var (
+	opChanges    = operation[changesRequest, changesReply]{"changes", changes}
+	opChangeShow = operation[changesRequest, changesReply]{"changes-show", changeShow}
+	opChangeUndo = operation[changesRequest, changed]{"changes-undo", changeUndo}
+)
+
+func (c *cli) changesCommand() *cobra.Command {
+	limit := 20
+	list := func(cmd *cobra.Command, _ []string) error {
+		return do(cmd.Context(), c, cmd, opChanges, changesRequest{about: c.about, Limit: limit}, printChanges)
+	}
+	group := c.addJSON(&cobra.Command{
+		Use:   "changes",
+		Short: "Show who changed what, when and why",
+		Long: fmt.Sprintf(`Every change of a family has a number. The newest %d are kept, and each can be undone:
+what it changed is put back, and what was changed since stays.`, store.KeptChanges),
+		Example: `  kinward changes
+  kinward changes show 12
+  kinward changes undo 12 --why "a mistake"`,
+		Args: exactArgs(),
+		RunE: list,
+	})
+	sub := c.addJSON(&cobra.Command{
+		Use: "list", Short: "Show who changed what, when and why",
+		Example: `  kinward changes list --limit 100`, Args: exactArgs(), RunE: list,
+	})
+	for _, cmd := range []*cobra.Command{group, sub} {
+		cmd.Flags().IntVar(&limit, "limit", 20, "at most so many, newest first")
+	}
+	return c.aboutFamily(group, sub,
+		c.numbered("show NUMBER", "Show all that is known of a change", "  kinward changes show 12", func(cmd *cobra.Command, id int64) error {
+			return do(cmd.Context(), c, cmd, opChangeShow, changesRequest{about: c.about, Revision: uint64(id)}, printChange)
+		}),
+		c.numbered("undo NUMBER", "Take a change back; later changes stay", "  kinward changes undo 12", func(cmd *cobra.Command, id int64) error {
+			return do(cmd.Context(), c, cmd, opChangeUndo, changesRequest{about: c.about, Revision: uint64(id)}, printChanged)
+		}))
+}
+
+func changes(ctx context.Context, n *node, req changesRequest, _ progress) (changesReply, error) {
+	if req.Limit < 1 || req.Limit > store.KeptChanges {
+		return changesReply{}, usageError(fmt.Errorf("--limit: %d is not between 1 and %d", req.Limit, store.KeptChanges))
+	}
+	f, _, err := n.family(ctx, req.Family)
+	if err != nil {
+		return changesReply{}, err
+	}
+	list, err := n.db.Changes(ctx, f.ID, req.Limit)
+	if err != nil {
+		return changesReply{}, err
+	}
+	zone := zoneOf(f)
+	for i := range list {
+		list[i].At, list[i].What = list[i].At.In(zone), inZone(list[i].What, zone)
+	}
+	return changesReply{f.Name, zone.String(), list}, nil
+}
+
+func changeShow(ctx context.Context, n *node, req changesRequest, p progress) (changesReply, error) {
+	req.Limit = store.KeptChanges
+	r, err := changes(ctx, n, req, p)
+	for _, c := range r.Changes {
+		if c.Revision == req.Revision {
+			r.Changes = []store.Change{c}
+			return r, nil
+		}
+	}
+	if err == nil {
+		err = &codedError{exitNothing, fmt.Errorf("family %q has no change %d, or it is older than the %d that are kept; see: {kinward} changes", r.Family, req.Revision, store.KeptChanges)}
+	}
+	return r, err
+}
+
+func changeUndo(ctx context.Context, n *node, req changesRequest, _ progress) (changed, error) {
+	f, before, err := n.family(ctx, req.Family)
+	if err != nil {
+		return changed{}, err
+	}
+	now, err := n.db.Undo(ctx, f.ID, req.Revision, req.Why)
+	if err != nil {
+		return changed{}, coded(err)
+	}
+	newest, err := n.db.Changes(ctx, f.ID, 1)
+	if err != nil || len(newest) == 0 {
+		return changed{}, errors.Join(err, errors.New("the record of changes is empty"))
+	}
+	return n.enforce(ctx, &edit{ctx: ctx, n: n, f: f, now: time.Now(), zone: zoneOf(f), say: newest[0].What}, before, now)
+}
+
+func printChanges(w io.Writer, r changesReply) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range r.Changes {
+		mark := ""
+		if len(c.Weakens) > 0 {
+			mark = " (weakens protection)"
+		}
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s%s\n", c.Revision, c.At.Format("Mon 2 Jan 2006 15:04"), c.Who, c.What, mark)
+	}
+	t.Flush()
+}
+
+func printChange(w io.Writer, r changesReply) {
+	for _, c := range r.Changes {
+		fmt.Fprintf(w, "Change %d of family %s, %s, by %s:\n  %s\n", c.Revision, r.Family, c.At.Format("Mon 2 Jan 2006 15:04"), c.Who, sentenceCase(c.What))
+		if c.Why != "" {
+			fmt.Fprintf(w, "  why: %s\n", c.Why)
+		}
+		printWeakens(w, c.Weakens)
+		if c.Undoes != 0 {
+			fmt.Fprintf(w, "It takes back change %d.\n", c.Undoes)
+		}
+		if c.CanUndo {
+			fmt.Fprintf(w, "To undo it: {kinward} changes undo %d\n", c.Revision)
+		}
+	}
+}
