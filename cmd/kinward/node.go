@@ -251,24 +251,24 @@ func without(inputs []blocklists.ListInput, broken map[string]string) []blocklis
 
 // refresh puts a family's change in force: the others are not looked at.
 func (n *node) refresh(ctx context.Context, id policy.FamilyID) error {
-	return n.redirect(func(ctx context.Context, d *policy.Directory) (*policy.Directory, error) {
+	return n.redirect(ctx, func(ctx context.Context, d *policy.Directory) (*policy.Directory, error) {
 		f, revision, err := n.db.Family(ctx, id)
 		if err != nil {
 			return nil, err
 		}
 		return d.With(f, revision)
-	}, ctx)
+	})
 }
 
 // withdraw takes a family that was removed out of force.
 func (n *node) withdraw(ctx context.Context, id policy.FamilyID) error {
-	return n.redirect(func(_ context.Context, d *policy.Directory) (*policy.Directory, error) {
+	return n.redirect(ctx, func(_ context.Context, d *policy.Directory) (*policy.Directory, error) {
 		return d.Without(id, d.Revision()), nil
-	}, ctx)
+	})
 }
 
 // redirect puts a directory that f derives from the one in force in its place.
-func (n *node) redirect(f func(context.Context, *policy.Directory) (*policy.Directory, error), ctx context.Context) error {
+func (n *node) redirect(ctx context.Context, f func(context.Context, *policy.Directory) (*policy.Directory, error)) error {
 	ctx = context.WithoutCancel(ctx) // the change is stored; see recompile
 	n.mu.Lock()
 	defer n.mu.Unlock()
