@@ -223,7 +223,9 @@ func TestRFC8484_StatusAndMediaType(t *testing.T) {
 		for _, scheme := range []Scheme{HTTPS, HTTP3} {
 			t.Run(scheme.String()+", "+tt.name, func(t *testing.T) {
 				s := serve(t, scheme)
+				s.mu.Lock()
 				s.http = tt.answer
+				s.mu.Unlock()
 				_, err := s.client(scheme, "").Ask(t.Context(), wwwExample)
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("error is %v, want %q in it", err, tt.want)

@@ -300,8 +300,11 @@ func (s *server) stream(network string, c net.Conn) {
 
 func (s *server) handler(network string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.http != nil {
-			s.http(w, r)
+		s.mu.Lock()
+		own := s.http
+		s.mu.Unlock()
+		if own != nil {
+			own(w, r)
 			return
 		}
 		body, err := io.ReadAll(r.Body)
