@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"kinward/blocklists"
+	"kinward/resolver/upstream"
 )
 
 // How long answers live.
@@ -20,7 +21,7 @@ const (
 )
 
 // errUnreadable: an upstream's answer is not one.
-var errUnreadable = errors.New("answer cannot be read")
+var errUnreadable = upstream.ErrUnreadable
 
 // entry is an answer, made ready to be given to anybody. It is immutable, but
 // for the label sets, which are swapped whole.
@@ -45,7 +46,7 @@ func newEntry(k question, m *dns.Msg, now time.Time) (*entry, error) {
 		return nil, fmt.Errorf("upstream answered rcode %d: %w", m.Rcode, errUnreadable)
 	}
 	if len(m.Question) == 0 { // an error that does not repeat it
-		e := &entry{wire: k.message(false)[2:], stored: now}
+		e := &entry{wire: k.header(), stored: now}
 		putWord(e.wire, atFlags, bitQR|bitRA|uint16(m.Rcode))
 		return e, nil
 	}
@@ -224,4 +225,12 @@ func (e *entry) fit(start, room int) (records, end int) {
 		records++
 	}
 	return records, end
+}
+
+// header returns a message that holds the question alone.
+func (k question) header() []byte {
+	b := make([]byte, headerLen, headerLen+len(k.name)+5)
+	putWord(b, atQD, 1)
+	b = append(append(b, k.name...), 0)
+	return appendWord(appendWord(b, k.qtype), k.class)
 }

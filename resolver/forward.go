@@ -3,12 +3,13 @@ package resolver
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"os"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"kinward/resolver/upstream"
 )
 
 // errNoUpstream: every upstream leads back to Kinward.
@@ -117,7 +118,7 @@ func inOrder(to []*peer, peers []*peer, now time.Time) []*peer {
 // ask asks one upstream and keeps account of it.
 func (s *Server) ask(ctx context.Context, p *peer, k question) (*dns.Msg, error) {
 	began := time.Now()
-	m, err := s.exchanger.ask(ctx, p, k)
+	m, err := p.client.Ask(ctx, upstream.Question{Name: string(k.name), Type: k.qtype, Class: k.class, DO: k.do, CD: k.cd})
 	p.m.queries.Inc()
 	if err != nil {
 		p.m.failures.Inc()
@@ -125,18 +126,13 @@ func (s *Server) ask(ctx context.Context, p *peer, k question) (*dns.Msg, error)
 			return nil, err // we are stopping: not the upstream's fault
 		}
 		if p.failed(s.now(), err) {
-			s.log.Warn("an upstream does not answer, so others are asked first", "upstream", p.String(), "err", err)
+			s.log.Warn("an upstream does not answer, so others are asked first", "upstream", p.name, "err", err)
 		}
 		return nil, err
 	}
 	p.m.seconds.Observe(time.Since(began).Seconds())
 	if p.answered(s.now()) {
-		s.log.Info("an upstream answers again", "upstream", p.String())
+		s.log.Info("an upstream answers again", "upstream", p.name)
 	}
 	return m, nil
 }
-
-var _ slog.LogValuer = Upstream{}
-
-// LogValue returns the URL.
-func (u Upstream) LogValue() slog.Value { return slog.StringValue(u.String()) }

@@ -18,6 +18,7 @@ import (
 
 	"kinward/blocklists"
 	"kinward/policy"
+	"kinward/resolver/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -169,9 +170,9 @@ func config(t testing.TB, ups ...*fake) Config {
 	return c
 }
 
-func mustUpstream(t testing.TB, s string) Upstream {
+func mustUpstream(t testing.TB, s string) upstream.Spec {
 	t.Helper()
-	u, err := ParseUpstream(s)
+	u, err := upstream.Parse(s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,21 +13,31 @@ import (
 	"github.com/miekg/dns"
 
 	"kinward/blocklists"
+	"kinward/resolver/upstream"
 )
 
 // checkSelf refuses an upstream that is one of the server's own addresses.
 // Roundabout ways home are found by probes.
-func (s *Server) checkSelf(u Upstream) error {
-	for _, l := range s.addrs {
-		if l.Port() != u.addr.Port() {
-			continue
-		}
-		ip, up := l.Addr().Unmap().WithZone(""), u.addr.Addr().WithZone("")
-		if ip == up || ip.IsUnspecified() && (up.IsLoopback() || isOfThisHost(up)) {
+func (s *Server) checkSelf(u upstream.Spec) error {
+	for _, at := range u.Addrs() {
+		if s.isSelf(at) {
 			return fmt.Errorf("using upstream %s: %w", u, ErrUpstreamIsSelf)
 		}
 	}
 	return nil
+}
+
+func (s *Server) isSelf(at netip.AddrPort) bool {
+	for _, l := range s.addrs {
+		if l.Port() != at.Port() {
+			continue
+		}
+		ip, up := l.Addr().Unmap().WithZone(""), at.Addr().WithZone("")
+		if ip == up || ip.IsUnspecified() && (up.IsLoopback() || isOfThisHost(up)) {
+			return true
+		}
+	}
+	return false
 }
 
 // isOfThisHost reports whether a is an address of one of the interfaces.
@@ -100,8 +110,8 @@ func (s *Server) probePeer(ctx context.Context, p *peer) bool {
 		return p.caught.Load()
 	}
 	if !p.caught.Load() && p.looping.Swap(false) {
-		s.metrics.upstreamLooping.WithLabelValues(p.String()).Set(0)
-		s.log.Info("an upstream no longer leads back to Kinward and is used again", "upstream", p.String())
+		s.metrics.upstreamLooping.WithLabelValues(p.name).Set(0)
+		s.log.Info("an upstream no longer leads back to Kinward and is used again", "upstream", p.name)
 	}
 	return true
 }
@@ -124,10 +134,10 @@ func (s *Server) ownProbe(q *query) bool {
 		p.caught.Store(true)
 		if !p.looping.Swap(true) {
 			s.metrics.loops.Inc()
-			s.metrics.upstreamLooping.WithLabelValues(p.String()).Set(1)
+			s.metrics.upstreamLooping.WithLabelValues(p.name).Set(1)
 			s.log.Error("an upstream leads back to Kinward, so it is not used any more: "+
 				"set another upstream, or make that server ask somebody else than Kinward",
-				"upstream", p.String(), "returned_by", q.from.Addr().Unmap().String())
+				"upstream", p.name, "returned_by", q.from.Addr().Unmap().String())
 		}
 		return true
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kinward/policy"
+	"kinward/resolver/upstream"
 )
 
 // metrics are the resolver's counters. None carries a family, a device or a
@@ -20,15 +21,15 @@ type metrics struct {
 	loops                  prometheus.Counter
 	tcpRefused, tcpBroken  prometheus.Counter
 
-	upstreamQueries, upstreamFailures, upstreamMismatches *prometheus.CounterVec
-	upstreamSeconds                                       *prometheus.HistogramVec
-	upstreamLooping                                       *prometheus.GaugeVec
+	upstreamQueries, upstreamFailures *prometheus.CounterVec
+	upstreamSeconds                   *prometheus.HistogramVec
+	upstreamLooping                   *prometheus.GaugeVec
 }
 
 // peerMetrics are an upstream's.
 type peerMetrics struct {
-	queries, failures, mismatches prometheus.Counter
-	seconds                       prometheus.Observer
+	queries, failures prometheus.Counter
+	seconds           prometheus.Observer
 }
 
 // blockReasons are the reasons that a block can have.
@@ -77,7 +78,7 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 	m.tcpBroken = counter("kinward_tcp_connections_broken_total", "TCP connections closed because of a malformed, half-sent or unread message.")
 	m.upstreamQueries = vec("kinward_upstream_queries_total", "Questions sent to an upstream.", "upstream")
 	m.upstreamFailures = vec("kinward_upstream_failures_total", "Questions that an upstream did not answer.", "upstream")
-	m.upstreamMismatches = vec("kinward_upstream_mismatches_total", "Messages from an upstream that answer no question we sent.", "upstream")
+	register(&connectionCollector{s})
 	m.upstreamSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "kinward_upstream_duration_seconds",
 		Help:    "How long an upstream took to answer.",
@@ -103,23 +104,20 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 }
 
 // forPeer returns the children for an upstream.
-func (m *metrics) forPeer(u Upstream) *peerMetrics {
-	name := u.String()
+func (m *metrics) forPeer(name string) *peerMetrics {
 	m.upstreamLooping.WithLabelValues(name).Set(0)
 	return &peerMetrics{
-		queries:    m.upstreamQueries.WithLabelValues(name),
-		failures:   m.upstreamFailures.WithLabelValues(name),
-		mismatches: m.upstreamMismatches.WithLabelValues(name),
-		seconds:    m.upstreamSeconds.WithLabelValues(name),
+		queries:  m.upstreamQueries.WithLabelValues(name),
+		failures: m.upstreamFailures.WithLabelValues(name),
+		seconds:  m.upstreamSeconds.WithLabelValues(name),
 	}
 }
 
 // forget removes the series of an upstream that is no longer used.
-func (m *metrics) forget(u Upstream) {
-	l := prometheus.Labels{"upstream": u.String()}
+func (m *metrics) forget(name string) {
+	l := prometheus.Labels{"upstream": name}
 	m.upstreamQueries.Delete(l)
 	m.upstreamFailures.Delete(l)
-	m.upstreamMismatches.Delete(l)
 	m.upstreamSeconds.Delete(l)
 	m.upstreamLooping.Delete(l)
 }
@@ -130,6 +128,47 @@ func (m *metrics) count(q *query) {
 	if q.outcome == outBlocked {
 		if c := m.blocked[q.verdict.Reason]; c != nil {
 			c.Inc()
+		}
+	}
+}
+
+// connectionCollector exports what the clients of the upstreams counted.
+type connectionCollector struct{ s *Server }
+
+// connectionMetrics lists them.
+var connectionMetrics = [...]struct {
+	desc  *prometheus.Desc
+	value func(upstream.Stats) uint64
+}{
+	{upstreamDesc("mismatches", "Answers from an upstream's address that answered no question asked: forged, or late."), func(s upstream.Stats) uint64 { return s.Mismatches }},
+	{upstreamDesc("respelled", "Answers over UDP that spelled the name otherwise than it was asked, so that they were asked for again over TCP."), func(s upstream.Stats) uint64 { return s.Folded }},
+	{upstreamDesc("cookieless", "Answers over UDP without the cookie that the upstream gave before, so that they were asked for again over TCP."), func(s upstream.Stats) uint64 { return s.Cookieless }},
+	{upstreamDesc("connections", "Connections made to an upstream."), func(s upstream.Stats) uint64 { return s.Dials }},
+	{upstreamDesc("resumptions", "Connections to an upstream that resumed a TLS session."), func(s upstream.Stats) uint64 { return s.Resumed }},
+	{upstreamDesc("lost_connections", "Connections to an upstream that broke while an answer was due."), func(s upstream.Stats) uint64 { return s.Lost }},
+}
+
+func upstreamDesc(what, help string) *prometheus.Desc {
+	return prometheus.NewDesc("kinward_upstream_"+what+"_total", help, []string{"upstream"}, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (c *connectionCollector) Describe(to chan<- *prometheus.Desc) {
+	for _, m := range connectionMetrics {
+		to <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *connectionCollector) Collect(to chan<- prometheus.Metric) {
+	set := c.s.settings.Load()
+	if set == nil {
+		return
+	}
+	for _, p := range set.peers {
+		stats := p.client.Stats()
+		for _, m := range connectionMetrics {
+			to <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(m.value(stats)), p.name)
 		}
 	}
 }

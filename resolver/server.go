@@ -7,6 +7,7 @@ package resolver
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,12 +20,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kinward/policy"
+	"kinward/resolver/upstream"
 )
 
 // Config is what a server needs. Listen, Upstreams and State are required.
 type Config struct {
-	Listen    []string       // IP:PORT or :PORT, UDP and TCP each; port 0 picks one
-	Upstreams []Upstream     // asked in this order
+	Listen    []string // IP:PORT or :PORT, UDP and TCP each; port 0 picks one
+	Upstreams []upstream.Spec
 	AllowNets []netip.Prefix // who may ask; nobody else is served
 	Block     policy.BlockMode
 	// State returns what decides. It is called once a query, by many goroutines
@@ -37,6 +39,7 @@ type Config struct {
 	Registerer prometheus.Registerer // nil exports nothing
 	Now        func() time.Time      // nil: time.Now
 	Limits     Limits
+	Roots      *x509.CertPool // who is believed about upstreams' certificates; nil: the system's authorities
 }
 
 // DefaultCacheBytes holds the names of a busy household many times over.
@@ -55,15 +58,16 @@ type Server struct {
 	settings  atomic.Pointer[settings]
 	changing  sync.Mutex // held by Reconfigure, never on the way of a query
 
-	state     func() *policy.State
-	sink      Log
-	log       *slog.Logger
-	now       func() time.Time
-	limits    Limits
-	cache     *cache
-	metrics   *metrics
-	exchanger exchanger
-	sockets   chan struct{} // one is held for each socket to an upstream
+	state   func() *policy.State
+	sink    Log
+	log     *slog.Logger
+	now     func() time.Time
+	limits  Limits
+	cache   *cache
+	metrics *metrics
+	roots   *x509.CertPool
+	retired []retiredPeer // guarded by changing
+	sockets chan struct{} // one is held for each socket to an upstream
 
 	addrs []netip.AddrPort
 	udp   []*udpSocket
@@ -103,7 +107,7 @@ func New(c Config) (*Server, error) {
 		c.CacheBytes = DefaultCacheBytes
 	}
 	s.cache = newCache(c.CacheBytes)
-	s.exchanger = exchanger{timeout: s.limits.AttemptTimeout}
+	s.roots = c.Roots
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
 	s.tcp = newTCPListeners(s)
@@ -153,7 +157,7 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) closeSockets() error {
-	errs := []error{s.tcp.closeListeners()}
+	errs := []error{s.tcp.closeListeners(), s.closeClients()}
 	for _, u := range s.udp {
 		errs = append(errs, u.conn.Close())
 	}
@@ -212,6 +216,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, u := range s.udp {
 		err = errors.Join(err, u.conn.Close())
 	}
+	err = errors.Join(err, s.closeClients())
 	close(broken)
 	for cause := range broken {
 		err = errors.Join(err, cause)

@@ -4,15 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 
 	"kinward/policy"
+	"kinward/resolver/upstream"
 
 	"github.com/gaissmai/bart"
 )
 
 // Settings is what Reconfigure changes.
 type Settings struct {
-	Upstreams []Upstream
+	Upstreams []upstream.Spec
 	AllowNets []netip.Prefix
 	Block     policy.BlockMode
 }
@@ -40,29 +43,31 @@ func (s *Server) Reconfigure(c Settings) error {
 		}
 		next.allow.Insert(n.Masked())
 	}
-	was := map[Upstream]*peer{}
+	was := map[string]*peer{}
 	if old := s.settings.Load(); old != nil {
 		for _, p := range old.peers {
-			was[p.Upstream] = p
+			was[p.name] = p
 		}
 	}
 	for _, u := range c.Upstreams {
-		if u == (Upstream{}) {
-			return errors.New("setting the upstreams: an empty one; make them with ParseUpstream")
+		if u.IsZero() {
+			return errors.New("setting the upstreams: an empty one; make them with upstream.Parse")
 		}
 		if err := s.checkSelf(u); err != nil {
 			return err
 		}
 	}
-	added := map[Upstream]bool{}
+	added := map[string]bool{}
 	for _, u := range c.Upstreams {
-		if added[u] {
+		name := u.String()
+		if added[name] {
 			continue
 		}
-		added[u] = true
-		p := was[u]
+		added[name] = true
+		p := was[name]
 		if p == nil {
-			p = &peer{Upstream: u, m: s.metrics.forPeer(u)}
+			o := upstream.Options{Timeout: s.limits.AttemptTimeout, Roots: s.roots}
+			p = &peer{name: name, client: upstream.New(u, o), m: s.metrics.forPeer(name)}
 		}
 		next.peers = append(next.peers, p)
 	}
@@ -71,12 +76,52 @@ func (s *Server) Reconfigure(c Settings) error {
 	case s.probeNow <- struct{}{}: // a new upstream may lead back here
 	default: // a look is due already
 	}
-	for u := range was {
-		if !added[u] {
-			s.metrics.forget(u)
+	for name, p := range was {
+		if !added[name] {
+			s.metrics.forget(name)
+			s.retired = append(s.retired, retiredPeer{p.client, s.now()})
 		}
 	}
-	return nil
+	return s.closeRetired(s.now().Add(-s.limits.QueryDeadline))
+}
+
+// retiredPeer is an upstream that is no longer used. Questions that were under
+// way when it was taken out end as they began.
+type retiredPeer struct {
+	client *upstream.Client
+	since  time.Time
+}
+
+// closeRetired closes the clients that nobody can be asking any more. The caller
+// holds s.changing.
+func (s *Server) closeRetired(before time.Time) error {
+	var errs []error
+	s.retired = slices.DeleteFunc(s.retired, func(r retiredPeer) bool {
+		if r.since.After(before) {
+			return false
+		}
+		errs = append(errs, r.client.Close())
+		return true
+	})
+	return errors.Join(errs...)
+}
+
+// closeClients closes all connections to upstreams. Nothing may be asked any
+// more.
+func (s *Server) closeClients() error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	var errs []error
+	if set := s.settings.Load(); set != nil {
+		for _, p := range set.peers {
+			errs = append(errs, p.client.Close())
+		}
+	}
+	for _, r := range s.retired {
+		errs = append(errs, r.client.Close())
+	}
+	s.retired = nil
+	return errors.Join(errs...)
 }
 
 // settings is what can change while the server runs: an immutable snapshot that

@@ -2,91 +2,14 @@ package resolver
 
 import (
 	"errors"
-	"fmt"
-	"net/netip"
-	"net/url"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
+
+	"kinward/resolver/upstream"
 )
 
-// Upstream says where allowed questions are sent. It is a plain value; make it
-// with ParseUpstream.
-type Upstream struct {
-	scheme string // "udp" or "tcp"
-	addr   netip.AddrPort
-}
-
-// What can be wrong with an upstream. Errors from ParseUpstream, New and
-// Reconfigure wrap one of these where it applies.
-var (
-	ErrEncryptedUpstream = errors.New("encrypted upstreams (tls, https, quic) come in a later version; use udp://ADDRESS or tcp://ADDRESS")
-	ErrUpstreamHostName  = errors.New("a host name needs a resolver to find it, and this is the resolver; give its IP address")
-	ErrUpstreamIsSelf    = errors.New("this is an address that Kinward itself listens on, so questions would go round in circles; give the address of another resolver")
-)
-
-// ParseUpstream reads udp://ADDRESS[:PORT] (asked again over TCP where an
-// answer is cut off) or tcp://ADDRESS[:PORT]; the port is 53 unless given. The
-// address is an IP literal, IPv6 in brackets. A bare address is udp://.
-func ParseUpstream(s string) (Upstream, error) {
-	u, err := parseUpstream(s)
-	if err != nil {
-		return Upstream{}, fmt.Errorf("reading upstream %q: %w", s, err)
-	}
-	return u, nil
-}
-
-func parseUpstream(s string) (Upstream, error) {
-	if !strings.Contains(s, "://") {
-		if a, err := netip.ParseAddr(s); err == nil && a.Is6() {
-			s = "[" + s + "]"
-		}
-		s = "udp://" + s
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err
-		}
-		return Upstream{}, err
-	}
-	switch u.Scheme {
-	case "udp", "tcp":
-	case "tls", "dot", "https", "h2", "h3", "doh", "quic", "doq":
-		return Upstream{}, ErrEncryptedUpstream
-	default:
-		return Upstream{}, fmt.Errorf("scheme %q is unknown; use udp://ADDRESS or tcp://ADDRESS", u.Scheme)
-	}
-	if u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return Upstream{}, errors.New("only an address and a port may follow the scheme")
-	}
-	if u.Hostname() == "" {
-		return Upstream{}, errors.New("the address is missing")
-	}
-	a, err := netip.ParseAddr(u.Hostname())
-	if err != nil {
-		return Upstream{}, ErrUpstreamHostName
-	}
-	a = a.Unmap()
-	if a.IsUnspecified() || a.IsMulticast() {
-		return Upstream{}, fmt.Errorf("%s is not the address of a server", a)
-	}
-	port := uint64(53)
-	if p := u.Port(); p != "" {
-		if port, err = strconv.ParseUint(p, 10, 16); err != nil || port == 0 {
-			return Upstream{}, fmt.Errorf("port %q is not between 1 and 65535", p)
-		}
-	}
-	return Upstream{scheme: u.Scheme, addr: netip.AddrPortFrom(a, uint16(port))}, nil
-}
-
-// String returns the form that ParseUpstream reads, port included.
-func (u Upstream) String() string { return u.scheme + "://" + u.addr.String() }
-
-// Addr returns where the upstream listens.
-func (u Upstream) Addr() netip.AddrPort { return u.addr }
+// ErrUpstreamIsSelf: New and Reconfigure refuse an upstream that is the server.
+var ErrUpstreamIsSelf = errors.New("this is an address that Kinward itself listens on, so questions would go round in circles; give the address of another resolver")
 
 // UpstreamHealth is what is known of an upstream just now.
 type UpstreamHealth struct {
@@ -110,8 +33,9 @@ const (
 // peer is an upstream in use, with its health. All fields change by atomic
 // operations; nothing waits for another's question.
 type peer struct {
-	Upstream
-	m *peerMetrics
+	name   string // its URL
+	client *upstream.Client
+	m      *peerMetrics
 
 	failures atomic.Int64
 	retryAt  atomic.Int64 // Unix nanoseconds before which others go first; 0 is healthy
@@ -164,7 +88,7 @@ func (p *peer) failed(now time.Time, err error) (gone bool) {
 
 func (p *peer) health() UpstreamHealth {
 	h := UpstreamHealth{
-		Upstream: p.String(),
+		Upstream: p.name,
 		Looping:  p.looping.Load(),
 		Failures: int(p.failures.Load()),
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/viper"
 
 	"kinward/policy"
-	"kinward/resolver"
+	"kinward/resolver/upstream"
 )
 
 // config is everything an operator can set. Each value comes from the first of
@@ -140,7 +140,7 @@ func loadConfig(path string, flags *pflag.FlagSet, environ []string) (*config, e
 
 // settings is the configuration in the types that the rooms take.
 type settings struct {
-	upstreams []resolver.Upstream
+	upstreams []upstream.Spec
 	allowNets []netip.Prefix
 	block     policy.BlockMode
 	refresh   time.Duration // how often lists are looked for; 0: never
@@ -174,7 +174,7 @@ func (c *config) resolve() (*settings, error) {
 		return nil, errors.New("upstream: give at least one server that resolves what is allowed, for example udp://9.9.9.9:53")
 	}
 	for _, u := range c.Upstream {
-		parsed, err := resolver.ParseUpstream(u)
+		parsed, err := upstream.Parse(u)
 		if err != nil {
 			return nil, fmt.Errorf("upstream: %w", err)
 		}

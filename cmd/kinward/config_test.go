@@ -79,7 +79,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"one address twice", "dns: ['[::]:53', '0.0.0.0:53']\n", []string{"dns", "0.0.0.0:53", "[::]:53"}},
 		{"no YAML", "dns: [\n", []string{"line"}},
 		{"an address without a port", "dns: [192.168.1.1]\n", []string{"dns", "192.168.1.1", "127.0.0.1:1053"}},
-		{"an encrypted upstream", "upstream: ['tls://9.9.9.9']\n", []string{"upstream", "tls://9.9.9.9", "later"}},
+		{"a host name without addresses", "upstream: ['tls://dns.quad9.net']\n", []string{"upstream", "tls://dns.quad9.net", "?ip="}},
 		{"a network with bits beyond its length", "allow-net: [192.168.1.1/16]\n", []string{"allow-net", "192.168.0.0/16"}},
 		{"no network", "allow-net: []\n", []string{"allow-net", "nobody"}},
 		{"an unknown block mode", "block: maybe\n", []string{"block", "maybe", "nxdomain"}},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"kinward/blocklists"
 	"kinward/policy"
 	"kinward/resolver"
+	"kinward/resolver/upstream"
 )
 
 // finding is what doctor found about one thing.
@@ -315,15 +317,18 @@ func (e *examination) listener(ctx context.Context, addr string) {
 
 func (e *examination) upstream(ctx context.Context, u string) {
 	what := "upstream " + u
-	parsed, err := resolver.ParseUpstream(u)
+	parsed, err := upstream.Parse(u)
 	if err != nil {
 		e.fault(what, "give another with --upstream", "%v", err)
 		return
 	}
-	network, _, _ := strings.Cut(parsed.String(), "://")
-	addr := parsed.Addr().String()
-	reply, took, err := ask(ctx, network, addr, "example.com.")
-	switch {
+	c := upstream.New(parsed, upstream.Options{Timeout: 2 * time.Second})
+	defer c.Close()
+	began := time.Now()
+	reply, err := c.Ask(ctx, upstream.Question{Name: string(exampleCom), Type: dns.TypeA, Class: dns.ClassINET})
+	switch took := time.Since(began); {
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
+		e.fault(what, "check the line to the internet and the router's firewall, or give another with --upstream", "no answer within 2 seconds")
 	case err != nil:
 		e.fault(what, "check the line to the internet and the router's firewall, or give another with --upstream", "%v", err)
 	case reply.Rcode != dns.RcodeSuccess:
@@ -332,6 +337,8 @@ func (e *examination) upstream(ctx context.Context, u string) {
 		e.ok(what, "answers in %s", took.Round(time.Millisecond))
 	}
 }
+
+var exampleCom = blocklists.MustName("example.com")
 
 // ask sends one question for an address, with two seconds to answer.
 func ask(ctx context.Context, network, addr, name string) (*dns.Msg, time.Duration, error) {

@@ -52,8 +52,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// upstream is a real DNS server for names that the tests make up.
-type upstream struct {
+// dnsServer is a real DNS server for names that the tests make up.
+type dnsServer struct {
 	addr  string
 	asked atomic.Int64
 	down  atomic.Bool
@@ -72,9 +72,9 @@ var zone = []string{
 	"later.example. 3600 IN A 192.0.2.5",
 }
 
-func startUpstream(t *testing.T) *upstream {
+func startUpstream(t *testing.T) *dnsServer {
 	t.Helper()
-	u := &upstream{}
+	u := &dnsServer{}
 	answers := map[dns.Question][]dns.RR{}
 	names := map[string]bool{}
 	for _, text := range zone {
@@ -161,7 +161,7 @@ func (l *logBuffer) String() string {
 }
 
 // startHome starts the program on ports of its own choosing.
-func startHome(t *testing.T, u *upstream, args ...string) *home {
+func startHome(t *testing.T, u *dnsServer, args ...string) *home {
 	t.Helper()
 	h := &home{t: t, data: t.TempDir(), args: append([]string{"--upstream", "udp://" + u.addr}, args...)}
 	h.start()
