@@ -13,9 +13,11 @@ const bitDO = 1 << 15 // of OPT's TTL field, second half (RFC 3225 §3)
 const (
 	edeNone             = -1
 	edeOther            = 0
+	edeStale            = 3
 	edeBlocked          = 15
 	edeFiltered         = 17
 	edeProhibited       = 18
+	edeStaleNXDomain    = 19
 	edeNotAuthoritative = 20
 	edeNotSupported     = 21
 	edeNoReachable      = 22
@@ -32,16 +34,18 @@ type extendedError struct {
 }
 
 var (
-	noError         = extendedError{code: edeNone}
-	errFiltered     = extendedError{edeFiltered, "Filtered by the family's settings"}
-	errDangerous    = extendedError{edeBlocked, "Blocked as dangerous"}
-	errProhibited   = extendedError{edeProhibited, ""} // short: it goes to strangers
-	errSnooping     = extendedError{edeNotAuthoritative, ""}
-	errNotSupported = extendedError{edeNotSupported, ""}
-	errBusy         = extendedError{edeOther, "Too many questions at once"}
-	errUnreachable  = extendedError{edeNoReachable, "No upstream answered"}
-	errNetwork      = extendedError{edeNetworkError, "The network to the upstream failed"}
-	errInvalid      = extendedError{edeInvalidData, "The upstream's answer could not be read"}
+	noError          = extendedError{code: edeNone}
+	errStale         = extendedError{edeStale, ""}
+	errStaleNXDomain = extendedError{edeStaleNXDomain, ""}
+	errFiltered      = extendedError{edeFiltered, "Filtered by the family's settings"}
+	errDangerous     = extendedError{edeBlocked, "Blocked as dangerous"}
+	errProhibited    = extendedError{edeProhibited, ""} // short: it goes to strangers
+	errSnooping      = extendedError{edeNotAuthoritative, ""}
+	errNotSupported  = extendedError{edeNotSupported, ""}
+	errBusy          = extendedError{edeOther, "Too many questions at once"}
+	errUnreachable   = extendedError{edeNoReachable, "No upstream answered"}
+	errNetwork       = extendedError{edeNetworkError, "The network to the upstream failed"}
+	errInvalid       = extendedError{edeInvalidData, "The upstream's answer could not be read"}
 )
 
 // parseOPT reads the asker's OPT record (RFC 6891 §6.1). Options that Kinward
@@ -67,12 +71,15 @@ func (q *query) parseOPT(r record) bool {
 	return true
 }
 
-// optLen returns the room that the OPT record of an answer without EDE takes.
-func (q *query) optLen() int {
-	if q.edns {
+// optLen returns the room that the OPT record of an answer takes.
+func (q *query) optLen(e extendedError) int {
+	switch {
+	case !q.edns:
+		return 0
+	case e.code == edeNone:
 		return 11
 	}
-	return 0
+	return 11 + 6 + len(e.text)
 }
 
 // appendOPT ends the answer with an OPT record if the asker sent one (RFC 6891

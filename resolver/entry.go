@@ -32,6 +32,9 @@ type entry struct {
 	stored time.Time
 	life   time.Duration // 0: good for the questions that wait for it, not to be kept
 	sets   atomic.Pointer[labelSets]
+
+	used   atomic.Uint32 // how often it was given out, up to prefetchUses
+	failed atomic.Int64  // Unix nanoseconds of the latest failure to replace it, once it is over
 }
 
 // labelSets are the label sets of an entry's leads in one index.
@@ -164,7 +167,17 @@ func (e *entry) size() int {
 // age returns how long ago the answer came, never less than nothing.
 func (e *entry) age(now time.Time) time.Duration { return max(now.Sub(e.stored), 0) }
 
+// alive reports whether e may be given out as it is.
 func (e *entry) alive(now time.Time) bool { return e.age(now) < e.life }
+
+// useful reports whether e may be given out at least where there is nothing
+// better (RFC 8767 §5). Failures are not: that they once happened helps nobody.
+func (e *entry) useful(now time.Time) bool {
+	if e.isFailure() {
+		return e.alive(now)
+	}
+	return e.age(now) < e.life+staleFor
+}
 
 // labels returns the label sets of e.leads in x. They are kept until another
 // index asks: a set's number means nothing in another generation.
@@ -184,8 +197,14 @@ func (e *entry) labels(x *blocklists.Index) []blocklists.SetID {
 // are counted down and capped, and what does not fit is cut off.
 func (q *query) addEntry(e *entry) {
 	q.begin(int(word(e.wire, atFlags) & maskRcode))
+	age, ede, stale := uint32(e.age(q.now)/time.Second), noError, e.life > 0 && !e.alive(q.now)
+	if stale {
+		if ede = errStale; word(e.wire, atFlags)&maskRcode == rcodeNXDomain {
+			ede = errStaleNXDomain
+		}
+	}
 	start := len(q.out) // in e.wire too, since a name's case does not change its length
-	records, end := e.fit(start, q.limit-q.optLen())
+	records, end := e.fit(start, q.limit-q.optLen(ede))
 	q.out = append(q.out, e.wire[start:end]...)
 
 	an, ns, ar := int(word(e.wire, atAN)), int(word(e.wire, atNS)), int(word(e.wire, atAR))
@@ -197,16 +216,19 @@ func (q *query) addEntry(e *entry) {
 	putWord(q.out, atNS, uint16(min(max(records-an, 0), ns)))
 	putWord(q.out, atAR, uint16(min(max(records-an-ns, 0), ar)))
 
-	age := uint32(e.age(q.now) / time.Second)
 	for _, at := range e.ttlAt[:records] {
 		ttl := binary.BigEndian.Uint32(e.wire[at:])
-		binary.BigEndian.PutUint32(q.out[at:], q.capTTL(ttl-min(age, ttl)))
+		ttl -= min(age, ttl)
+		if stale {
+			ttl = staleTTL
+		}
+		binary.BigEndian.PutUint32(q.out[at:], q.capTTL(ttl))
 	}
 	q.outcome = outAllowed
-	if word(e.wire, atFlags)&maskRcode == rcodeServFail {
+	if e.isFailure() {
 		q.outcome = outFailed
 	}
-	q.appendOPT(0, noError)
+	q.appendOPT(0, ede)
 }
 
 // fit returns how many records of e, which begin at start, have room, and where
@@ -234,3 +256,6 @@ func (k question) header() []byte {
 	b = append(append(b, k.name...), 0)
 	return appendWord(appendWord(b, k.qtype), k.class)
 }
+
+// isFailure reports whether the upstream itself could not answer.
+func (e *entry) isFailure() bool { return word(e.wire, atFlags)&maskRcode == rcodeServFail }

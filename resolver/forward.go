@@ -15,24 +15,43 @@ import (
 // errNoUpstream: every upstream leads back to Kinward.
 var errNoUpstream = errors.New("no upstream may be used")
 
-// forward asks the upstreams, keeps the answer, and gives it to the asker. It
-// takes no longer than the query's deadline: what has no answer by then is
-// SERVFAIL, with the reason in the EDE.
+// errNoSocket: all sockets to upstreams were taken for too long.
+var errNoSocket = errors.New("too many questions wait for upstreams")
+
+// forward asks the upstreams and gives the answer to the asker. Where that fails,
+// or takes longer than people wait, an answer that is over is better than none
+// (RFC 8767). It takes no longer than the query's deadline: what has no answer by
+// then is SERVFAIL, with the reason in the EDE.
 func (s *Server) forward(ctx context.Context, q *query) step {
-	ctx, cancel := context.WithTimeout(ctx, s.limits.QueryDeadline)
+	wait := s.limits.QueryDeadline
+	if q.stale != nil {
+		wait = min(wait, staleAfter)
+	}
+	ended, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	select { // a question holds one socket at most
-	case s.sockets <- struct{}{}:
-		defer func() { <-s.sockets }()
-	case <-ctx.Done():
-		return q.plain(rcodeServFail, errBusy, outFailed)
+	f := s.fetch(ctx, q.set, q.question)
+	var err error
+	select {
+	case <-f.done:
+		failed := f.err != nil || q.stale != nil && f.e.isFailure()
+		if !failed {
+			return s.release(q, f.e)
+		}
+		err = f.err
+	case <-ended.Done():
+		err = ended.Err()
 	}
-	e, err := s.resolve(ctx, q.set.peers, q.question)
-	if err != nil {
-		s.log.Debug("a question found no answer", "name", q.name.String(), "type", q.qtype, "err", err)
-		return q.plain(rcodeServFail, failure(err), outFailed)
+	if q.stale != nil {
+		q.stale.failed.Store(q.now.UnixNano())
+		return s.releaseStale(q, q.stale)
 	}
-	s.cache.put(q.question, e)
+	s.log.Debug("a question found no answer", "name", q.name.String(), "type", q.qtype, "err", err)
+	return q.plain(rcodeServFail, failure(err), outFailed)
+}
+
+// releaseStale answers with e, which is over, and says so (RFC 8914 §4.4).
+func (s *Server) releaseStale(q *query, e *entry) step {
+	s.metrics.stale.Inc()
 	return s.release(q, e)
 }
 
@@ -40,6 +59,8 @@ func (s *Server) forward(ctx context.Context, q *query) step {
 func failure(err error) extendedError {
 	var ne net.Error
 	switch {
+	case errors.Is(err, errNoSocket):
+		return errBusy
 	case errors.Is(err, errUnreadable):
 		return errInvalid
 	case errors.Is(err, errNoUpstream), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
@@ -49,46 +70,96 @@ func failure(err error) extendedError {
 	return errNetwork
 }
 
-// resolve asks one upstream after the other, healthy ones first, each in the
-// order of the configuration, and those that did not answer in time a second
-// time. The error is the first upstream's.
+// reply is what became of asking one upstream.
+type reply struct {
+	e       *entry
+	refused bool // it serves others, not us; perhaps the next one does
+	err     error
+	from    *peer
+}
+
+// resolve asks the upstreams until one answers: the first of inOrder, the next
+// where one fails or takes longer than it usually does, and those that did not
+// answer in time a second time. The error is the first upstream's.
 func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry, error) {
-	var order [8]*peer
+	var order [16]*peer
 	left := inOrder(order[:0], peers, s.now())
 	if len(left) == 0 {
 		return nil, errNoUpstream
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // what is still asked then is not waited for
+	replies := make(chan reply, 2*len(left)+1)
+	running := 0
+	start := func(ctx context.Context, p *peer) {
+		running++
+		s.flights.Go(func() { replies <- s.try(ctx, p, k) })
+	}
+	explore, nth := s.hedge.asked()
+	if others := left[1:]; explore && len(others) > 0 {
+		// To its end, whoever answers first: it is asked in order to be measured.
+		s.metrics.explored.Inc()
+		start(context.WithoutCancel(ctx), others[nth%uint64(len(others))])
+	}
+	tries := 2 * len(left)
 	var first error
 	var refusal *entry
-	for round := 0; round < 2 && len(left) > 0; round++ {
-		again := left[:0]
-		for _, p := range left {
-			m, err := s.ask(ctx, p, k)
-			var e *entry
-			if err == nil {
-				e, err = newEntry(k, m, s.now())
+	slow := time.NewTimer(0)
+	defer slow.Stop()
+	next := func() {
+		p := left[0]
+		left = left[1:]
+		tries--
+		start(ctx, p)
+		slow.Reset(p.latency.patience())
+	}
+	next()
+	for running > 0 {
+		select {
+		case <-slow.C:
+			if len(left) > 0 && s.hedge.spend() {
+				s.metrics.hedged.Inc()
+				next()
 			}
-			if err == nil {
-				if m.Rcode != dns.RcodeRefused {
-					return e, nil
+			continue
+		case r := <-replies:
+			running--
+			switch {
+			case r.err == nil && !r.refused:
+				return r.e, nil
+			case r.refused:
+				refusal = r.e
+			default:
+				if first == nil {
+					first = r.err
 				}
-				// It serves others, not us; perhaps the next one does.
-				refusal = e
-				continue
-			}
-			if first == nil {
-				first = err
-			}
-			if ctx.Err() != nil {
-				return refusal, orNil(first, refusal)
-			}
-			if failure(err) == errUnreachable { // a packet may have been lost
-				again = append(again, p)
+				if failure(r.err) == errUnreachable && tries > len(left) { // a packet may have been lost
+					left = append(left, r.from)
+				}
 			}
 		}
-		left = again
+		if ctx.Err() != nil {
+			break
+		}
+		if len(left) > 0 {
+			next()
+		}
 	}
 	return refusal, orNil(first, refusal)
+}
+
+// try asks one upstream and reads what it answers.
+func (s *Server) try(ctx context.Context, p *peer, k question) (r reply) {
+	r.from = p
+	defer s.recoverFlight(k, &r.err)
+	m, err := s.ask(ctx, p, k)
+	if err != nil {
+		r.err = err
+		return r
+	}
+	r.e, r.err = newEntry(k, m, s.now())
+	r.refused = r.err == nil && m.Rcode == dns.RcodeRefused
+	return r
 }
 
 // orNil drops an error that a refusal makes up for.
@@ -99,24 +170,14 @@ func orNil(err error, refusal *entry) error {
 	return err
 }
 
-// inOrder appends the peers that may be asked, healthy ones first.
-func inOrder(to []*peer, peers []*peer, now time.Time) []*peer {
-	var rest [8]*peer
-	spared := rest[:0]
-	for _, p := range peers {
-		switch {
-		case p.looping.Load():
-		case p.healthy(now):
-			to = append(to, p)
-		default:
-			spared = append(spared, p)
-		}
-	}
-	return append(to, spared...)
-}
-
 // ask asks one upstream and keeps account of it.
 func (s *Server) ask(ctx context.Context, p *peer, k question) (*dns.Msg, error) {
+	select { // a socket each
+	case s.sockets <- struct{}{}:
+		defer func() { <-s.sockets }()
+	case <-ctx.Done():
+		return nil, errNoSocket
+	}
 	began := time.Now()
 	m, err := p.client.Ask(ctx, upstream.Question{Name: string(k.name), Type: k.qtype, Class: k.class, DO: k.do, CD: k.cd})
 	p.m.queries.Inc()
@@ -130,7 +191,9 @@ func (s *Server) ask(ctx context.Context, p *peer, k question) (*dns.Msg, error)
 		}
 		return nil, err
 	}
-	p.m.seconds.Observe(time.Since(began).Seconds())
+	took := time.Since(began)
+	p.latency.observe(took)
+	p.m.seconds.Observe(took.Seconds())
 	if p.answered(s.now()) {
 		s.log.Info("an upstream answers again", "upstream", p.name)
 	}

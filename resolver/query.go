@@ -70,6 +70,7 @@ type query struct {
 	asker   policy.Asker
 	verdict policy.Verdict
 	hidden  blocklists.Name // the blocked name that the asked one led to
+	stale   *entry          // an answer that is over, for where there is none better
 
 	out     []byte
 	outcome outcome

@@ -58,16 +58,18 @@ type Server struct {
 	settings  atomic.Pointer[settings]
 	changing  sync.Mutex // held by Reconfigure, never on the way of a query
 
-	state   func() *policy.State
-	sink    Log
-	log     *slog.Logger
-	now     func() time.Time
-	limits  Limits
-	cache   *cache
-	metrics *metrics
-	roots   *x509.CertPool
-	retired []retiredPeer // guarded by changing
-	sockets chan struct{} // one is held for each socket to an upstream
+	state    func() *policy.State
+	sink     Log
+	log      *slog.Logger
+	now      func() time.Time
+	limits   Limits
+	cache    *cache
+	metrics  *metrics
+	fetching *flights
+	hedge    hedger
+	roots    *x509.CertPool
+	retired  []retiredPeer // guarded by changing
+	sockets  chan struct{} // one is held for each socket to an upstream
 
 	addrs []netip.AddrPort
 	udp   []*udpSocket
@@ -76,7 +78,7 @@ type Server struct {
 	probing  sync.Mutex    // held while the upstreams are probed for loops
 	probeNow chan struct{} // asks for a probe before its time
 	inFlight atomic.Int64
-	flights  sync.WaitGroup // the goroutines that inFlight counts
+	flights  sync.WaitGroup // of the goroutines that answer and fetch
 	closing  atomic.Bool
 	ran      atomic.Bool
 }
@@ -107,6 +109,8 @@ func New(c Config) (*Server, error) {
 		c.CacheBytes = DefaultCacheBytes
 	}
 	s.cache = newCache(c.CacheBytes)
+	s.fetching = newFlights()
+	s.fetching = newFlights()
 	s.roots = c.Roots
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
@@ -285,4 +289,15 @@ func (s *Server) goFar(ctx context.Context, q *query, send func()) {
 		s.inFlight.Add(-1)
 		send()
 	})
+}
+
+// recoverFlight makes an error of a panic while an answer was fetched: a bad
+// packet must not end the process.
+func (s *Server) recoverFlight(k question, err *error) {
+	if r := recover(); r != nil {
+		s.metrics.panics.Inc()
+		s.log.Error("an answer met a fault in the program; please report this", "stack", string(debug.Stack()))
+		s.log.Debug("the fault", "panic", fmt.Sprint(r), "name", k.name.String())
+		*err = errUnreadable
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"kinward/blocklists"
 	"kinward/policy"
 	"kinward/resolver/upstream"
 
@@ -133,3 +134,6 @@ type settings struct {
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }
+
+// peersFor returns the upstreams that are asked for a name.
+func (s *settings) peersFor(blocklists.Name) []*peer { return s.peers }

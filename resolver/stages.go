@@ -118,15 +118,24 @@ func (s *Server) minimise(_ context.Context, q *query) step {
 	return pass
 }
 
-// recall answers from the cache.
-func (s *Server) recall(_ context.Context, q *query) step {
+// recall answers from the cache. An answer that is over is kept for forward.
+func (s *Server) recall(ctx context.Context, q *query) step {
 	e := s.cache.get(q.question, q.now)
-	if e == nil {
-		s.metrics.cacheMisses.Inc()
-		return pass
+	switch {
+	case e == nil:
+	case e.alive(q.now):
+		s.metrics.cacheHits.Inc()
+		if e.use(q.now) {
+			s.prefetch(ctx, q.set, q.question)
+		}
+		return s.release(q, e)
+	case e.recently(q.now): // the upstreams failed a moment ago: nobody waits for them now
+		return s.releaseStale(q, e)
+	default:
+		q.stale = e
 	}
-	s.metrics.cacheHits.Inc()
-	return s.release(q, e)
+	s.metrics.cacheMisses.Inc()
+	return pass
 }
 
 // release answers with e, unless the asker's policy blocks a name that e leads

@@ -37,6 +37,8 @@ type peer struct {
 	client *upstream.Client
 	m      *peerMetrics
 
+	latency latency
+
 	failures atomic.Int64
 	retryAt  atomic.Int64 // Unix nanoseconds before which others go first; 0 is healthy
 	looping  atomic.Bool

@@ -1,0 +1,70 @@
+package resolver
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+)
+
+// flights has the questions that are under way to upstreams, so that a question
+// that many ask at once is sent once. A family never waits for another's verdict
+// here: what is shared is the answer, as in the cache.
+type flights struct {
+	seed   maphash.Seed
+	shards [64]struct {
+		mu    sync.Mutex // held for one map look-up
+		under map[question]*flight
+	}
+}
+
+// flight is one question under way. e and err are set when done is closed.
+type flight struct {
+	done chan struct{}
+	e    *entry
+	err  error
+}
+
+func newFlights() *flights {
+	f := &flights{seed: maphash.MakeSeed()}
+	for i := range f.shards {
+		f.shards[i].under = map[question]*flight{}
+	}
+	return f
+}
+
+// join returns the flight of k, and starts it with start, in a goroutine of its
+// own, where there is none.
+func (f *flights) join(wg *sync.WaitGroup, k question, start func() (*entry, error)) *flight {
+	s := &f.shards[maphash.String(f.seed, string(k.name))%uint64(len(f.shards))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fl := s.under[k]; fl != nil {
+		return fl
+	}
+	fl := &flight{done: make(chan struct{})}
+	s.under[k] = fl
+	wg.Go(func() {
+		defer func() {
+			s.mu.Lock()
+			delete(s.under, k)
+			s.mu.Unlock()
+			close(fl.done)
+		}()
+		fl.e, fl.err = start()
+	})
+	return fl
+}
+
+// fetch asks the upstreams for k, or waits for those who do already. The answer
+// is in the cache when the flight is done. ctx is the server's, not the query's:
+// an answer that comes too late for who asked is there for the next.
+func (s *Server) fetch(ctx context.Context, set *settings, k question) *flight {
+	return s.fetching.join(&s.flights, k, func() (e *entry, err error) {
+		ctx, cancel := context.WithTimeout(ctx, s.limits.QueryDeadline)
+		defer cancel()
+		if e, err = s.resolve(ctx, set.peersFor(k.name), k); err == nil && !(e.isFailure() && s.cache.get(k, s.now()) != nil) {
+			s.cache.put(k, e) // a failure does not take the place of an old answer
+		}
+		return e, err
+	})
+}
