@@ -44,8 +44,8 @@ else
 	$(GO) test -run "^$$" -bench . -benchmem -count $(or $(COUNT),6) ./blocklists ./policy ./journal ./resolver
 endif
 
-perf: tools build ## The whole program under dnsperf on loopback: CPU a query
-	$(GO) test -tags perf -count=1 -v -run '^TestPerf$$' ./cmd/kinward
+perf: tools build ## The whole program: CPU a query under dnsperf on loopback, time to the first answer
+	$(GO) test -tags perf -count=1 -v -run '^TestPerf' ./cmd/kinward
 
 cover: ## Coverage of all packages by all tests
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./...

@@ -35,6 +35,10 @@ func Sentence(i Incident, names Names, zone *time.Location) string {
 		verb = "looked up"
 	}
 	thing := i.Domain
+	if strings.HasSuffix(i.Entry, "."+i.Domain) && i.Hidden == "" {
+		// Only something below the domain was blocked, a host of many sites say.
+		thing = i.TopName
+	}
 	if i.Service != "" {
 		thing = call(names.Service, i.Service, i.Service)
 	}

@@ -57,6 +57,10 @@ func TestSentence(t *testing.T) {
 		{"watched", func(i *Incident) { i.Verdict = "watch" }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) looked up Omegle, "Chat with strangers", 4 times; it was allowed and recorded.`},
 		{"harmful: nobody tries that", func(i *Incident) { i.Reason, i.Service, i.Category = "security", "", "security" }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) looked up omegle.com, "security", 4 times; it was blocked.`},
 		{"no service: the registrable domain", func(i *Incident) { i.Service = "" }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried omegle.com, "Chat with strangers", 4 times; it was blocked.`},
+		{"only a site of a host of many", func(i *Incident) {
+			i.Service, i.Domain, i.Entry, i.TopName = "", "page.link", "chat.page.link", "www.chat.page.link"
+		}, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried www.chat.page.link, "Chat with strangers", 4 times; it was blocked.`},
+		{"a whole domain, by one of its names", func(i *Incident) { i.Service, i.Entry = "", "omegle.com" }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried omegle.com, "Chat with strangers", 4 times; it was blocked.`},
 		{"a rule", func(i *Incident) { i.Service, i.Category, i.Reason = "", "", "rule" }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried omegle.com, 4 times; it was blocked by the family's own rule.`},
 		{"a hidden name", func(i *Incident) { i.Service, i.Hidden = "", "ads.evil.example" }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried omegle.com, "Chat with strangers", 4 times; it led to ads.evil.example, which was blocked.`},
 		{"an unknown device of the home", func(i *Incident) { i.Device, i.Client = 0, "192.168.1.23" }, `Mon 23 Nov 21:30–21:44  the device at 192.168.1.23 (profile Everyone) tried Omegle, "Chat with strangers", 4 times; it was blocked.`},

@@ -84,6 +84,38 @@ func TestRFC1035_MalformedQueries(t *testing.T) {
 	}
 }
 
+// A message of another kind that has an OPT record gets one back, and no
+// option or version changes that it is not served.
+func TestRFC6891_OPTOfOtherOpcodes(t *testing.T) {
+	s := start(t, config(t, newFake(t)))
+	const record = "\xC0\x0C\x00\x06\x00\x01\x00\x00\x00\x00\x00\x00"
+	for _, tt := range []struct {
+		name string
+		wire string
+		opt  bool
+	}{
+		{"STATUS, without a question", string(header(2<<11, 0, 0, 0, 1)) + okOPT, true},
+		{"NOTIFY, with the zone's SOA", string(header(4<<11, 1, 1, 0, 1)) + okQuestion + record + okOPT, true},
+		{"UPDATE, with a signature behind it", string(header(5<<11, 1, 0, 1, 2)) + okQuestion + record + okOPT + "\x00\x00\xfa\x00\xff\x00\x00\x00\x00\x00\x00", true},
+		{"without one", string(header(5<<11, 1, 0, 1, 0)) + okQuestion + record, false},
+		{"in the wrong place", string(header(5<<11, 1, 0, 1, 0)) + okQuestion + okOPT, false},
+		{"cut off", string(header(4<<11, 1, 0, 0, 1)) + okQuestion + okOPT[:8], false},
+		{"behind a question that ends too soon", string(header(4<<11, 1, 0, 0, 1)) + "\x09short", false},
+		{"behind a question without its type", string(header(4<<11, 1, 0, 0, 1)) + "\x02ok\x00", false},
+		{"behind more than is read", string(header(5<<11, 1, 0, 16, 1)) + okQuestion + strings.Repeat(record, 16) + okOPT, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := new(dns.Msg)
+			if err := m.Unpack(askRaw(t, s, "udp", household, []byte(tt.wire))); err != nil {
+				t.Fatal(err)
+			}
+			if m.Rcode != dns.RcodeNotImplemented || (m.IsEdns0() != nil) != tt.opt {
+				t.Errorf("got %s, OPT %v; want NOTIMP, OPT %t", m.MsgHdr.String(), m.IsEdns0(), tt.opt)
+			}
+		})
+	}
+}
+
 // What is no query gets no answer, or two servers would answer each other for
 // ever.
 func TestRFC1035_NoAnswerToAnswers(t *testing.T) {

@@ -71,6 +71,36 @@ func (q *query) parseOPT(r record) bool {
 	return true
 }
 
+// findOPT looks for an OPT record in a message of another opcode than QUERY,
+// which is answered with one too (RFC 6891 §6.1.1). What cannot be read, or
+// holds more than such a message needs, is taken to have none.
+func (q *query) findOPT() {
+	const most = 16 // records: strangers get here
+	qd, ar := int(word(q.msg, atQD)), int(word(q.msg, atAR))
+	before := int(word(q.msg, atAN)) + int(word(q.msg, atNS))
+	if qd+before+ar > most {
+		return
+	}
+	off, ok := headerLen, true
+	for range qd {
+		if _, off, ok = readName(q.msg, off); !ok {
+			return
+		}
+		off += 4
+	}
+	for i := range before + ar {
+		r, ok := readRecord(q.msg, off)
+		if !ok {
+			return
+		}
+		off = r.next
+		if i >= before && r.rtype == typeOPT && r.owner == "" {
+			q.edns = q.parseOPT(r)
+			return
+		}
+	}
+}
+
 // optLen returns the room that the OPT record of an answer takes.
 func (q *query) optLen(e extendedError) int {
 	switch {

@@ -112,6 +112,7 @@ func (q *query) parse() bool {
 	}
 	if q.opcode() != 0 { // its sections may mean something else (RFC 1996, RFC 2136)
 		q.fault = rcodeNotImp
+		q.findOPT()
 		return true
 	}
 	q.hasRec = q.flags&bitRD != 0

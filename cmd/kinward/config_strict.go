@@ -123,6 +123,9 @@ func checkValue(n *yaml.Node, t reflect.Type, key string) error {
 		}
 		return nil
 	}
+	if n.Tag == "!!null" {
+		return fmt.Errorf("line %d: %s has no value; give one, or remove the line", n.Line, key)
+	}
 	want := map[reflect.Kind]string{reflect.String: "!!str", reflect.Int: "!!int", reflect.Bool: "!!bool"}[t.Kind()]
 	if n.Kind != yaml.ScalarNode || n.Tag != want {
 		words := map[string]string{"!!str": "a text (in quotes, if it looks like a number)", "!!int": "a whole number", "!!bool": "true or false"}
@@ -145,12 +148,13 @@ func bindEnvironment(v *viper.Viper, keys []configKey, environ []string) error {
 	}
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, "KINWARD_") || name == "KINWARD_CONFIG" || kubernetesEnv.MatchString(name) {
+		// In another case it is somebody's mistake, too, and not to be passed over.
+		if !strings.HasPrefix(strings.ToUpper(name), "KINWARD_") || name == "KINWARD_CONFIG" || kubernetesEnv.MatchString(name) {
 			continue
 		}
 		i := slices.Index(names, name)
 		if i < 0 {
-			return fmt.Errorf("reading the environment: there is no variable %s; did you mean %s?", name, blocklists.Nearest(name, names))
+			return fmt.Errorf("reading the environment: there is no variable %s; did you mean %s?", name, blocklists.Nearest(strings.ToUpper(name), names))
 		}
 		parsed, err := parseEnv(value, keys[i].value)
 		if err != nil {

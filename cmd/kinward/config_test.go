@@ -74,6 +74,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"a number for a text", "data: 5\n", []string{"line 1", "data", "text"}},
 		{"a text for yes or no", "lists:\n  allow-private: 'yes'\n", []string{"line 2", "true or false"}},
 		{"nothing for a list", "dns:\n", []string{"line 1", "dns", "list"}},
+		{"nothing for a text", "metrics:\n", []string{"line 1", "metrics has no value"}},
 		{"no mapping", "- dns\n", []string{"line 1", "keys"}},
 		{"a second document", "block: nxdomain\n---\nblok: 3\n", []string{"line", "second document"}},
 		{"one address twice", "dns: ['[::]:53', '0.0.0.0:53']\n", []string{"dns", "0.0.0.0:53", "[::]:53"}},
@@ -106,6 +107,8 @@ func TestConfigRefuses(t *testing.T) {
 func TestConfigEnvironmentRefuses(t *testing.T) {
 	for env, want := range map[string]string{
 		"KINWARD_UPSTREEM=udp://192.0.2.1":  "KINWARD_UPSTREAM",
+		"kinward_upstream=udp://192.0.2.1":  "KINWARD_UPSTREAM",
+		"KINWARD_Dns=127.0.0.1:53":          "KINWARD_DNS?",
 		"KINWARD_CACHE_MEGABYTES=many":      "whole number",
 		"KINWARD_LISTS_ALLOW_PRIVATE=maybe": "true or false",
 	} {

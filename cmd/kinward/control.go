@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"kinward/store"
@@ -114,7 +115,7 @@ func (o operation[Req, Rep]) mayOpen(c *config) error {
 	if _, err := os.Stat(filepath.Join(c.Data, store.FileName)); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if c.Data != defaultDataFolder() && o.name != opIncidents.name && o.name != opBackup.name {
+	if c.Data != defaultDataFolder() && !slices.Contains([]string{opIncidents.name, opBackup.name, opStatus.name}, o.name) {
 		return nil
 	}
 	return &codedError{exitNothing, fmt.Errorf("nothing is kept in %s: start kinward serve, or name the folder of the one that runs with --data (after an installation as a service: sudo kinward … --data /var/lib/kinward)", c.Data)}

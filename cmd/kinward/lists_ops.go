@@ -121,7 +121,7 @@ func fetchProgress(p progress) blocklists.Progress {
 func listsAdd(ctx context.Context, n *node, req listsAddRequest, p progress) (listsReply, error) {
 	src := blocklists.ListSource{ID: req.ID, Name: req.Name, Location: req.Location, Mirrors: req.Mirrors, Member: req.Member, Patterns: req.Patterns}
 	var err error
-	if src.Category, err = blocklists.ParseCategory(req.Category); err != nil {
+	if src.Category, err = readCategory(n.catalogue.Load(), req.Category); err != nil {
 		return listsReply{}, usageError(err)
 	}
 	if src.Category == blocklists.KnownRiskCategory {

@@ -307,6 +307,10 @@ func TestProgramHousehold(t *testing.T) {
 	wantAll(t, "the banner", h.banner, h.data, `"Everyone"`, "11–12 years", "Chat with strangers", "adults' devices too",
 		"devices exempt 192.168.1.20", "explain omegle.com", "setcap", ":53 --data "+h.data, "--upstream udp://"+u.addr)
 
+	if m := regexp.MustCompile(`(?m).* $`).FindString(h.banner); m != "" {
+		t.Errorf("a line of the banner ends with a blank: %q", m)
+	}
+
 	// Blocked, over UDP and TCP, with the reason as an extended error.
 	for _, transport := range []string{"+notcp", "+tcp"} {
 		got := h.tool("kdig", transport, "+edns", "omegle.com", "A")
@@ -381,6 +385,17 @@ func TestProgramHousehold(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("promlint: %s: %s", p.Metric, p.Text)
 	}
+
+	// What works, with an exit code that a monitor can go by.
+	out, errs, code := h.run("doctor")
+	if code != 0 {
+		t.Errorf("doctor of a healthy home: exit code %d\n%s%s", code, out, errs)
+	}
+	for _, network := range []string{"udp", "tcp"} {
+		wantAll(t, "doctor", out, "ok     resolving through "+h.dns+"/"+network+": example.com took", "ok     DNS on "+h.dns+"/"+network)
+	}
+	wantAll(t, "doctor", out, "ok     upstream udp://"+u.addr, "ok     database: whole", "profile Everyone blocks omegle.com")
+	wantNone(t, "doctor", out, "FAULT")
 
 	if err := h.stop(syscall.SIGTERM); err != nil {
 		t.Errorf("serve ended with %v\n%s", err, h.log)
@@ -553,6 +568,11 @@ func TestProgramUpstreamDown(t *testing.T) {
 	u.down.Store(true)
 	wantAll(t, "kdig", h.tool("kdig", "+edns", "+timeout=8", "+retry=0", "allowed.example"), "SERVFAIL", "EDE: 22")
 	wantAll(t, "a blocked name meanwhile", h.tool("kdig", "omegle.com"), "NXDOMAIN")
+	out, _, code := h.run("doctor")
+	if code != exitFailed {
+		t.Errorf("doctor without an upstream: exit code %d\n%s", code, out)
+	}
+	wantAll(t, "doctor", out, "FAULT  upstream udp://"+u.addr+": no answer within 2 seconds\n       what to do: check the line to the internet", "ok     DNS on "+h.dns)
 }
 
 // TestProgramBackup goes back to a backup and finds what was there.
@@ -609,6 +629,7 @@ func TestProgramRefuses(t *testing.T) {
 	}
 	free := l.Addr().String()
 	l.Close()
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -619,7 +640,8 @@ func TestProgramRefuses(t *testing.T) {
 		{"an upstream that is Kinward itself", []string{"serve", "--data", t.TempDir(), "--dns", free, "--metrics", "", "--upstream", "udp://" + free}, exitFailed, "Kinward itself listens on"},
 		{"a taken port", []string{"serve", "--data", t.TempDir(), "--dns", h.dns, "--upstream", "udp://" + u.addr}, exitFailed, "Another program has this address"},
 		{"an encrypted upstream", []string{"serve", "--upstream", "tls://9.9.9.9"}, exitUsage, "later version"},
-		{"a flag that is not", []string{"serve", "--dsn", "x"}, exitUsage, "--help"},
+		{"a flag that is not", []string{"serve", "--upsteam", "x"}, exitUsage, "did you mean --upstream? See: kinward serve --help"},
+		{"a short flag that is not", []string{"serve", "-x"}, exitUsage, "kinward serve --help"},
 		{"a command that is not", []string{"explian", "x"}, exitUsage, "explain"},
 		{"a shell that is not", []string{"completion", "frob"}, exitUsage, "frob"},
 		{"a missing argument", []string{"explain"}, exitUsage, "NAME"},
@@ -631,10 +653,12 @@ func TestProgramRefuses(t *testing.T) {
 		{"incidents of a device that is not", []string{"incidents", "--device", "Tablt"}, exitNothing, "Tablt"},
 		{"incidents of the future", []string{"incidents", "--since", "2999-01-01"}, exitUsage, "still to come"},
 		{"incidents of a folder that is not", []string{"incidents", "--data", t.TempDir()}, exitNothing, "nothing is kept"},
+		{"the health of a folder that is not", []string{"doctor", "--data", nowhere}, exitFailed, "nothing is kept in " + nowhere},
 		{"an exemption under a name that is taken", []string{"devices", "exempt", "192.168.1.40", "--name", "Tablet"}, exitUsage, "Tablet"},
 		{"a device that is not", []string{"explain", "omegle.com", "--device", "Phone"}, exitNothing, "Phone"},
 		{"a time that is none", []string{"explain", "omegle.com", "--at", "soon"}, exitUsage, "2026-11-23 21:30"},
-		{"a category that is not", []string{"lists", "add", "/tmp/x", "--category", "datting"}, exitUsage, `"dating"`},
+		{"a category that is not", []string{"lists", "add", "/tmp/x", "--category", "datting"}, exitUsage, `"dating"; there are: anonymous-chat, `},
+		{"a category by the name that is shown", []string{"lists", "add", "/tmp/x", "--category", "porn"}, exitUsage, `did you mean "adult" (Pornography`},
 		{"a file that is not", []string{"lists", "add", "/nonexistent/list", "--category", "dating"}, exitFailed, "/nonexistent/list"},
 		{"a private address without leave", []string{"lists", "add", "http://127.0.0.1:9/x", "--category", "dating"}, exitFailed, "private"},
 		{"a profile that is not", []string{"profiles", "preset", "Nobody", "D"}, exitNothing, "Nobody"},

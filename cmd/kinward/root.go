@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"kinward/blocklists"
 )
@@ -64,6 +65,12 @@ Start it with "kinward serve"; the other commands work while it runs, and withou
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if unknown := (*pflag.NotExistError)(nil); errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
+			var names []string
+			cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+			err = fmt.Errorf("there is no flag --%s; did you mean --%s?", unknown.GetSpecifiedName(), blocklists.Nearest(unknown.GetSpecifiedName(), names))
+			return usageError(fmt.Errorf("%w See: %s --help", err, cmd.CommandPath()))
+		}
 		return usageError(fmt.Errorf("%w; see: %s --help", err, cmd.CommandPath()))
 	})
 	root.PersistentFlags().StringVar(&c.configPath, "config", os.Getenv("KINWARD_CONFIG"), "YAML file with the configuration (or KINWARD_CONFIG)")

@@ -389,14 +389,20 @@ func wrap(heading string, items []string) string {
 	at := margin
 	for i, item := range items {
 		if i < len(items)-1 {
-			item += "; "
+			item += ";"
 		}
-		if n := utf8.RuneCountInString(item); at+n > 100 && at > margin {
+		n := utf8.RuneCountInString(item)
+		switch {
+		case at == margin:
+		case at+1+n > 100:
 			b.WriteString("\n" + strings.Repeat(" ", margin))
 			at = margin
+		default:
+			b.WriteByte(' ')
+			at++
 		}
 		b.WriteString(item)
-		at += utf8.RuneCountInString(item)
+		at += n
 	}
 	return b.String() + "\n"
 }

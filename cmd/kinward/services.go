@@ -109,11 +109,26 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
 	return cmd
 }
 
+// readCategory reads the ID of a category. Its error names the category that
+// is shown under such a name, or else the nearest, and all of them.
+func readCategory(c *blocklists.Catalogue, id string) (blocklists.Category, error) {
+	found, err := blocklists.ParseCategory(id)
+	if err == nil {
+		return found, nil
+	}
+	for i := blocklists.AnonymousChat; i < blocklists.NumCategories && len(id) > 2; i++ {
+		if name := c.Categories[i].Name; strings.Contains(strings.ToLower(name), strings.ToLower(id)) {
+			return found, fmt.Errorf("no category is called %q; did you mean %q (%s)?", id, i, name)
+		}
+	}
+	return found, fmt.Errorf("%w; there are: %s", err, strings.Join(categoryIDs(), ", "))
+}
+
 func services(_ context.Context, n *node, req servicesRequest, _ progress) (servicesReply, error) {
 	category := blocklists.NoCategory
 	if req.Category != "" {
 		var err error
-		if category, err = blocklists.ParseCategory(req.Category); err != nil {
+		if category, err = readCategory(n.catalogue.Load(), req.Category); err != nil {
 			return servicesReply{}, usageError(err)
 		}
 		if category == blocklists.KnownRiskCategory { // a mark, and asked for like a category

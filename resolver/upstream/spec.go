@@ -65,6 +65,8 @@ var (
 	ErrNotPlain = errors.New("this belongs to encrypted upstreams (tls, https, h3, quic)")
 )
 
+var errUser = errors.New("neither a user nor a # belongs to the URL of an upstream")
+
 const maxAddrs = 8
 
 // Parse reads the URL of an upstream:
@@ -84,6 +86,9 @@ const maxAddrs = 8
 func Parse(s string) (Spec, error) {
 	u, err := parse(s)
 	if err != nil {
+		if at := strings.LastIndexByte(s, '@'); at >= 0 { // what stands before it may be a password
+			s = "***" + s[at:]
+		}
 		return Spec{}, fmt.Errorf("reading upstream %q: %w", clip(s), err)
 	}
 	return u, nil
@@ -105,6 +110,9 @@ func parse(s string) (Spec, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil {
+		if strings.Contains(s, "@") { // the error would quote a part of a password
+			return Spec{}, errUser
+		}
 		var ue *url.Error
 		if errors.As(err, &ue) {
 			err = ue.Err
@@ -117,7 +125,7 @@ func parse(s string) (Spec, error) {
 	}
 	out := Spec{scheme: Scheme(i), port: defaultPorts[i]}
 	if u.User != nil || u.Fragment != "" {
-		return Spec{}, errors.New("neither a user nor a # belongs to the URL of an upstream")
+		return Spec{}, errUser
 	}
 	switch {
 	case out.scheme == HTTPS || out.scheme == HTTP3:

@@ -52,6 +52,8 @@ func TestParse_refuses(t *testing.T) {
 		{"tls://9.9.9.9/path", "a path belongs to https", nil},
 		{"gopher://9.9.9.9", `"gopher" is unknown`, nil},
 		{"tls://user@9.9.9.9", "neither a user nor", nil},
+		{"udp://user:secret@9.9.9.9", `reading upstream "***@9.9.9.9"`, nil},
+		{"udp://user:sec/ret@9.9.9.9", `reading upstream "***@9.9.9.9": neither a user`, nil},
 		{"tls://9.9.9.9#x", "neither a user nor", nil},
 		{"tls://9.9.9.9:0", "between 1 and 65535", nil},
 		{"udp://", "address is missing", nil},
