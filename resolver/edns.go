@@ -39,6 +39,7 @@ var (
 	errStaleNXDomain = extendedError{edeStaleNXDomain, ""}
 	errFiltered      = extendedError{edeFiltered, "Filtered by the family's settings"}
 	errDangerous     = extendedError{edeBlocked, "Blocked as dangerous"}
+	errRebinding     = extendedError{edeBlocked, "An address of a home network behind a public name"}
 	errProhibited    = extendedError{edeProhibited, ""} // short: it goes to strangers
 	errSnooping      = extendedError{edeNotAuthoritative, ""}
 	errNotSupported  = extendedError{edeNotSupported, ""}
@@ -63,8 +64,12 @@ func (q *query) parseOPT(r record) bool {
 		if at+4 > r.next {
 			return false
 		}
-		at += 4 + int(word(q.msg, at+2))
+		code, data := word(q.msg, at), at+4
+		at = data + int(word(q.msg, at+2))
 		if at > r.next {
+			return false
+		}
+		if code == optCookie && q.cookieLen == 0 && !q.readCookie(q.msg[data:at]) {
 			return false
 		}
 	}
@@ -103,13 +108,21 @@ func (q *query) findOPT() {
 
 // optLen returns the room that the OPT record of an answer takes.
 func (q *query) optLen(e extendedError) int {
-	switch {
-	case !q.edns:
+	if !q.edns {
 		return 0
-	case e.code == edeNone:
-		return 11
 	}
-	return 11 + 6 + len(e.text)
+	return 11 + q.optionsLen(e)
+}
+
+// optionsLen returns the room that the options in it take.
+func (q *query) optionsLen(e extendedError) (n int) {
+	if q.cookieLen > 0 {
+		n = 4 + q.cookieLen
+	}
+	if e.code != edeNone {
+		n += 6 + len(e.text)
+	}
+	return n
 }
 
 // appendOPT ends the answer with an OPT record if the asker sent one (RFC 6891
@@ -126,10 +139,13 @@ func (q *query) appendOPT(extended int, e extendedError) {
 	b = appendWord(b, typeOPT)
 	b = appendWord(b, maxEDNSUDP)
 	b = appendLong(b, uint32(extended)<<24|do)
-	if e.code == edeNone {
-		b = appendWord(b, 0)
-	} else {
-		b = appendWord(b, uint16(6+len(e.text)))
+	b = appendWord(b, uint16(q.optionsLen(e)))
+	if q.cookieLen > 0 {
+		b = appendWord(b, optCookie)
+		b = appendWord(b, uint16(q.cookieLen))
+		b = append(b, q.cookie[:q.cookieLen]...)
+	}
+	if e.code != edeNone {
 		b = appendWord(b, 15) // the option EDE
 		b = appendWord(b, uint16(2+len(e.text)))
 		b = appendWord(b, uint16(e.code))

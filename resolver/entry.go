@@ -29,6 +29,7 @@ type entry struct {
 	wire   []byte            // header, question in lower case, records; no OPT
 	ttlAt  []uint16          // where each record's TTL stands in wire, in order
 	leads  []blocklists.Name // what the answer leads to, besides the asked name; each once
+	home   bool              // an address among the answers leads into the asker's own network
 	stored time.Time
 	life   time.Duration // 0: good for the questions that wait for it, not to be kept
 	sets   atomic.Pointer[labelSets]
@@ -58,7 +59,9 @@ func newEntry(k question, m *dns.Msg, now time.Time) (*entry, error) {
 		switch rr.Header().Rrtype { // what is between two servers only
 		case dns.TypeOPT, dns.TypeTSIG, dns.TypeSIG:
 		default:
-			extra = append(extra, rr)
+			if !additionalHome(rr) {
+				extra = append(extra, rr)
+			}
 		}
 	}
 	m.Extra = extra
@@ -148,6 +151,7 @@ func (e *entry) scan(k question) error {
 			// A DNAME's owner lies above the asked name; only its target counts.
 			lead(r.owner)
 		}
+		e.home = e.home || r.leadsHome(e.wire)
 		if n, ok := r.target(e.wire); ok {
 			lead(n)
 		}

@@ -40,6 +40,7 @@ func (s *Server) forward(ctx context.Context, q *query) step {
 		err = f.err
 	case <-ended.Done():
 		err = ended.Err()
+		s.metrics.deadlines.Inc()
 	}
 	if q.stale != nil {
 		q.stale.failed.Store(q.now.UnixNano())
@@ -172,12 +173,10 @@ func orNil(err error, refusal *entry) error {
 
 // ask asks one upstream and keeps account of it.
 func (s *Server) ask(ctx context.Context, p *peer, k question) (*dns.Msg, error) {
-	select { // a socket each
-	case s.sockets <- struct{}{}:
-		defer func() { <-s.sockets }()
-	case <-ctx.Done():
-		return nil, errNoSocket
+	if err := s.socket(ctx); err != nil {
+		return nil, err
 	}
+	defer func() { <-s.sockets }()
 	began := time.Now()
 	m, err := p.client.Ask(ctx, upstream.Question{Name: string(k.name), Type: k.qtype, Class: k.class, DO: k.do, CD: k.cd})
 	p.m.queries.Inc()
@@ -198,4 +197,21 @@ func (s *Server) ask(ctx context.Context, p *peer, k question) (*dns.Msg, error)
 		s.log.Info("an upstream answers again", "upstream", p.name)
 	}
 	return m, nil
+}
+
+// socket takes the right to one more socket, and waits for it where all are
+// taken.
+func (s *Server) socket(ctx context.Context) error {
+	select {
+	case s.sockets <- struct{}{}:
+		return nil
+	default:
+	}
+	s.metrics.sockets.Inc()
+	select {
+	case s.sockets <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return errNoSocket
+	}
 }

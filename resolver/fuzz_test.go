@@ -29,6 +29,7 @@ func still(t testing.TB) *Server {
 	t.Helper()
 	c := config(t)
 	c.Upstreams = []upstream.Spec{mustUpstream(t, "udp://127.0.0.1:1")}
+	c.Limits.Rate.PerSecond = 1e8 // in its way, but never reached
 	s, err := New(c)
 	if err != nil {
 		t.Fatal(err)

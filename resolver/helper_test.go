@@ -209,6 +209,11 @@ func msgFor(name string, qtype uint16, edits ...func(*dns.Msg)) *dns.Msg {
 	return m
 }
 
+// padded makes a question longer than any refusal.
+func padded(m *dns.Msg) {
+	m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_PADDING{Padding: make([]byte, 32)})
+}
+
 func plainDNS(m *dns.Msg) { m.Extra = nil }
 
 // ask sends m to s by UDP from an address and returns the answer.

@@ -22,6 +22,13 @@ type metrics struct {
 	hedged, explored       prometheus.Counter
 	stale, prefetched      prometheus.Counter
 	tcpRefused, tcpBroken  prometheus.Counter
+	tcpIdle, tcpUnread     prometheus.Counter
+	tcpEvicted             prometheus.Counter
+	tcpPipelined           prometheus.Counter
+	acceptErrors, tooLong  prometheus.Counter
+	rebinds                prometheus.Counter
+	deadlines, sockets     prometheus.Counter
+	limited                [numLimits]prometheus.Counter
 
 	upstreamQueries, upstreamFailures *prometheus.CounterVec
 	upstreamSeconds                   *prometheus.HistogramVec
@@ -82,6 +89,19 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 	m.loops = counter("kinward_loops_total", "Times that an upstream was found to lead back to Kinward.")
 	m.tcpRefused = counter("kinward_tcp_connections_refused_total", "TCP connections closed at once because there were too many.")
 	m.tcpBroken = counter("kinward_tcp_connections_broken_total", "TCP connections closed because of a malformed, half-sent or unread message.")
+	m.tcpIdle = counter("kinward_tcp_connections_idle_total", "TCP connections closed because no question came for too long.")
+	m.tcpUnread = counter("kinward_tcp_connections_unread_total", "TCP connections closed because the client did not take its answers.")
+	m.tcpEvicted = counter("kinward_tcp_connections_evicted_total", "Idle TCP connections closed to make room for another.")
+	m.tcpPipelined = counter("kinward_tcp_pipeline_waits_total", "Times that a TCP connection was not read from because too many of its questions had no answer yet.")
+	m.acceptErrors = counter("kinward_accept_errors_total", "TCP connections that the system could not hand over, for want of file descriptors mostly.")
+	m.tooLong = counter("kinward_messages_too_long_total", "Messages not read because they are longer than any question.")
+	m.rebinds = counter("kinward_rebindings_total", "Answers kept back because a public name led into the home's own network.")
+	m.deadlines = counter("kinward_query_deadlines_total", "Questions that no upstream answered before their deadline.")
+	m.sockets = counter("kinward_upstream_socket_waits_total", "Questions that had to wait for a socket to an upstream.")
+	limited := vec("kinward_rate_limited_total", "Questions above the rate limit, by what became of them.", "outcome")
+	for i := range m.limited {
+		m.limited[i] = limited.WithLabelValues(limitNames[i])
+	}
 	m.upstreamQueries = vec("kinward_upstream_queries_total", "Questions sent to an upstream.", "upstream")
 	m.upstreamFailures = vec("kinward_upstream_failures_total", "Questions that an upstream did not answer.", "upstream")
 	register(&connectionCollector{s})

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"kinward/blocklists"
 	"kinward/policy"
 )
@@ -31,10 +33,11 @@ const (
 	outMalformed                // FORMERR, NOTIMP or BADVERS
 	outFailed                   // SERVFAIL
 	outDropped                  // not answered at all
+	outLimited                  // sent to TCP, or for a cookie, by the rate limit
 	numOutcomes
 )
 
-var outcomeNames = [numOutcomes]string{"allowed", "blocked", "local", "refused", "malformed", "failed", "dropped"}
+var outcomeNames = [numOutcomes]string{"allowed", "blocked", "local", "refused", "malformed", "failed", "dropped", "limited"}
 
 // question is what is asked of an upstream, and the cache's key: all that an
 // answer can depend on, and nothing about who asks.
@@ -63,6 +66,10 @@ type query struct {
 	limit  int   // the most bytes that the answer may have
 	hasRec bool  // RD
 
+	cookie    [cookieLen]byte // the client's, and behind it the server's
+	cookieLen int             // 0: the client sent none
+	proven    bool            // the cookie was given to this address
+
 	// What was found out about it.
 	now     time.Time
 	set     *settings
@@ -70,7 +77,9 @@ type query struct {
 	asker   policy.Asker
 	verdict policy.Verdict
 	hidden  blocklists.Name // the blocked name that the asked one led to
-	stale   *entry          // an answer that is over, for where there is none better
+	alias   []dns.RR        // local CNAMEs that lead from the asked name to target, outside
+	target  blocklists.Name
+	stale   *entry // an answer that is over, for where there is none better
 
 	out     []byte
 	outcome outcome

@@ -29,6 +29,7 @@ type Config struct {
 	Upstreams []upstream.Spec
 	AllowNets []netip.Prefix // who may ask; nobody else is served
 	Block     policy.BlockMode
+	Home      Home
 	// State returns what decides. It is called once a query, by many goroutines
 	// at once, and never returns nil.
 	State func() *policy.State
@@ -69,6 +70,10 @@ type Server struct {
 	hedge    hedger
 	roots    *x509.CertPool
 	retired  []retiredPeer // guarded by changing
+	limiter  *limiter      // nil: no limit
+	cookies  *cookies
+	devices  atomic.Pointer[Hosts]
+	leases   atomic.Pointer[Hosts]
 	sockets  chan struct{} // one is held for each socket to an upstream
 
 	addrs []netip.AddrPort
@@ -110,7 +115,8 @@ func New(c Config) (*Server, error) {
 	}
 	s.cache = newCache(c.CacheBytes)
 	s.fetching = newFlights()
-	s.fetching = newFlights()
+	s.limiter = newLimiter(s.limits.Rate)
+	s.cookies = newCookies(s.now())
 	s.roots = c.Roots
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
@@ -125,7 +131,7 @@ func New(c Config) (*Server, error) {
 	if s.metrics, err = newMetrics(c.Registerer, s); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if err := s.Reconfigure(Settings{c.Upstreams, c.AllowNets, c.Block}); err != nil {
+	if err := s.Reconfigure(Settings{Upstreams: c.Upstreams, AllowNets: c.AllowNets, Block: c.Block, Home: c.Home}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

@@ -327,7 +327,7 @@ func TestPanicIsServfail(t *testing.T) {
 		if q.name == blocklists.MustName("far.example") {
 			panic("far " + q.name)
 		}
-		return far[0](ctx, q)
+		return far[len(far)-1](ctx, q)
 	}}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -19,6 +19,14 @@ type Settings struct {
 	Upstreams []upstream.Spec
 	AllowNets []netip.Prefix
 	Block     policy.BlockMode
+	Home      Home
+}
+
+// Home is what Kinward knows of the home by itself.
+type Home struct {
+	Records     *Records          // the operator's own; nil: none
+	Domain      blocklists.Name   // in which devices have their names; it is answered here alone. "": none
+	RebindAllow []blocklists.Name // these, and names below, may have addresses of the home
 }
 
 // Reconfigure replaces the upstreams, who may ask, and how blocks are answered,
@@ -34,7 +42,10 @@ func (s *Server) Reconfigure(c Settings) error {
 	if !c.Block.Valid() {
 		return fmt.Errorf("setting how blocks are answered: %s holds an address of the wrong family", c.Block)
 	}
-	next := &settings{allow: new(bart.Lite), block: c.Block}
+	next := &settings{allow: new(bart.Lite), block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}}
+	for _, n := range c.Home.RebindAllow {
+		next.rebindAllow[n] = true
+	}
 	for _, n := range c.AllowNets {
 		if !n.IsValid() {
 			return fmt.Errorf("setting who may ask: %s is not a network", n)
@@ -131,9 +142,16 @@ type settings struct {
 	peers []*peer
 	allow *bart.Lite
 	block policy.BlockMode
+
+	records     *Records
+	domain      blocklists.Name
+	rebindAllow map[blocklists.Name]bool
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }
 
 // peersFor returns the upstreams that are asked for a name.
 func (s *settings) peersFor(blocklists.Name) []*peer { return s.peers }
+
+// routed reports whether a name is asked of upstreams of its own.
+func (s *settings) routed(blocklists.Name) bool { return false }

@@ -26,15 +26,18 @@ type stage func(context.Context, *query) step
 func (s *Server) stages() (near, far []stage) {
 	near = []stage{
 		s.read,     // nothing else looks at bytes that a stranger chose
+		s.limit,    // keyed on the address received from; refusals are counted, too
 		s.admit,    // before everything that costs or tells something
 		s.check,    // what cannot be served is not worth a look-up
 		s.identify, // everything below may ask who it is
 		s.local,    // special names: never asked of others, the same for all
 		s.decide,   // before the cache: families differ, answers do not
+		s.home,     // after decide, which a family's own names do not pass by; before anybody else is asked
 		s.minimise, // after decide, or ANY would tell that a blocked name exists
 		s.recall,   // the cache
 	}
 	far = []stage{
+		s.follow,  // where a local CNAME leads out of the home
 		s.forward, // the upstreams
 	}
 	return near, far
@@ -56,7 +59,14 @@ func (s *Server) read(_ context.Context, q *query) step {
 // encrypted listeners, where a token identifies the asker.
 func (s *Server) admit(_ context.Context, q *query) step {
 	if !q.set.admits(q.from.Addr()) {
-		return q.plain(rcodeRefused, errProhibited, outRefused)
+		// Strangers get no more bytes than they sent: whoever writes another's
+		// address into a packet would have them sent there.
+		e := errProhibited
+		q.cookieLen = 0
+		if headerLen+len(q.asked)+q.optLen(e) > len(q.msg) {
+			e = noError
+		}
+		return q.plain(rcodeRefused, e, outRefused)
 	}
 	return pass
 }
@@ -120,6 +130,9 @@ func (s *Server) minimise(_ context.Context, q *query) step {
 
 // recall answers from the cache. An answer that is over is kept for forward.
 func (s *Server) recall(ctx context.Context, q *query) step {
+	if q.alias != nil {
+		return pass // follow's
+	}
 	e := s.cache.get(q.question, q.now)
 	switch {
 	case e == nil:
@@ -144,6 +157,11 @@ func (s *Server) release(q *query, e *entry) step {
 	if v, n, blocked := inspect(q, e); blocked {
 		q.verdict, q.hidden = v, n
 		return q.block()
+	}
+	if e.home && !q.mayLeadHome() {
+		// NODATA, whole: an attack's answer mixes its own address with the home's.
+		s.metrics.rebinds.Inc()
+		return q.negative(rcodeNoError, q.name, blockedTTL, errRebinding, outBlocked)
 	}
 	q.addEntry(e)
 	return done
