@@ -34,7 +34,7 @@ type entry struct {
 	sets   atomic.Pointer[labelSets]
 
 	used   atomic.Uint32 // how often it was given out, up to prefetchUses
-	failed atomic.Int64  // Unix nanoseconds of the latest failure to replace it, once it is over
+	failed atomic.Int64  // Unix nanoseconds of the latest failure to replace it; 0: none
 }
 
 // labelSets are the label sets of an entry's leads in one index.

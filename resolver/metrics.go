@@ -77,7 +77,7 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 	m.overload = counter("kinward_overload_total", "Questions answered SERVFAIL because too many were waiting for upstreams.")
 	m.stale = counter("kinward_cache_stale_total", "Questions answered with an answer that was over, because the upstreams failed.")
 	m.prefetched = counter("kinward_cache_prefetches_total", "Answers asked for anew before their end, because they are wanted.")
-	m.hedged = counter("kinward_upstream_hedges_total", "Questions asked of another upstream because the first took longer than it usually does.")
+	m.hedged = counter("kinward_upstream_hedges_total", "Questions asked of another upstream, or a second time, because the first took longer than it usually does.")
 	m.explored = counter("kinward_upstream_explorations_total", "Questions asked of another upstream too, so that it is measured.")
 	m.loops = counter("kinward_loops_total", "Times that an upstream was found to lead back to Kinward.")
 	m.tcpRefused = counter("kinward_tcp_connections_refused_total", "TCP connections closed at once because there were too many.")

@@ -109,8 +109,8 @@ func New(c Config) (*Server, error) {
 		c.CacheBytes = DefaultCacheBytes
 	}
 	s.cache = newCache(c.CacheBytes)
-	s.fetching = newFlights()
-	s.fetching = newFlights()
+	s.fetching = newFlights(s.limits.InFlight)
+	s.hedge.saved.Store(hedgeSaved)
 	s.roots = c.Roots
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)

@@ -28,6 +28,10 @@ const (
 	sparedAfter  = 2
 	spareFirst   = time.Second
 	spareLongest = 30 * time.Second
+
+	// poorInARow is how many answers without content, one after the other, are no
+	// longer the fault of what was asked.
+	poorInARow = 8
 )
 
 // peer is an upstream in use, with its health. All fields change by atomic
@@ -40,6 +44,7 @@ type peer struct {
 	latency latency
 
 	failures atomic.Int64
+	poor     atomic.Int64 // answers in a row that were SERVFAIL or REFUSED
 	retryAt  atomic.Int64 // Unix nanoseconds before which others go first; 0 is healthy
 	looping  atomic.Bool
 	token    atomic.Pointer[string] // of the loop probe under way

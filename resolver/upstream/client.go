@@ -16,7 +16,7 @@ import (
 
 // Options say how a client works. Zero values mean the defaults.
 type Options struct {
-	Timeout time.Duration    // for one attempt; default 1.5 s
+	Timeout time.Duration    // to connect, and for an answer where the caller sets no deadline; default 1.5 s
 	Idle    time.Duration    // a connection without a question is closed after it; default 20 s
 	Roots   *x509.CertPool   // who is believed about certificates; nil: the system's authorities
 	Now     func() time.Time // default time.Now
@@ -105,11 +105,14 @@ func (c *Client) Stats() Stats {
 }
 
 // Ask sends q and returns its answer, whatever its rcode: one whose ID and
-// question are those sent. It waits for at most the attempt's time, or until ctx
-// ends. The error wraps [ErrUnreadable] where something came that is no message.
+// question are those sent. It waits until ctx ends, and for Options.Timeout where
+// ctx has no deadline. The error wraps [ErrUnreadable] where something came that is no message.
 func (c *Client) Ask(ctx context.Context, q Question) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeout)
-	defer cancel()
+	if _, set := ctx.Deadline(); !set {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.opt.Timeout)
+		defer cancel()
+	}
 	m, err := c.ask(ctx, &q, true)
 	if err == nil && m.IsEdns0() == nil && (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented) {
 		// RFC 6891 §7: such a server knows no EDNS.

@@ -100,9 +100,9 @@ func (p *plainClient) cookieToSend() []byte {
 	return out
 }
 
-// checkCookie reports whether an answer may be believed: an upstream that gave a
-// cookie once puts the client's part into every answer (RFC 7873 §5.3). Where it
-// does not, that one question goes over TCP, which nobody can forge from afar,
+// checkCookie reports whether an answer may be believed: a cookie must be ours, and
+// an upstream that gave one once puts it into every answer (RFC 7873 §5.3). Where
+// it does not, that one question goes over TCP, which nobody can forge from afar,
 // and the upstream is taken for one without cookies until it gives one again.
 func (p *plainClient) checkCookie(m *dns.Msg) bool {
 	if opt := m.IsEdns0(); opt != nil {
@@ -113,7 +113,8 @@ func (p *plainClient) checkCookie(m *dns.Msg) bool {
 			}
 			b, err := hex.DecodeString(c.Cookie)
 			if err != nil || len(b) < 8 || [8]byte(b) != p.cookie {
-				break
+				p.c.stats.cookieless.Add(1)
+				return false
 			}
 			if server := b[8:]; len(server) >= 8 && len(server) <= 32 {
 				if old := p.server.Load(); old == nil || string(*old) != string(server) {
