@@ -181,6 +181,7 @@ func (s *Server) try(ctx context.Context, p *peer, k question, again bool) (r re
 		r.err = err
 		return r
 	}
+	s.ttl.apply(k, m)
 	r.e, r.err = newEntry(k, m, s.now())
 	r.refused = r.err == nil && m.Rcode == dns.RcodeRefused
 	return r

@@ -25,7 +25,6 @@ type metrics struct {
 
 	upstreamQueries, upstreamFailures *prometheus.CounterVec
 	upstreamSeconds                   *prometheus.HistogramVec
-	upstreamLooping                   *prometheus.GaugeVec
 }
 
 // peerMetrics are an upstream's.
@@ -91,10 +90,6 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 1.5},
 	}, []string{"upstream"})
 	register(m.upstreamSeconds)
-	m.upstreamLooping = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "kinward_upstream_looping", Help: "1 where an upstream leads back to Kinward and is not used.",
-	}, []string{"upstream"})
-	register(m.upstreamLooping)
 
 	gauge("kinward_cache_entries", "Answers in the cache.", func() float64 { n, _ := s.cache.usage(); return float64(n) })
 	gauge("kinward_cache_bytes", "Memory that the cache's answers take.", func() float64 { _, b := s.cache.usage(); return float64(b) })
@@ -111,7 +106,6 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 
 // forPeer returns the children for an upstream.
 func (m *metrics) forPeer(name string) *peerMetrics {
-	m.upstreamLooping.WithLabelValues(name).Set(0)
 	return &peerMetrics{
 		queries:  m.upstreamQueries.WithLabelValues(name),
 		failures: m.upstreamFailures.WithLabelValues(name),
@@ -125,7 +119,6 @@ func (m *metrics) forget(name string) {
 	m.upstreamQueries.Delete(l)
 	m.upstreamFailures.Delete(l)
 	m.upstreamSeconds.Delete(l)
-	m.upstreamLooping.Delete(l)
 }
 
 // count notes what became of a query.
@@ -154,6 +147,9 @@ var connectionMetrics = [...]struct {
 	{upstreamDesc("lost_connections", "Connections to an upstream that broke while an answer was due."), func(s upstream.Stats) uint64 { return s.Lost }},
 }
 
+var loopingDesc = prometheus.NewDesc("kinward_upstream_looping",
+	"1 where an upstream leads back to Kinward, for a domain that it is asked for, and is not used for that.", []string{"upstream"}, nil)
+
 func upstreamDesc(what, help string) *prometheus.Desc {
 	return prometheus.NewDesc("kinward_upstream_"+what+"_total", help, []string{"upstream"}, nil)
 }
@@ -163,6 +159,7 @@ func (c *connectionCollector) Describe(to chan<- *prometheus.Desc) {
 	for _, m := range connectionMetrics {
 		to <- m.desc
 	}
+	to <- loopingDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -171,10 +168,26 @@ func (c *connectionCollector) Collect(to chan<- prometheus.Metric) {
 	if set == nil {
 		return
 	}
-	for _, p := range set.peers {
-		stats := p.client.Stats()
-		for _, m := range connectionMetrics {
-			to <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(m.value(stats)), p.name)
+	type sum struct {
+		stats   upstream.Stats
+		looping float64
+	}
+	sums := map[string]*sum{} // a server that is asked for several domains is one series
+	for _, p := range set.all {
+		of := sums[p.name]
+		if of == nil {
+			of = &sum{}
+			sums[p.name] = of
 		}
+		of.stats = of.stats.Plus(p.client.Stats())
+		if p.looping.Load() {
+			of.looping = 1
+		}
+	}
+	for name, of := range sums {
+		for _, m := range connectionMetrics {
+			to <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(m.value(of.stats)), name)
+		}
+		to <- prometheus.MustNewConstMetric(loopingDesc, prometheus.GaugeValue, of.looping, name)
 	}
 }

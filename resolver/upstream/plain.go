@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -45,7 +44,7 @@ func newPlainClient(c *Client) *plainClient {
 // ask returns errUseTCP where the answer was cut off, or cannot be believed.
 func (p *plainClient) ask(ctx context.Context, q *Question, edns bool) (*dns.Msg, error) {
 	for range 2 { // a second time for the cookie that the first answer brought
-		s := shape{edns: edns, mix: p.mixes()}
+		s := shape{edns: edns, ad: p.c.spec.Trusted(), mix: p.mixes()}
 		if edns {
 			s.cookie = p.cookieToSend()
 		}
@@ -136,7 +135,7 @@ func (p *plainClient) checkCookie(m *dns.Msg) bool {
 // the upstream's address is heard.
 func (p *plainClient) exchange(ctx context.Context, m *message) ([]byte, match, error) {
 	addr, i := p.c.addr()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", addr.String())
+	conn, err := p.c.opt.Dial(ctx, "udp", addr.String())
 	if err != nil {
 		p.c.skip(i)
 		return nil, noMatch, err
