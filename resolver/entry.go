@@ -35,7 +35,7 @@ type entry struct {
 	sets   atomic.Pointer[labelSets]
 
 	used   atomic.Uint32 // how often it was given out, up to prefetchUses
-	failed atomic.Int64  // Unix nanoseconds of the latest failure to replace it, once it is over
+	failed atomic.Int64  // Unix nanoseconds of the latest failure to replace it; 0: none
 }
 
 // labelSets are the label sets of an entry's leads in one index.
@@ -75,7 +75,7 @@ func newEntry(k question, m *dns.Msg, now time.Time) (*entry, error) {
 		}
 	}
 	e := &entry{stored: now, life: lifetime(k, m)}
-	m.MsgHdr = dns.MsgHdr{Response: true, RecursionAvailable: true, Truncated: m.Truncated, Rcode: m.Rcode}
+	m.MsgHdr = dns.MsgHdr{Response: true, RecursionAvailable: true, Truncated: m.Truncated, AuthenticatedData: m.AuthenticatedData, Rcode: m.Rcode}
 	m.Compress = true
 	wire, err := m.Pack()
 	if err != nil {
@@ -206,6 +206,11 @@ func (q *query) addEntry(e *entry) {
 		if ede = errStale; word(e.wire, atFlags)&maskRcode == rcodeNXDomain {
 			ede = errStaleNXDomain
 		}
+	}
+	if word(e.wire, atFlags)&bitAD != 0 && !stale && (q.do || q.flags&bitAD != 0) {
+		// RFC 6840 §5.7, §5.8: for those who say that they know what it means. What
+		// is over was validated once, which says nothing about now.
+		putWord(q.out, atFlags, word(q.out, atFlags)|bitAD)
 	}
 	start := len(q.out) // in e.wire too, since a name's case does not change its length
 	records, end := e.fit(start, q.limit-q.optLen(ede))

@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"time"
@@ -14,6 +15,9 @@ import (
 
 // errNoUpstream: every upstream leads back to Kinward.
 var errNoUpstream = errors.New("no upstream may be used")
+
+// errManyFlights: more questions are under way to upstreams than may be.
+var errManyFlights = errors.New("too many questions are under way")
 
 // errNoSocket: all sockets to upstreams were taken for too long.
 var errNoSocket = errors.New("too many questions wait for upstreams")
@@ -29,18 +33,17 @@ func (s *Server) forward(ctx context.Context, q *query) step {
 	}
 	ended, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	f := s.fetch(ctx, q.set, q.question)
-	var err error
-	select {
-	case <-f.done:
-		failed := f.err != nil || q.stale != nil && f.e.isFailure()
-		if !failed {
-			return s.release(q, f.e)
+	err := errManyFlights
+	if f := s.fetch(ctx, q.set, q.question); f != nil {
+		select {
+		case <-f.done:
+			if err = f.err; err == nil && !(q.stale != nil && f.e.isFailure()) {
+				return s.release(q, f.e)
+			}
+		case <-ended.Done():
+			err = ended.Err()
+			s.metrics.deadlines.Inc()
 		}
-		err = f.err
-	case <-ended.Done():
-		err = ended.Err()
-		s.metrics.deadlines.Inc()
 	}
 	if q.stale != nil {
 		q.stale.failed.Store(q.now.UnixNano())
@@ -60,7 +63,7 @@ func (s *Server) releaseStale(q *query, e *entry) step {
 func failure(err error) extendedError {
 	var ne net.Error
 	switch {
-	case errors.Is(err, errNoSocket):
+	case errors.Is(err, errNoSocket), errors.Is(err, errManyFlights), errors.Is(err, upstream.ErrCrowded):
 		return errBusy
 	case errors.Is(err, errUnreadable):
 		return errInvalid
@@ -77,11 +80,13 @@ type reply struct {
 	refused bool // it serves others, not us; perhaps the next one does
 	err     error
 	from    *peer
+	again   bool // it was its second try
 }
 
 // resolve asks the upstreams until one answers: the first of inOrder, the next
 // where one fails or takes longer than it usually does, and those that did not
-// answer in time a second time. The error is the first upstream's.
+// answer in time a second time, for as long as ctx lasts. The error is the first
+// upstream's.
 func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry, error) {
 	var order [16]*peer
 	left := inOrder(order[:0], peers, s.now())
@@ -90,35 +95,50 @@ func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // what is still asked then is not waited for
-	replies := make(chan reply, 2*len(left)+1)
-	running := 0
+	firsts := len(left)
+	replies := make(chan reply, 2*firsts)
+	started, running := 0, 0
 	start := func(ctx context.Context, p *peer) {
+		again := started >= firsts
+		last := again && len(left) == 0
+		started++
 		running++
-		s.flights.Go(func() { replies <- s.try(ctx, p, k) })
+		s.flights.Go(func() {
+			if !last { // another can still be asked; the last one gets all the time that there is
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, s.limits.AttemptTimeout)
+				defer cancel()
+			}
+			replies <- s.try(ctx, p, k, again)
+		})
 	}
-	explore, nth := s.hedge.asked()
-	if others := left[1:]; explore && len(others) > 0 {
+	if explore, nth := s.hedge.asked(); explore && firsts > 1 {
 		// To its end, whoever answers first: it is asked in order to be measured.
 		s.metrics.explored.Inc()
-		start(context.WithoutCancel(ctx), others[nth%uint64(len(others))])
+		i := 1 + int(nth%uint64(firsts-1))
+		p := left[i]
+		left = append(left[:i], left[i+1:]...)
+		start(context.WithoutCancel(ctx), p)
 	}
-	tries := 2 * len(left)
-	var first error
-	var refusal *entry
 	slow := time.NewTimer(0)
 	defer slow.Stop()
 	next := func() {
 		p := left[0]
 		left = left[1:]
-		tries--
 		start(ctx, p)
 		slow.Reset(p.latency.patience())
 	}
+	only := left[0]
 	next()
+	var first error
+	var poor *entry // an answer that is none, for where there is no better one
 	for running > 0 {
 		select {
 		case <-slow.C:
-			if len(left) > 0 && s.hedge.spend() {
+			if firsts == 1 && started == 1 && only.client.Spec().Scheme() == upstream.UDP {
+				left = append(left, only) // a packet is lost sooner than a server
+			}
+			if len(left) > 0 && poor == nil && s.hedge.spend() {
 				s.metrics.hedged.Inc()
 				next()
 			}
@@ -126,38 +146,43 @@ func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry
 		case r := <-replies:
 			running--
 			switch {
-			case r.err == nil && !r.refused:
-				return r.e, nil
-			case r.refused:
-				refusal = r.e
-			default:
+			case r.err != nil:
 				if first == nil {
 					first = r.err
 				}
-				if failure(r.err) == errUnreachable && tries > len(left) { // a packet may have been lost
+				if failure(r.err) == errUnreachable && !r.again && started+len(left) < 2*firsts { // a packet may have been lost
 					left = append(left, r.from)
 				}
+			case r.refused:
+				if poor == nil {
+					poor = r.e
+				}
+			case !r.e.isFailure() || running == 0:
+				return r.e, nil
+			default: // those who are asked already may know better, but nobody else is asked: see DESIGN.md
+				poor, left = r.e, nil
 			}
 		}
 		if ctx.Err() != nil {
 			break
 		}
-		if len(left) > 0 {
+		if len(left) > 0 && (poor == nil || !poor.isFailure()) {
 			next()
 		}
 	}
-	return refusal, orNil(first, refusal)
+	return poor, orNil(first, poor)
 }
 
 // try asks one upstream and reads what it answers.
-func (s *Server) try(ctx context.Context, p *peer, k question) (r reply) {
-	r.from = p
+func (s *Server) try(ctx context.Context, p *peer, k question, again bool) (r reply) {
+	r.from, r.again = p, again
 	defer s.recoverFlight(k, &r.err)
 	m, err := s.ask(ctx, p, k)
 	if err != nil {
 		r.err = err
 		return r
 	}
+	s.ttl.apply(k, m)
 	r.e, r.err = newEntry(k, m, s.now())
 	r.refused = r.err == nil && m.Rcode == dns.RcodeRefused
 	return r
@@ -171,7 +196,8 @@ func orNil(err error, refusal *entry) error {
 	return err
 }
 
-// ask asks one upstream and keeps account of it.
+// ask asks one upstream and keeps account of it. Without a deadline of ctx it
+// takes an attempt's time at most.
 func (s *Server) ask(ctx context.Context, p *peer, k question) (*dns.Msg, error) {
 	if err := s.socket(ctx); err != nil {
 		return nil, err
@@ -179,20 +205,37 @@ func (s *Server) ask(ctx context.Context, p *peer, k question) (*dns.Msg, error)
 	defer func() { <-s.sockets }()
 	began := time.Now()
 	m, err := p.client.Ask(ctx, upstream.Question{Name: string(k.name), Type: k.qtype, Class: k.class, DO: k.do, CD: k.cd})
+	took := time.Since(began)
 	p.m.queries.Inc()
-	if err != nil {
-		p.m.failures.Inc()
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, err // we are stopping: not the upstream's fault
-		}
-		if p.failed(s.now(), err) {
-			s.log.Warn("an upstream does not answer, so others are asked first", "upstream", p.name, "err", err)
+	switch {
+	case err == nil:
+	case errors.Is(ctx.Err(), context.Canceled):
+		// Another answered first, or the server stops: not p's fault. But it takes
+		// that long at least, and one that is gone must not stay the first for ever.
+		if int64(took) > p.latency.srtt.Load() {
+			p.latency.observe(took)
 		}
 		return nil, err
+	case errors.Is(err, upstream.ErrCrowded): // our own bound
+		return nil, err
+	default:
+		p.m.failures.Inc()
+		s.fails(p, err)
+		return nil, err
 	}
-	took := time.Since(began)
-	p.latency.observe(took)
 	p.m.seconds.Observe(took.Seconds())
+	if m.Rcode == dns.RcodeServerFailure || m.Rcode == dns.RcodeRefused {
+		// Saying no is quickly done, so it counts for nothing; who says nothing else
+		// for a while is no help.
+		if p.poor.Add(1) >= poorInARow {
+			s.fails(p, fmt.Errorf("it answers %s, whatever it is asked", dns.RcodeToString[m.Rcode]))
+		}
+		return m, nil
+	}
+	if p.poor.Load() != 0 {
+		p.poor.Store(0)
+	}
+	p.latency.observe(took)
 	if p.answered(s.now()) {
 		s.log.Info("an upstream answers again", "upstream", p.name)
 	}
@@ -213,5 +256,11 @@ func (s *Server) socket(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return errNoSocket
+	}
+}
+
+func (s *Server) fails(p *peer, err error) {
+	if p.failed(s.now(), err) {
+		s.log.Warn("an upstream does not answer, so others are asked first", "upstream", p.name, "err", err)
 	}
 }

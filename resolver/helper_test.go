@@ -137,7 +137,6 @@ func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
 // loopbackNets lets the tests ask.
 var loopbackNets = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
-// config returns a configuration that asks the upstreams.
 // grownUps returns a state without children, in which no TTL is capped.
 func grownUps(t testing.TB) *policy.State {
 	t.Helper()
@@ -155,6 +154,7 @@ func grownUps(t testing.TB) *policy.State {
 	return &policy.State{Index: st.Index, Directory: d}
 }
 
+// config returns a configuration that asks the upstreams.
 func config(t testing.TB, ups ...*fake) Config {
 	t.Helper()
 	st := state(t)

@@ -154,14 +154,19 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 	if e == nil || !e.alive(q.now) {
 		ended, cancel := context.WithTimeout(ctx, s.limits.QueryDeadline)
 		defer cancel()
+		err := errManyFlights
 		f := s.fetch(ctx, q.set, k)
-		select {
-		case <-f.done:
-		case <-ended.Done():
-			return q.plain(rcodeServFail, failure(ended.Err()), outFailed)
+		if f != nil {
+			select {
+			case <-f.done:
+				err = f.err
+			case <-ended.Done():
+				s.metrics.deadlines.Inc()
+				err = ended.Err()
+			}
 		}
-		if f.err != nil {
-			return q.plain(rcodeServFail, failure(f.err), outFailed)
+		if err != nil {
+			return q.plain(rcodeServFail, failure(err), outFailed)
 		}
 		e = f.e
 	}
@@ -175,6 +180,7 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 			rr.Header().Ttl -= min(age, rr.Header().Ttl)
 		}
 	}
+	m.AuthenticatedData = false // nobody signed the first step
 	m.Question = []dns.Question{{Name: absolute(q.name), Qtype: q.qtype, Qclass: q.class}}
 	m.Answer = append(append([]dns.RR(nil), q.alias...), m.Answer...)
 	whole, err := newEntry(q.question, m, q.now)

@@ -32,7 +32,6 @@ type metrics struct {
 
 	upstreamQueries, upstreamFailures *prometheus.CounterVec
 	upstreamSeconds                   *prometheus.HistogramVec
-	upstreamLooping                   *prometheus.GaugeVec
 }
 
 // peerMetrics are an upstream's.
@@ -84,7 +83,7 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 	m.overload = counter("kinward_overload_total", "Questions answered SERVFAIL because too many were waiting for upstreams.")
 	m.stale = counter("kinward_cache_stale_total", "Questions answered with an answer that was over, because the upstreams failed.")
 	m.prefetched = counter("kinward_cache_prefetches_total", "Answers asked for anew before their end, because they are wanted.")
-	m.hedged = counter("kinward_upstream_hedges_total", "Questions asked of another upstream because the first took longer than it usually does.")
+	m.hedged = counter("kinward_upstream_hedges_total", "Questions asked of another upstream, or a second time, because the first took longer than it usually does.")
 	m.explored = counter("kinward_upstream_explorations_total", "Questions asked of another upstream too, so that it is measured.")
 	m.loops = counter("kinward_loops_total", "Times that an upstream was found to lead back to Kinward.")
 	m.tcpRefused = counter("kinward_tcp_connections_refused_total", "TCP connections closed at once because there were too many.")
@@ -111,10 +110,6 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 1.5},
 	}, []string{"upstream"})
 	register(m.upstreamSeconds)
-	m.upstreamLooping = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "kinward_upstream_looping", Help: "1 where an upstream leads back to Kinward and is not used.",
-	}, []string{"upstream"})
-	register(m.upstreamLooping)
 
 	gauge("kinward_cache_entries", "Answers in the cache.", func() float64 { n, _ := s.cache.usage(); return float64(n) })
 	gauge("kinward_cache_bytes", "Memory that the cache's answers take.", func() float64 { _, b := s.cache.usage(); return float64(b) })
@@ -131,7 +126,6 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 
 // forPeer returns the children for an upstream.
 func (m *metrics) forPeer(name string) *peerMetrics {
-	m.upstreamLooping.WithLabelValues(name).Set(0)
 	return &peerMetrics{
 		queries:  m.upstreamQueries.WithLabelValues(name),
 		failures: m.upstreamFailures.WithLabelValues(name),
@@ -145,7 +139,6 @@ func (m *metrics) forget(name string) {
 	m.upstreamQueries.Delete(l)
 	m.upstreamFailures.Delete(l)
 	m.upstreamSeconds.Delete(l)
-	m.upstreamLooping.Delete(l)
 }
 
 // count notes what became of a query.
@@ -174,6 +167,9 @@ var connectionMetrics = [...]struct {
 	{upstreamDesc("lost_connections", "Connections to an upstream that broke while an answer was due."), func(s upstream.Stats) uint64 { return s.Lost }},
 }
 
+var loopingDesc = prometheus.NewDesc("kinward_upstream_looping",
+	"1 where an upstream leads back to Kinward, for a domain that it is asked for, and is not used for that.", []string{"upstream"}, nil)
+
 func upstreamDesc(what, help string) *prometheus.Desc {
 	return prometheus.NewDesc("kinward_upstream_"+what+"_total", help, []string{"upstream"}, nil)
 }
@@ -183,6 +179,7 @@ func (c *connectionCollector) Describe(to chan<- *prometheus.Desc) {
 	for _, m := range connectionMetrics {
 		to <- m.desc
 	}
+	to <- loopingDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -191,10 +188,26 @@ func (c *connectionCollector) Collect(to chan<- prometheus.Metric) {
 	if set == nil {
 		return
 	}
-	for _, p := range set.peers {
-		stats := p.client.Stats()
-		for _, m := range connectionMetrics {
-			to <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(m.value(stats)), p.name)
+	type sum struct {
+		stats   upstream.Stats
+		looping float64
+	}
+	sums := map[string]*sum{} // a server that is asked for several domains is one series
+	for _, p := range set.all {
+		of := sums[p.name]
+		if of == nil {
+			of = &sum{}
+			sums[p.name] = of
 		}
+		of.stats = of.stats.Plus(p.client.Stats())
+		if p.looping.Load() {
+			of.looping = 1
+		}
+	}
+	for name, of := range sums {
+		for _, m := range connectionMetrics {
+			to <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(m.value(of.stats)), name)
+		}
+		to <- prometheus.MustNewConstMetric(loopingDesc, prometheus.GaugeValue, of.looping, name)
 	}
 }

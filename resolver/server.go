@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -27,6 +28,7 @@ import (
 type Config struct {
 	Listen    []string // IP:PORT or :PORT, UDP and TCP each; port 0 picks one
 	Upstreams []upstream.Spec
+	Forward   []Route        // domains with upstreams of their own
 	AllowNets []netip.Prefix // who may ask; nobody else is served
 	Block     policy.BlockMode
 	Home      Home
@@ -36,11 +38,15 @@ type Config struct {
 	Log   Log // nil keeps nothing
 
 	CacheBytes int64                 // 0: DefaultCacheBytes
+	MinTTL     time.Duration         // positive answers are kept for so long at least; MaxLeastTTL at most
+	MaxTTL     time.Duration         // answers are kept for so long at most; 0: a day, which is the most
 	Logger     *slog.Logger          // nil logs nothing
 	Registerer prometheus.Registerer // nil exports nothing
 	Now        func() time.Time      // nil: time.Now
 	Limits     Limits
 	Roots      *x509.CertPool // who is believed about upstreams' certificates; nil: the system's authorities
+
+	dial func(ctx context.Context, network, addr string) (net.Conn, error) // for tests: how upstreams are reached
 }
 
 // DefaultCacheBytes holds the names of a busy household many times over.
@@ -69,6 +75,8 @@ type Server struct {
 	fetching *flights
 	hedge    hedger
 	roots    *x509.CertPool
+	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+	ttl      ttlBounds
 	retired  []retiredPeer // guarded by changing
 	limiter  *limiter      // nil: no limit
 	cookies  *cookies
@@ -95,11 +103,29 @@ func New(c Config) (*Server, error) {
 	if len(c.Listen) == 0 {
 		return nil, errors.New("starting the resolver: no address to listen on")
 	}
+	s, err := newServer(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, addr := range c.Listen {
+		if err := s.listen(addr); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home}); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// newServer makes a server without sockets and settings.
+func newServer(c Config) (*Server, error) {
 	if c.State == nil {
 		return nil, errors.New("starting the resolver: no state to decide with")
 	}
 	s := &Server{
 		state: c.State, sink: c.Log, log: c.Logger, now: c.Now, limits: c.Limits.withDefaults(),
+		roots: c.Roots, dial: c.dial, ttl: ttlBounds{c.MinTTL, c.MaxTTL},
 	}
 	if s.sink == nil {
 		s.sink = noLog{}
@@ -113,28 +139,24 @@ func New(c Config) (*Server, error) {
 	if c.CacheBytes <= 0 {
 		c.CacheBytes = DefaultCacheBytes
 	}
+	if s.ttl.most <= 0 || s.ttl.most > maxTTL*time.Second {
+		s.ttl.most = maxTTL * time.Second
+	}
+	if s.ttl.least < 0 || s.ttl.least > min(MaxLeastTTL, s.ttl.most) {
+		return nil, fmt.Errorf("starting the resolver: the least TTL %v is not between 0 and %v", s.ttl.least, min(MaxLeastTTL, s.ttl.most))
+	}
 	s.cache = newCache(c.CacheBytes)
-	s.fetching = newFlights()
+	s.fetching = newFlights(s.limits.InFlight)
+	s.hedge.saved.Store(hedgeSaved)
 	s.limiter = newLimiter(s.limits.Rate)
 	s.cookies = newCookies(s.now())
-	s.roots = c.Roots
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
 	s.tcp = newTCPListeners(s)
 	s.near, s.far = s.stages()
-	for _, addr := range c.Listen {
-		if err := s.listen(addr); err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-	}
 	var err error
-	if s.metrics, err = newMetrics(c.Registerer, s); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	if err := s.Reconfigure(Settings{Upstreams: c.Upstreams, AllowNets: c.AllowNets, Block: c.Block, Home: c.Home}); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+	s.metrics, err = newMetrics(c.Registerer, s)
+	return s, err
 }
 
 type noLog struct{}
@@ -151,7 +173,7 @@ func (s *Server) FlushCache() { s.cache.flush() }
 // Health returns what is known of the upstreams, in their order.
 func (s *Server) Health() []UpstreamHealth {
 	var out []UpstreamHealth
-	for _, p := range s.settings.Load().peers {
+	for _, p := range s.settings.Load().all {
 		out = append(out, p.health())
 	}
 	return out

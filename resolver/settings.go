@@ -17,6 +17,7 @@ import (
 // Settings is what Reconfigure changes.
 type Settings struct {
 	Upstreams []upstream.Spec
+	Forward   []Route // domains with upstreams of their own
 	AllowNets []netip.Prefix
 	Block     policy.BlockMode
 	Home      Home
@@ -29,10 +30,11 @@ type Home struct {
 	RebindAllow []blocklists.Name // these, and names below, may have addresses of the home
 }
 
-// Reconfigure replaces the upstreams, who may ask, and how blocks are answered,
+// Reconfigure replaces the upstreams, who is asked for which domain, who may ask, and how blocks are answered,
 // all at once and without dropping a query: those under way end as they began.
-// Upstreams that stay keep what is known of their health; the cache stays. On an
-// error nothing has changed.
+// Upstreams that stay keep what is known of their health; the cache stays,
+// but for domains that are asked elsewhere now. On an error nothing
+// has changed.
 func (s *Server) Reconfigure(c Settings) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -55,46 +57,79 @@ func (s *Server) Reconfigure(c Settings) error {
 		}
 		next.allow.Insert(n.Masked())
 	}
-	was := map[string]*peer{}
+	if err := CheckRoutes(c.Forward); err != nil {
+		return fmt.Errorf("setting the upstreams of domains: %w", err)
+	}
+	all := append([]Route{{Upstreams: c.Upstreams}}, c.Forward...) // the root first
+	for _, r := range all {
+		for _, u := range r.Upstreams {
+			if u.IsZero() {
+				return errors.New("setting the upstreams: an empty one; make them with upstream.Parse")
+			}
+			if err := s.checkSelf(u); err != nil {
+				return err
+			}
+		}
+	}
+	was := map[peerKey]*peer{}
+	var before routes
 	if old := s.settings.Load(); old != nil {
-		for _, p := range old.peers {
-			was[p.name] = p
+		before = old.routes
+		for _, p := range old.all {
+			was[p.key()] = p
 		}
 	}
-	for _, u := range c.Upstreams {
-		if u.IsZero() {
-			return errors.New("setting the upstreams: an empty one; make them with upstream.Parse")
+	next.routes = routes{}
+	for _, r := range all {
+		peers := s.peersOf(r, was)
+		next.all = append(next.all, peers...)
+		if r.Domain == "" {
+			next.peers = peers
+		} else {
+			next.routes[r.Domain] = peers
 		}
-		if err := s.checkSelf(u); err != nil {
-			return err
-		}
-	}
-	added := map[string]bool{}
-	for _, u := range c.Upstreams {
-		name := u.String()
-		if added[name] {
-			continue
-		}
-		added[name] = true
-		p := was[name]
-		if p == nil {
-			o := upstream.Options{Timeout: s.limits.AttemptTimeout, Roots: s.roots}
-			p = &peer{name: name, client: upstream.New(u, o), m: s.metrics.forPeer(name)}
-		}
-		next.peers = append(next.peers, p)
 	}
 	s.settings.Store(next)
+	for _, d := range next.routes.changed(before) {
+		s.cache.flushName(d, true) // the others knew nothing of it, or something else
+	}
 	select {
 	case s.probeNow <- struct{}{}: // a new upstream may lead back here
 	default: // a look is due already
 	}
-	for name, p := range was {
-		if !added[name] {
-			s.metrics.forget(name)
+	kept, named := map[peerKey]bool{}, map[string]bool{}
+	for _, p := range next.all {
+		kept[p.key()], named[p.name] = true, true
+	}
+	for key, p := range was {
+		if !kept[key] {
 			s.retired = append(s.retired, retiredPeer{p.client, s.now()})
+		}
+		if !named[p.name] {
+			s.metrics.forget(p.name)
 		}
 	}
 	return s.closeRetired(s.now().Add(-s.limits.QueryDeadline))
+}
+
+// peersOf returns the peers of a route, each once: those that were there, and new
+// ones.
+func (s *Server) peersOf(r Route, was map[peerKey]*peer) (out []*peer) {
+	added := map[string]bool{}
+	for _, u := range r.Upstreams {
+		key := peerKey{u.String(), r.Domain}
+		if added[key.name] {
+			continue
+		}
+		added[key.name] = true
+		p := was[key]
+		if p == nil {
+			o := upstream.Options{Timeout: s.limits.AttemptTimeout, Roots: s.roots, Dial: s.dial}
+			p = &peer{name: key.name, zone: key.zone, client: upstream.New(u, o), m: s.metrics.forPeer(key.name)}
+		}
+		out = append(out, p)
+	}
+	return out
 }
 
 // retiredPeer is an upstream that is no longer used. Questions that were under
@@ -125,7 +160,7 @@ func (s *Server) closeClients() error {
 	defer s.changing.Unlock()
 	var errs []error
 	if set := s.settings.Load(); set != nil {
-		for _, p := range set.peers {
+		for _, p := range set.all {
 			errs = append(errs, p.client.Close())
 		}
 	}
@@ -139,9 +174,11 @@ func (s *Server) closeClients() error {
 // settings is what can change while the server runs: an immutable snapshot that
 // each query takes once.
 type settings struct {
-	peers []*peer
-	allow *bart.Lite
-	block policy.BlockMode
+	peers  []*peer
+	routes routes
+	all    []*peer // of peers and routes
+	allow  *bart.Lite
+	block  policy.BlockMode
 
 	records     *Records
 	domain      blocklists.Name
@@ -149,9 +186,3 @@ type settings struct {
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }
-
-// peersFor returns the upstreams that are asked for a name.
-func (s *settings) peersFor(blocklists.Name) []*peer { return s.peers }
-
-// routed reports whether a name is asked of upstreams of its own.
-func (s *settings) routed(blocklists.Name) bool { return false }

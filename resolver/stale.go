@@ -29,8 +29,7 @@ const (
 	prefetchWorth = 10 * time.Second
 )
 
-// recently reports whether an attempt to replace e, which is over, failed a
-// moment ago.
+// recently reports whether an attempt to replace e failed a moment ago.
 func (e *entry) recently(now time.Time) bool {
 	at := e.failed.Load()
 	return at != 0 && now.Sub(time.Unix(0, at)) < staleRetry
@@ -44,13 +43,13 @@ func (e *entry) use(now time.Time) (prefetch bool) {
 		e.used.Add(1)
 		return false
 	}
-	return e.life >= prefetchWorth && e.life-e.age(now) < e.life/10
+	return e.life >= prefetchWorth && e.life-e.age(now) < e.life/10 && !e.recently(now)
 }
 
 // prefetch asks for k anew beside the way of a query, unless there is enough to
 // do.
 func (s *Server) prefetch(ctx context.Context, set *settings, k question) {
-	if s.inFlight.Load() > int64(s.limits.InFlight/2) || s.closing.Load() {
+	if s.fetching.count.Load() > s.fetching.most/2 || s.closing.Load() {
 		return
 	}
 	s.metrics.prefetched.Inc()

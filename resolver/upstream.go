@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kinward/blocklists"
 	"kinward/resolver/upstream"
 )
 
@@ -14,11 +15,12 @@ var ErrUpstreamIsSelf = errors.New("this is an address that Kinward itself liste
 // UpstreamHealth is what is known of an upstream just now.
 type UpstreamHealth struct {
 	Upstream    string    `json:"upstream"`
-	Usable      bool      `json:"usable"`       // it is asked first; otherwise it is asked last, or not at all
-	Looping     bool      `json:"looping"`      // it leads back to Kinward, so it is not used
-	Failures    int       `json:"failures"`     // since its last answer
-	LastAnswer  time.Time `json:"last_answer"`  // zero: none yet
-	LastFailure string    `json:"last_failure"` // in words, "" for none
+	Domain      string    `json:"domain,omitempty"` // it is asked for this domain alone
+	Usable      bool      `json:"usable"`           // it is asked first; otherwise it is asked last, or not at all
+	Looping     bool      `json:"looping"`          // it leads back to Kinward, so it is not used
+	Failures    int       `json:"failures"`         // since its last answer
+	LastAnswer  time.Time `json:"last_answer"`      // zero: none yet
+	LastFailure string    `json:"last_failure"`     // in words, "" for none
 }
 
 // How a failing upstream is spared. One lost packet is no reason; from the
@@ -28,18 +30,24 @@ const (
 	sparedAfter  = 2
 	spareFirst   = time.Second
 	spareLongest = 30 * time.Second
+
+	// poorInARow is how many answers without content, one after the other, are no
+	// longer the fault of what was asked.
+	poorInARow = 8
 )
 
 // peer is an upstream in use, with its health. All fields change by atomic
 // operations; nothing waits for another's question.
 type peer struct {
-	name   string // its URL
+	name   string          // its URL
+	zone   blocklists.Name // the domain that it is asked for; "" is all that no other is
 	client *upstream.Client
 	m      *peerMetrics
 
 	latency latency
 
 	failures atomic.Int64
+	poor     atomic.Int64 // answers in a row that were SERVFAIL or REFUSED
 	retryAt  atomic.Int64 // Unix nanoseconds before which others go first; 0 is healthy
 	looping  atomic.Bool
 	token    atomic.Pointer[string] // of the loop probe under way
@@ -48,6 +56,15 @@ type peer struct {
 	lastAnswer  atomic.Int64 // Unix nanoseconds
 	lastFailure atomic.Pointer[string]
 }
+
+// peerKey tells peers apart: a server may be asked for several domains, and lead
+// back here for one of them alone.
+type peerKey struct {
+	name string
+	zone blocklists.Name
+}
+
+func (p *peer) key() peerKey { return peerKey{p.name, p.zone} }
 
 // healthy reports whether p goes first. Where p was spared long enough, one
 // caller is told so, and the others only after it succeeded.
@@ -93,6 +110,9 @@ func (p *peer) health() UpstreamHealth {
 		Upstream: p.name,
 		Looping:  p.looping.Load(),
 		Failures: int(p.failures.Load()),
+	}
+	if p.zone != "" {
+		h.Domain = p.zone.String()
 	}
 	h.Usable = !h.Looping && p.retryAt.Load() == 0
 	if t := p.lastAnswer.Load(); t != 0 {

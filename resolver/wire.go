@@ -23,6 +23,7 @@ const (
 	bitTC      = 1 << 9
 	bitRD      = 1 << 8
 	bitRA      = 1 << 7
+	bitAD      = 1 << 5
 	bitCD      = 1 << 4
 	maskRcode  = 0xF
 )

@@ -177,6 +177,8 @@ func parseEnv(value string, like any) (any, error) {
 			}
 		}
 		return items, nil
+	case []forwardConfig:
+		return nil, errors.New("domains with upstreams of their own can only stand in the file")
 	case int:
 		n, err := strconv.Atoi(value)
 		if err != nil {

@@ -79,9 +79,12 @@ func operations() map[string]handler {
 		opProfileSet.name:     opProfileSet.handler(),
 		opProfileChoose.name:  opProfileChoose.handler(),
 		opProfileAdd.name:     opProfileAdd.handler(),
-		opBackup.name:         opBackup.handler(),
-		opStatus.name:         opStatus.handler(),
-		opPing.name:           opPing.handler(),
+		opCache.name:          opCache.handler(),
+		opCacheFlush.name:     opCacheFlush.handler(),
+
+		opBackup.name: opBackup.handler(),
+		opStatus.name: opStatus.handler(),
+		opPing.name:   opPing.handler(),
 	}
 }
 

@@ -77,7 +77,7 @@ Start it with "kinward serve"; the other commands work while it runs, and withou
 	root.PersistentFlags().String("data", "", "folder that holds everything kept (default "+defaultDataFolder()+")")
 	root.AddCommand(
 		c.serveCommand(), c.checkCommand(), c.explainCommand(), c.listsCommand(), c.incidentsCommand(),
-		c.devicesCommand(), c.rulesCommand(), c.profilesCommand(),
+		c.devicesCommand(), c.rulesCommand(), c.profilesCommand(), c.cacheCommand(),
 		c.backupCommand(), c.restoreCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()

@@ -16,10 +16,14 @@ import (
 
 // Options say how a client works. Zero values mean the defaults.
 type Options struct {
-	Timeout time.Duration    // for one attempt; default 1.5 s
+	Timeout time.Duration    // to connect, and for an answer where the caller sets no deadline; default 1.5 s
 	Idle    time.Duration    // a connection without a question is closed after it; default 20 s
 	Roots   *x509.CertPool   // who is believed about certificates; nil: the system's authorities
 	Now     func() time.Time // default time.Now
+
+	// Dial makes the connections over UDP ("udp") and TCP ("tcp"); nil: a
+	// net.Dialer. HTTP/3 and QUIC have sockets of their own.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Client asks one upstream. It is safe for concurrent use. Make it with [New],
@@ -65,6 +69,9 @@ func New(spec Spec, o Options) *Client {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{}).DialContext
+	}
 	c := &Client{spec: spec, opt: o}
 	switch spec.scheme {
 	case UDP:
@@ -96,6 +103,17 @@ func (c *Client) Close() error {
 // Spec returns where the client asks.
 func (c *Client) Spec() Spec { return c.spec }
 
+// Plus adds up what two clients counted.
+func (s Stats) Plus(o Stats) Stats {
+	s.Mismatches += o.Mismatches
+	s.Folded += o.Folded
+	s.Cookieless += o.Cookieless
+	s.Dials += o.Dials
+	s.Resumed += o.Resumed
+	s.Lost += o.Lost
+	return s
+}
+
 // Stats returns what was counted.
 func (c *Client) Stats() Stats {
 	return Stats{
@@ -105,11 +123,15 @@ func (c *Client) Stats() Stats {
 }
 
 // Ask sends q and returns its answer, whatever its rcode: one whose ID and
-// question are those sent. It waits for at most the attempt's time, or until ctx
-// ends. The error wraps [ErrUnreadable] where something came that is no message.
+// question are those sent. AD is set only where the upstream is trusted for it
+// ([Spec.Trusted]). It waits until ctx ends, and for Options.Timeout where
+// ctx has no deadline. The error wraps [ErrUnreadable] where something came that is no message.
 func (c *Client) Ask(ctx context.Context, q Question) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeout)
-	defer cancel()
+	if _, set := ctx.Deadline(); !set {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.opt.Timeout)
+		defer cancel()
+	}
 	m, err := c.ask(ctx, &q, true)
 	if err == nil && m.IsEdns0() == nil && (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented) {
 		// RFC 6891 §7: such a server knows no EDNS.
@@ -121,6 +143,7 @@ func (c *Client) Ask(ctx context.Context, q Question) (*dns.Msg, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking %s: %w", c.spec, err)
 	}
+	m.AuthenticatedData = m.AuthenticatedData && c.spec.Trusted()
 	return m, nil
 }
 
@@ -132,7 +155,7 @@ func (c *Client) ask(ctx context.Context, q *Question, edns bool) (*dns.Msg, err
 		}
 	}
 	encrypted := c.spec.scheme.Encrypted()
-	got, err := c.via.exchange(ctx, q.message(shape{edns: edns, pad: encrypted, zeroID: c.spec.scheme >= HTTPS}))
+	got, err := c.via.exchange(ctx, q.message(shape{edns: edns, ad: c.spec.Trusted(), pad: encrypted, zeroID: c.spec.scheme >= HTTPS}))
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +180,7 @@ func (c *Client) dial(ctx context.Context, network string) (net.Conn, error) {
 	var first error
 	for range c.spec.addrs {
 		addr, i := c.addr()
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr.String())
+		conn, err := c.opt.Dial(ctx, network, addr.String())
 		if err == nil {
 			return conn, nil
 		}

@@ -94,6 +94,9 @@ func (h *httpsClient) exchange(ctx context.Context, m *message) ([]byte, error) 
 	req.Header.Set("Content-Type", mediaType)
 	req.Header.Set("Accept", mediaType)
 	req.Header.Set("User-Agent", "") // nobody's business
+	// Not sent, but says that it may be sent again over another connection where
+	// the one that was kept turns out to be dead.
+	req.Header["Idempotency-Key"] = nil
 	resp, err := h.http.Do(req)
 	if err != nil {
 		return nil, err

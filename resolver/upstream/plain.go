@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -45,7 +44,7 @@ func newPlainClient(c *Client) *plainClient {
 // ask returns errUseTCP where the answer was cut off, or cannot be believed.
 func (p *plainClient) ask(ctx context.Context, q *Question, edns bool) (*dns.Msg, error) {
 	for range 2 { // a second time for the cookie that the first answer brought
-		s := shape{edns: edns, mix: p.mixes()}
+		s := shape{edns: edns, ad: p.c.spec.Trusted(), mix: p.mixes()}
 		if edns {
 			s.cookie = p.cookieToSend()
 		}
@@ -100,9 +99,9 @@ func (p *plainClient) cookieToSend() []byte {
 	return out
 }
 
-// checkCookie reports whether an answer may be believed: an upstream that gave a
-// cookie once puts the client's part into every answer (RFC 7873 §5.3). Where it
-// does not, that one question goes over TCP, which nobody can forge from afar,
+// checkCookie reports whether an answer may be believed: a cookie must be ours, and
+// an upstream that gave one once puts it into every answer (RFC 7873 §5.3). Where
+// it does not, that one question goes over TCP, which nobody can forge from afar,
 // and the upstream is taken for one without cookies until it gives one again.
 func (p *plainClient) checkCookie(m *dns.Msg) bool {
 	if opt := m.IsEdns0(); opt != nil {
@@ -113,7 +112,8 @@ func (p *plainClient) checkCookie(m *dns.Msg) bool {
 			}
 			b, err := hex.DecodeString(c.Cookie)
 			if err != nil || len(b) < 8 || [8]byte(b) != p.cookie {
-				break
+				p.c.stats.cookieless.Add(1)
+				return false
 			}
 			if server := b[8:]; len(server) >= 8 && len(server) <= 32 {
 				if old := p.server.Load(); old == nil || string(*old) != string(server) {
@@ -135,7 +135,7 @@ func (p *plainClient) checkCookie(m *dns.Msg) bool {
 // the upstream's address is heard.
 func (p *plainClient) exchange(ctx context.Context, m *message) ([]byte, match, error) {
 	addr, i := p.c.addr()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", addr.String())
+	conn, err := p.c.opt.Dial(ctx, "udp", addr.String())
 	if err != nil {
 		p.c.skip(i)
 		return nil, noMatch, err

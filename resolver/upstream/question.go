@@ -41,6 +41,7 @@ const (
 // shape says how a message for a question is made.
 type shape struct {
 	edns   bool
+	ad     bool // say that AD is wanted (RFC 6840 §5.7)
 	pad    bool
 	mix    bool   // spell the name with random case ("0x20")
 	cookie []byte // RFC 7873; nil sends none
@@ -71,6 +72,9 @@ func (q *Question) message(s shape) *message {
 		rand.Read(b[2:4])
 	}
 	flags := uint16(1 << 8) // RD
+	if s.ad {
+		flags |= 1 << 5
+	}
 	if q.CD {
 		flags |= 1 << 4
 	}

@@ -97,7 +97,7 @@ func (q *quicClient) exchange(ctx context.Context, m *message) ([]byte, error) {
 			return nil, err
 		}
 		got, err := l.exchange(ctx, m)
-		if err == nil || fresh || ctx.Err() != nil || !l.over() {
+		if err == nil || fresh || ctx.Err() != nil || !l.over() || l.err != nil {
 			return got, err
 		}
 		// It was there and turns out to be dead, which is usual after an idle

@@ -28,13 +28,15 @@ type streamPool struct {
 
 const (
 	maxStreams = 4   // connections to one upstream
-	perStream  = 128 // questions on one before another is opened
+	perStream  = 256 // questions on one before another is opened
 )
 
+// ErrCrowded: as many questions wait for the upstream as may.
+var ErrCrowded = errors.New("too many questions wait for this upstream")
+
 var (
-	errClosed  = errors.New("the client is closed")
-	errLost    = errors.New("the connection broke before the answer came")
-	errCrowded = errors.New("too many questions wait for this upstream")
+	errClosed = errors.New("the client is closed")
+	errLost   = errors.New("the connection broke before the answer came")
 )
 
 func newStreamPool(c *Client, t *tls.Config) *streamPool { return &streamPool{c: c, tls: t} }
@@ -74,7 +76,7 @@ func (p *streamPool) take() (s *stream, fresh bool, err error) {
 		return s, false, nil
 	}
 	if len(p.conns) >= maxStreams {
-		return nil, false, errCrowded
+		return nil, false, ErrCrowded
 	}
 	s = &stream{pool: p, ready: make(chan struct{}), byID: map[uint16]*waiter{}}
 	s.waiting.Add(1)
@@ -283,7 +285,10 @@ func (s *stream) exchange(ctx context.Context, m *message) ([]byte, error) {
 func (s *stream) enter(w *waiter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
+	switch {
+	case s.conn == nil:
+		return s.err // it never opened: who waited for that need not try again, each one
+	case s.err != nil:
 		return errors.Join(errLost, s.err)
 	}
 	for s.byID[w.m.id()] != nil {
