@@ -11,7 +11,7 @@ import (
 // it could be read.
 func (q *query) begin(rcode int) {
 	// RD and CD are copied (RFC 1035 §4.1.1, RFC 4035 §3.2.2). AD stays clear:
-	// nothing here was validated.
+	// nothing that Kinward says by itself is signed; see addEntry.
 	flags := bitQR | bitRA | q.flags&(maskOpcode|bitRD|bitCD) | uint16(rcode&maskRcode)
 	if q.opcode() != 0 {
 		flags &^= bitRD | bitCD | bitRA // bits of QUERY

@@ -1,7 +1,9 @@
 package resolver
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -394,5 +396,20 @@ func TestUncappedTTLs(t *testing.T) {
 		if len(got.Answer) != 1 || got.Answer[0].Header().Ttl != tt.want {
 			t.Errorf("after %s: %v, want a TTL of %d", tt.after, rrs(got.Answer), tt.want)
 		}
+	}
+}
+
+// checkParsed compares what was read with what it should print, or with part of
+// the error, after "!".
+func checkParsed(t *testing.T, in string, got fmt.Stringer, err error, want string) {
+	t.Helper()
+	if part, isErr := strings.CutPrefix(want, "!"); isErr {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%q: error %v, want one with %q", in, err, part)
+		}
+		return
+	}
+	if err != nil || got.String() != want {
+		t.Errorf("%q: %v, %v, want %s", in, got, err, want)
 	}
 }

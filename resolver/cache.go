@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"kinward/blocklists"
 )
 
 const (
@@ -35,11 +37,48 @@ type cache struct {
 }
 
 type shard struct {
-	mu    sync.Mutex
+	mu sync.Mutex
+	// An answer begins on trial, and is proven when it is used again. Random names
+	// asked for by the thousand only push out each other (scan resistance).
+	trial, proven segment
+	_             [24]byte // no two shards' locks on one cache line
+}
+
+// segment is a part of a shard, in the order of the latest use.
+type segment struct {
 	lru   *simplelru.LRU[question, *entry]
 	bytes int
-	_     [40]byte // no two shards' locks on one cache line
 }
+
+func newSegment() segment {
+	// The count is not what bounds a segment; the only error is a count below 1.
+	l, _ := simplelru.NewLRU[question, *entry](math.MaxInt, nil)
+	return segment{lru: l}
+}
+
+func (s *segment) add(k question, e *entry) {
+	s.lru.Add(k, e)
+	s.bytes += e.size()
+}
+
+func (s *segment) remove(k question) {
+	if e, ok := s.lru.Peek(k); ok {
+		s.lru.Remove(k)
+		s.bytes -= e.size()
+	}
+}
+
+func (s *segment) removeOldest() (question, *entry, bool) {
+	k, e, ok := s.lru.RemoveOldest()
+	if ok {
+		s.bytes -= e.size()
+	}
+	return k, e, ok
+}
+
+// provenShare is the part of a shard, in percent, that answers which were used
+// again may take.
+const provenShare = 80
 
 // newCache makes a cache that holds about the given number of bytes.
 func newCache(bytes int64) *cache {
@@ -49,8 +88,7 @@ func newCache(bytes int64) *cache {
 	}
 	c := &cache{seed: maphash.MakeSeed(), shards: make([]shard, n), budget: int(bytes / int64(n))}
 	for i := range c.shards {
-		// The count is not what bounds a shard; the only error is a count below 1.
-		c.shards[i].lru, _ = simplelru.NewLRU[question, *entry](math.MaxInt, nil)
+		c.shards[i].trial, c.shards[i].proven = newSegment(), newSegment()
 	}
 	return c
 }
@@ -60,24 +98,38 @@ func (c *cache) shard(k question) *shard {
 	return &c.shards[h&uint64(len(c.shards)-1)]
 }
 
-// get returns the live entry for k, nil if there is none.
+// get returns the entry for k, nil if there is none. It may be over: see
+// [entry.alive]. What is too old to be of any use is let go of.
 func (c *cache) get(k question, now time.Time) *entry {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.lru.Get(k)
+	e, ok := s.proven.lru.Get(k)
 	if !ok {
+		if e, ok = s.trial.lru.Peek(k); !ok {
+			return nil
+		}
+	}
+	if !e.useful(now) {
+		s.remove(k)
 		return nil
 	}
-	if !e.alive(now) {
-		s.remove(k, e)
-		return nil
+	if _, proven := s.proven.lru.Peek(k); !proven {
+		s.trial.remove(k)
+		s.proven.add(k, e)
+		for s.proven.bytes > c.budget*provenShare/100 {
+			k, e, ok := s.proven.removeOldest()
+			if !ok {
+				break
+			}
+			s.trial.add(k, e) // another chance, before those that were never used
+		}
 	}
 	return e
 }
 
-// put keeps e for as long as it may live, and lets go of what was used longest
-// ago where there is no room.
+// put keeps e for as long as it may be of use, and lets go of what was used
+// longest ago where there is no room.
 func (c *cache) put(k question, e *entry) {
 	size := e.size()
 	if e.life <= 0 || size > c.budget {
@@ -86,21 +138,23 @@ func (c *cache) put(k question, e *entry) {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.lru.Peek(k); ok {
-		s.remove(k, old)
+	in := &s.trial
+	if _, ok := s.proven.lru.Peek(k); ok { // a newer answer to what is asked often
+		in = &s.proven
 	}
-	s.lru.Add(k, e)
-	s.bytes += size
-	for s.bytes > c.budget {
-		_, old, _ := s.lru.RemoveOldest()
-		s.bytes -= old.size()
+	s.remove(k)
+	in.add(k, e)
+	for s.trial.bytes+s.proven.bytes > c.budget {
+		if _, _, ok := s.trial.removeOldest(); !ok {
+			s.proven.removeOldest()
+		}
 		c.evicted.Add(1)
 	}
 }
 
-func (s *shard) remove(k question, e *entry) {
-	s.lru.Remove(k)
-	s.bytes -= e.size()
+func (s *shard) remove(k question) {
+	s.trial.remove(k)
+	s.proven.remove(k)
 }
 
 // flush forgets everything.
@@ -108,10 +162,28 @@ func (c *cache) flush() {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		s.lru.Purge()
-		s.bytes = 0
+		s.trial, s.proven = newSegment(), newSegment()
 		s.mu.Unlock()
 	}
+}
+
+// flushName forgets the answers for a name, and for the names below it where
+// below is set. It returns how many there were.
+func (c *cache) flushName(n blocklists.Name, below bool) (gone int) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		for _, part := range [...]*segment{&s.trial, &s.proven} {
+			for _, k := range part.lru.Keys() {
+				if k.name == n || below && k.name.IsBelow(n) {
+					part.remove(k)
+					gone++
+				}
+			}
+		}
+		s.mu.Unlock()
+	}
+	return gone
 }
 
 // usage returns how many entries there are and the bytes they take.
@@ -119,8 +191,8 @@ func (c *cache) usage() (entries, bytes int) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		entries += s.lru.Len()
-		bytes += s.bytes
+		entries += s.trial.lru.Len() + s.proven.lru.Len()
+		bytes += s.trial.bytes + s.proven.bytes
 		s.mu.Unlock()
 	}
 	return entries, bytes

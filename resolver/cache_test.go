@@ -87,8 +87,12 @@ func TestCacheCountsItsBytes(t *testing.T) {
 		t.Error("it ended early")
 	}
 	clk.advance(time.Second)
+	if e := c.get(k, clk.now()); e == nil || e.alive(clk.now()) {
+		t.Error("it did not end, or is not kept for when there is no better one")
+	}
+	clk.advance(staleFor)
 	if c.get(k, clk.now()) != nil {
-		t.Error("it did not end")
+		t.Error("it is of use for ever")
 	}
 	check("ended", 0, 0)
 	c.put(k, small)

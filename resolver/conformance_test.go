@@ -153,11 +153,6 @@ func TestRFC1035_QuestionAndIDEchoed(t *testing.T) {
 			}
 		}
 	}
-	for _, q := range up.queries() {
-		if n := q.msg.Question[0].Name; n != strings.ToLower(n) {
-			t.Errorf("the client's spelling %s went upstream", n)
-		}
-	}
 }
 
 // Types and classes that are unknown here go through.
@@ -215,7 +210,7 @@ func TestRFC6891_OPT(t *testing.T) {
 		{"none asked, none given", 0, "", dns.RcodeSuccess, false, false},
 		{"one asked, one given", 1, opt("\x00", 0, false, ""), dns.RcodeSuccess, true, false},
 		{"RFC 3225: DO is copied", 1, opt("\x00", 0, true, ""), dns.RcodeSuccess, true, true},
-		{"§6.1.2: unknown options are passed over", 1, opt("\x00", 0, false, "\xfd\xe9\x00\x02ab\x00\x0a\x00\x00"), dns.RcodeSuccess, true, false},
+		{"§6.1.2: unknown options are passed over", 1, opt("\x00", 0, false, "\xfd\xe9\x00\x02ab\xfd\xea\x00\x00"), dns.RcodeSuccess, true, false},
 		{"an option that is not whole", 1, opt("\x00", 0, false, "\xfd\xe9\x00\x09ab"), dns.RcodeFormatError, true, false},
 		{"half an option", 1, opt("\x00", 0, false, "\xfd\xe9\x00"), dns.RcodeFormatError, true, false},
 		{"§6.1.1: two OPTs", 2, opt("\x00", 0, false, "") + opt("\x00", 0, false, ""), dns.RcodeFormatError, true, false},
@@ -264,7 +259,12 @@ func TestRFC6891_NothingOfTheClientGoesUpstream(t *testing.T) {
 		want := new(dns.Msg).SetQuestion("ok.example.", dns.TypeA)
 		want.SetEdns0(1232, tt.do)
 		want.Id, want.CheckingDisabled = sent[0].msg.Id, tt.cd
-		if diff := cmp.Diff(packed(want), sent[0].wire); diff != "" {
+		opt := sent[0].msg.IsEdns0()
+		if c, ok := opt.Option[0].(*dns.EDNS0_COOKIE); !ok || len(opt.Option) != 1 || c.Cookie == "0011223344556677" {
+			t.Errorf("%+v: options sent upstream: %v, want a cookie of our own alone", tt, opt.Option)
+		}
+		opt.Option = nil
+		if diff := cmp.Diff(packed(want), packed(sent[0].msg)); diff != "" {
 			t.Errorf("%+v: sent upstream (-want +got):\n%s", tt, diff)
 		}
 	}
@@ -370,8 +370,9 @@ func TestRFC8914_ExtendedErrors(t *testing.T) {
 		rcode int
 		code  int
 	}{
-		{"a stranger", "127.9.9.9", msgFor("ok.example.", dns.TypeA), dns.RcodeRefused, 18},
-		{"a stranger with a bad message", "127.9.9.9", msgFor("ok.example.", dns.TypeOPT), dns.RcodeRefused, 18},
+		{"a stranger gets no more bytes than were sent", "127.9.9.9", msgFor("ok.example.", dns.TypeA), dns.RcodeRefused, -1},
+		{"a stranger who sent enough", "127.9.9.9", msgFor("ok.example.", dns.TypeA, padded), dns.RcodeRefused, 18},
+		{"a stranger with a bad message", "127.9.9.9", msgFor("ok.example.", dns.TypeOPT, padded), dns.RcodeRefused, 18},
 		{"a transfer", household, msgFor("ok.example.", dns.TypeAXFR), dns.RcodeRefused, 21},
 		{"§4.21: no recursion", household, msgFor("ok.example.", dns.TypeA, noRD), dns.RcodeRefused, 20},
 		{"a blocked name without recursion is blocked", household, msgFor("stranger.example.", dns.TypeA, noRD), dns.RcodeNameError, 17},
@@ -391,7 +392,7 @@ func TestRFC8914_ExtendedErrors(t *testing.T) {
 
 // Names that are never looked up elsewhere.
 func TestRFC6761_SpecialNames(t *testing.T) {
-	up := newFake(t, "example.com. 60 IN A 192.0.2.1", "router.home.arpa. 60 IN A 192.0.2.2", "1.168.192.in-addr.arpa. 60 IN PTR router.home.arpa.")
+	up := newFake(t, "example.com. 60 IN A 192.0.2.1")
 	s := start(t, config(t, up))
 	soa := func(n string) []string {
 		return []string{n + " 300 IN SOA " + n + " nobody.invalid. 1 3600 1200 604800 300"}
@@ -414,8 +415,6 @@ func TestRFC6761_SpecialNames(t *testing.T) {
 		{"_dns.resolver.arpa.", dns.TypeSVCB, dns.RcodeSuccess, "", soa("resolver.arpa."), true}, // RFC 9462 §6.4
 		{"loop-probe.kinward.invalid.", dns.TypeTXT, dns.RcodeNameError, "", soa("invalid."), true},
 		{"example.com.", dns.TypeA, dns.RcodeSuccess, "example.com. 60 IN A 192.0.2.1", []string{}, false},
-		{"router.home.arpa.", dns.TypeA, dns.RcodeSuccess, "router.home.arpa. 60 IN A 192.0.2.2", []string{}, false},
-		{"1.168.192.in-addr.arpa.", dns.TypePTR, dns.RcodeSuccess, "1.168.192.in-addr.arpa. 60 IN PTR router.home.arpa.", []string{}, false},
 		{"notresolver.arpa.", dns.TypeA, dns.RcodeNameError, "", []string{}, false},
 		{"localhost.example.", dns.TypeA, dns.RcodeNameError, "", []string{}, false},
 	} {

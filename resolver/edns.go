@@ -13,10 +13,12 @@ const bitDO = 1 << 15 // of OPT's TTL field, second half (RFC 3225 §3)
 const (
 	edeNone             = -1
 	edeOther            = 0
+	edeStale            = 3
 	edeForged           = 4
 	edeBlocked          = 15
 	edeFiltered         = 17
 	edeProhibited       = 18
+	edeStaleNXDomain    = 19
 	edeNotAuthoritative = 20
 	edeNotSupported     = 21
 	edeNoReachable      = 22
@@ -33,18 +35,21 @@ type extendedError struct {
 }
 
 var (
-	noError         = extendedError{code: edeNone}
-	errFiltered     = extendedError{edeFiltered, "Filtered by the family's settings"}
-	errDangerous    = extendedError{edeBlocked, "Blocked as dangerous"}
-	errRewritten    = extendedError{edeForged, "Answered with the safe mode"} // 4 where there is an answer (RFC 8914 §4.5)
-	errNoSafeMode   = extendedError{edeOther, "The safe mode was not found"}
-	errProhibited   = extendedError{edeProhibited, ""} // short: it goes to strangers
-	errSnooping     = extendedError{edeNotAuthoritative, ""}
-	errNotSupported = extendedError{edeNotSupported, ""}
-	errBusy         = extendedError{edeOther, "Too many questions at once"}
-	errUnreachable  = extendedError{edeNoReachable, "No upstream answered"}
-	errNetwork      = extendedError{edeNetworkError, "The network to the upstream failed"}
-	errInvalid      = extendedError{edeInvalidData, "The upstream's answer could not be read"}
+	noError          = extendedError{code: edeNone}
+	errStale         = extendedError{edeStale, ""}
+	errStaleNXDomain = extendedError{edeStaleNXDomain, ""}
+	errFiltered      = extendedError{edeFiltered, "Filtered by the family's settings"}
+	errDangerous     = extendedError{edeBlocked, "Blocked as dangerous"}
+	errRebinding     = extendedError{edeBlocked, "An address of a home network behind a public name"}
+	errRewritten     = extendedError{edeForged, "Answered with the safe mode"} // 4 where there is an answer (RFC 8914 §4.5)
+	errNoSafeMode    = extendedError{edeOther, "The safe mode was not found"}
+	errProhibited    = extendedError{edeProhibited, ""} // short: it goes to strangers
+	errSnooping      = extendedError{edeNotAuthoritative, ""}
+	errNotSupported  = extendedError{edeNotSupported, ""}
+	errBusy          = extendedError{edeOther, "Too many questions at once"}
+	errUnreachable   = extendedError{edeNoReachable, "No upstream answered"}
+	errNetwork       = extendedError{edeNetworkError, "The network to the upstream failed"}
+	errInvalid       = extendedError{edeInvalidData, "The upstream's answer could not be read"}
 )
 
 // parseOPT reads the asker's OPT record (RFC 6891 §6.1). Options that Kinward
@@ -62,8 +67,12 @@ func (q *query) parseOPT(r record) bool {
 		if at+4 > r.next {
 			return false
 		}
-		at += 4 + int(word(q.msg, at+2))
+		code, data := word(q.msg, at), at+4
+		at = data + int(word(q.msg, at+2))
 		if at > r.next {
+			return false
+		}
+		if code == optCookie && q.cookieLen == 0 && !q.readCookie(q.msg[data:at]) {
 			return false
 		}
 	}
@@ -100,15 +109,23 @@ func (q *query) findOPT() {
 	}
 }
 
-// optLen returns the room that the OPT record of an answer with e takes.
+// optLen returns the room that the OPT record of an answer takes.
 func (q *query) optLen(e extendedError) int {
-	switch {
-	case !q.edns:
+	if !q.edns {
 		return 0
-	case e.code == edeNone:
-		return 11
 	}
-	return 11 + 6 + len(e.text)
+	return 11 + q.optionsLen(e)
+}
+
+// optionsLen returns the room that the options in it take.
+func (q *query) optionsLen(e extendedError) (n int) {
+	if q.cookieLen > 0 {
+		n = 4 + q.cookieLen
+	}
+	if e.code != edeNone {
+		n += 6 + len(e.text)
+	}
+	return n
 }
 
 // appendOPT ends the answer with an OPT record if the asker sent one (RFC 6891
@@ -125,10 +142,13 @@ func (q *query) appendOPT(extended int, e extendedError) {
 	b = appendWord(b, typeOPT)
 	b = appendWord(b, maxEDNSUDP)
 	b = appendLong(b, uint32(extended)<<24|do)
-	if e.code == edeNone {
-		b = appendWord(b, 0)
-	} else {
-		b = appendWord(b, uint16(6+len(e.text)))
+	b = appendWord(b, uint16(q.optionsLen(e)))
+	if q.cookieLen > 0 {
+		b = appendWord(b, optCookie)
+		b = appendWord(b, uint16(q.cookieLen))
+		b = append(b, q.cookie[:q.cookieLen]...)
+	}
+	if e.code != edeNone {
 		b = appendWord(b, 15) // the option EDE
 		b = appendWord(b, uint16(2+len(e.text)))
 		b = appendWord(b, uint16(e.code))

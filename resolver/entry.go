@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"kinward/blocklists"
+	"kinward/resolver/upstream"
 )
 
 // How long answers live.
@@ -20,7 +21,7 @@ const (
 )
 
 // errUnreadable: an upstream's answer is not one.
-var errUnreadable = errors.New("answer cannot be read")
+var errUnreadable = upstream.ErrUnreadable
 
 // entry is an answer, made ready to be given to anybody. It is immutable, but
 // for the label sets, which are swapped whole.
@@ -28,9 +29,13 @@ type entry struct {
 	wire   []byte            // header, question in lower case, records; no OPT
 	ttlAt  []uint16          // where each record's TTL stands in wire, in order
 	leads  []blocklists.Name // what the answer leads to, besides the asked name; each once
+	home   bool              // an address among the answers leads into the asker's own network
 	stored time.Time
 	life   time.Duration // 0: good for the questions that wait for it, not to be kept
 	sets   atomic.Pointer[labelSets]
+
+	used   atomic.Uint32 // how often it was given out, up to prefetchUses
+	failed atomic.Int64  // Unix nanoseconds of the latest failure to replace it; 0: none
 }
 
 // labelSets are the label sets of an entry's leads in one index.
@@ -45,7 +50,7 @@ func newEntry(k question, m *dns.Msg, now time.Time) (*entry, error) {
 		return nil, fmt.Errorf("upstream answered rcode %d: %w", m.Rcode, errUnreadable)
 	}
 	if len(m.Question) == 0 { // an error that does not repeat it
-		e := &entry{wire: k.message(false)[2:], stored: now}
+		e := &entry{wire: k.header(), stored: now}
 		putWord(e.wire, atFlags, bitQR|bitRA|uint16(m.Rcode))
 		return e, nil
 	}
@@ -54,7 +59,9 @@ func newEntry(k question, m *dns.Msg, now time.Time) (*entry, error) {
 		switch rr.Header().Rrtype { // what is between two servers only
 		case dns.TypeOPT, dns.TypeTSIG, dns.TypeSIG:
 		default:
-			extra = append(extra, rr)
+			if !additionalHome(rr) {
+				extra = append(extra, rr)
+			}
 		}
 	}
 	m.Extra = extra
@@ -68,7 +75,7 @@ func newEntry(k question, m *dns.Msg, now time.Time) (*entry, error) {
 		}
 	}
 	e := &entry{stored: now, life: lifetime(k, m)}
-	m.MsgHdr = dns.MsgHdr{Response: true, RecursionAvailable: true, Truncated: m.Truncated, Rcode: m.Rcode}
+	m.MsgHdr = dns.MsgHdr{Response: true, RecursionAvailable: true, Truncated: m.Truncated, AuthenticatedData: m.AuthenticatedData, Rcode: m.Rcode}
 	m.Compress = true
 	wire, err := m.Pack()
 	if err != nil {
@@ -144,6 +151,7 @@ func (e *entry) scan(k question) error {
 			// A DNAME's owner lies above the asked name; only its target counts.
 			lead(r.owner)
 		}
+		e.home = e.home || r.leadsHome(e.wire)
 		if n, ok := r.target(e.wire); ok {
 			lead(n)
 		}
@@ -163,7 +171,17 @@ func (e *entry) size() int {
 // age returns how long ago the answer came, never less than nothing.
 func (e *entry) age(now time.Time) time.Duration { return max(now.Sub(e.stored), 0) }
 
+// alive reports whether e may be given out as it is.
 func (e *entry) alive(now time.Time) bool { return e.age(now) < e.life }
+
+// useful reports whether e may be given out at least where there is nothing
+// better (RFC 8767 §5). Failures are not: that they once happened helps nobody.
+func (e *entry) useful(now time.Time) bool {
+	if e.isFailure() {
+		return e.alive(now)
+	}
+	return e.age(now) < e.life+staleFor
+}
 
 // labels returns the label sets of e.leads in x. They are kept until another
 // index asks: a set's number means nothing in another generation.
@@ -183,8 +201,19 @@ func (e *entry) labels(x *blocklists.Index) []blocklists.SetID {
 // are counted down and capped, and what does not fit is cut off.
 func (q *query) addEntry(e *entry) {
 	q.begin(int(word(e.wire, atFlags) & maskRcode))
+	age, ede, stale := uint32(e.age(q.now)/time.Second), noError, e.life > 0 && !e.alive(q.now)
+	if stale {
+		if ede = errStale; word(e.wire, atFlags)&maskRcode == rcodeNXDomain {
+			ede = errStaleNXDomain
+		}
+	}
+	if word(e.wire, atFlags)&bitAD != 0 && !stale && (q.do || q.flags&bitAD != 0) {
+		// RFC 6840 §5.7, §5.8: for those who say that they know what it means. What
+		// is over was validated once, which says nothing about now.
+		putWord(q.out, atFlags, word(q.out, atFlags)|bitAD)
+	}
 	start := len(q.out) // in e.wire too, since a name's case does not change its length
-	records, end := e.fit(start, q.limit-q.optLen(noError))
+	records, end := e.fit(start, q.limit-q.optLen(ede))
 	q.out = append(q.out, e.wire[start:end]...)
 
 	an, ns, ar := int(word(e.wire, atAN)), int(word(e.wire, atNS)), int(word(e.wire, atAR))
@@ -196,16 +225,19 @@ func (q *query) addEntry(e *entry) {
 	putWord(q.out, atNS, uint16(min(max(records-an, 0), ns)))
 	putWord(q.out, atAR, uint16(min(max(records-an-ns, 0), ar)))
 
-	age := uint32(e.age(q.now) / time.Second)
 	for _, at := range e.ttlAt[:records] {
 		ttl := binary.BigEndian.Uint32(e.wire[at:])
-		binary.BigEndian.PutUint32(q.out[at:], q.capTTL(ttl-min(age, ttl)))
+		ttl -= min(age, ttl)
+		if stale {
+			ttl = staleTTL
+		}
+		binary.BigEndian.PutUint32(q.out[at:], q.capTTL(ttl))
 	}
 	q.outcome = outAllowed
-	if word(e.wire, atFlags)&maskRcode == rcodeServFail {
+	if e.isFailure() {
 		q.outcome = outFailed
 	}
-	q.appendOPT(0, noError)
+	q.appendOPT(0, ede)
 }
 
 // fit returns how many records of e, which begin at start, have room, and where
@@ -225,3 +257,14 @@ func (e *entry) fit(start, room int) (records, end int) {
 	}
 	return records, end
 }
+
+// header returns a message that holds the question alone.
+func (k question) header() []byte {
+	b := make([]byte, headerLen, headerLen+len(k.name)+5)
+	putWord(b, atQD, 1)
+	b = append(append(b, k.name...), 0)
+	return appendWord(appendWord(b, k.qtype), k.class)
+}
+
+// isFailure reports whether the upstream itself could not answer.
+func (e *entry) isFailure() bool { return word(e.wire, atFlags)&maskRcode == rcodeServFail }

@@ -106,7 +106,7 @@ func (f *fake) queries() []sentTo {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	out := slices.DeleteFunc(f.seen, func(s sentTo) bool {
-		return strings.HasSuffix(s.msg.Question[0].Name, "."+probeZone.String()+".")
+		return strings.Contains(s.msg.Question[0].Name, ".loop-probe.kinward.")
 	})
 	f.seen = nil
 	return out
@@ -167,8 +167,10 @@ func (f *fake) reply(network string, from netip.AddrPort, wire []byte) [][]byte 
 		return nil
 	}
 	f.mu.Lock()
+	ans, b := f.answer(req), f.behave // which echoes the name as it came
+	req = req.Copy()
+	req.Question[0].Name = strings.ToLower(req.Question[0].Name)
 	f.seen = append(f.seen, sentTo{network, from, wire, req})
-	ans, b := f.answer(req), f.behave
 	f.mu.Unlock()
 	if b != nil {
 		return b(network, req, ans)

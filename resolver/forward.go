@@ -3,35 +3,59 @@ package resolver
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
 	"net"
 	"os"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"kinward/resolver/upstream"
 )
 
 // errNoUpstream: every upstream leads back to Kinward.
 var errNoUpstream = errors.New("no upstream may be used")
 
-// forward asks the upstreams, keeps the answer, and gives it to the asker. It
-// takes no longer than the query's deadline: what has no answer by then is
-// SERVFAIL, with the reason in the EDE.
+// errManyFlights: more questions are under way to upstreams than may be.
+var errManyFlights = errors.New("too many questions are under way")
+
+// errNoSocket: all sockets to upstreams were taken for too long.
+var errNoSocket = errors.New("too many questions wait for upstreams")
+
+// forward asks the upstreams and gives the answer to the asker. Where that fails,
+// or takes longer than people wait, an answer that is over is better than none
+// (RFC 8767). It takes no longer than the query's deadline: what has no answer by
+// then is SERVFAIL, with the reason in the EDE.
 func (s *Server) forward(ctx context.Context, q *query) step {
-	ctx, cancel := context.WithTimeout(ctx, s.limits.QueryDeadline)
+	wait := s.limits.QueryDeadline
+	if q.stale != nil {
+		wait = min(wait, staleAfter)
+	}
+	ended, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	select { // a question holds one socket at most
-	case s.sockets <- struct{}{}:
-		defer func() { <-s.sockets }()
-	case <-ctx.Done():
-		return q.plain(rcodeServFail, errBusy, outFailed)
+	err := errManyFlights
+	if f := s.fetch(ctx, q.set, q.fetch); f != nil {
+		select {
+		case <-f.done:
+			if err = f.err; err == nil && !(q.stale != nil && f.e.isFailure()) {
+				return s.release(q, f.e)
+			}
+		case <-ended.Done():
+			err = ended.Err()
+			s.metrics.deadlines.Inc()
+		}
 	}
-	e, err := s.resolve(ctx, q.set.peers, q.fetch)
-	if err != nil {
-		s.log.Debug("a question found no answer", "name", q.name.String(), "type", q.qtype, "err", err)
-		return q.plain(rcodeServFail, failure(err), outFailed)
+	if q.stale != nil {
+		q.stale.failed.Store(q.now.UnixNano())
+		return s.releaseStale(q, q.stale)
 	}
-	s.cache.put(q.fetch, e)
+	s.log.Debug("a question found no answer", "name", q.name.String(), "type", q.qtype, "err", err)
+	return q.plain(rcodeServFail, failure(err), outFailed)
+}
+
+// releaseStale answers with e, which is over, and says so (RFC 8914 §4.4).
+func (s *Server) releaseStale(q *query, e *entry) step {
+	s.metrics.stale.Inc()
 	return s.release(q, e)
 }
 
@@ -39,6 +63,8 @@ func (s *Server) forward(ctx context.Context, q *query) step {
 func failure(err error) extendedError {
 	var ne net.Error
 	switch {
+	case errors.Is(err, errNoSocket), errors.Is(err, errManyFlights), errors.Is(err, upstream.ErrCrowded):
+		return errBusy
 	case errors.Is(err, errUnreadable):
 		return errInvalid
 	case errors.Is(err, errNoUpstream), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
@@ -48,46 +74,118 @@ func failure(err error) extendedError {
 	return errNetwork
 }
 
-// resolve asks one upstream after the other, healthy ones first, each in the
-// order of the configuration, and those that did not answer in time a second
-// time. The error is the first upstream's.
+// reply is what became of asking one upstream.
+type reply struct {
+	e       *entry
+	refused bool // it serves others, not us; perhaps the next one does
+	err     error
+	from    *peer
+	again   bool // it was its second try
+}
+
+// resolve asks the upstreams until one answers: the first of inOrder, the next
+// where one fails or takes longer than it usually does, and those that did not
+// answer in time a second time, for as long as ctx lasts. The error is the first
+// upstream's.
 func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry, error) {
-	var order [8]*peer
+	var order [16]*peer
 	left := inOrder(order[:0], peers, s.now())
 	if len(left) == 0 {
 		return nil, errNoUpstream
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // what is still asked then is not waited for
+	firsts := len(left)
+	replies := make(chan reply, 2*firsts)
+	started, running := 0, 0
+	start := func(ctx context.Context, p *peer) {
+		again := started >= firsts
+		last := again && len(left) == 0
+		started++
+		running++
+		s.flights.Go(func() {
+			if !last { // another can still be asked; the last one gets all the time that there is
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, s.limits.AttemptTimeout)
+				defer cancel()
+			}
+			replies <- s.try(ctx, p, k, again)
+		})
+	}
+	if explore, nth := s.hedge.asked(); explore && firsts > 1 {
+		// To its end, whoever answers first: it is asked in order to be measured.
+		s.metrics.explored.Inc()
+		i := 1 + int(nth%uint64(firsts-1))
+		p := left[i]
+		left = append(left[:i], left[i+1:]...)
+		start(context.WithoutCancel(ctx), p)
+	}
+	slow := time.NewTimer(0)
+	defer slow.Stop()
+	next := func() {
+		p := left[0]
+		left = left[1:]
+		start(ctx, p)
+		slow.Reset(p.latency.patience())
+	}
+	only := left[0]
+	next()
 	var first error
-	var refusal *entry
-	for round := 0; round < 2 && len(left) > 0; round++ {
-		again := left[:0]
-		for _, p := range left {
-			m, err := s.ask(ctx, p, k)
-			var e *entry
-			if err == nil {
-				e, err = newEntry(k, m, s.now())
+	var poor *entry // an answer that is none, for where there is no better one
+	for running > 0 {
+		select {
+		case <-slow.C:
+			if firsts == 1 && started == 1 && only.client.Spec().Scheme() == upstream.UDP {
+				left = append(left, only) // a packet is lost sooner than a server
 			}
-			if err == nil {
-				if m.Rcode != dns.RcodeRefused {
-					return e, nil
+			if len(left) > 0 && poor == nil && s.hedge.spend() {
+				s.metrics.hedged.Inc()
+				next()
+			}
+			continue
+		case r := <-replies:
+			running--
+			switch {
+			case r.err != nil:
+				if first == nil {
+					first = r.err
 				}
-				// It serves others, not us; perhaps the next one does.
-				refusal = e
-				continue
-			}
-			if first == nil {
-				first = err
-			}
-			if ctx.Err() != nil {
-				return refusal, orNil(first, refusal)
-			}
-			if failure(err) == errUnreachable { // a packet may have been lost
-				again = append(again, p)
+				if failure(r.err) == errUnreachable && !r.again && started+len(left) < 2*firsts { // a packet may have been lost
+					left = append(left, r.from)
+				}
+			case r.refused:
+				if poor == nil {
+					poor = r.e
+				}
+			case !r.e.isFailure() || running == 0:
+				return r.e, nil
+			default: // those who are asked already may know better, but nobody else is asked: see DESIGN.md
+				poor, left = r.e, nil
 			}
 		}
-		left = again
+		if ctx.Err() != nil {
+			break
+		}
+		if len(left) > 0 && (poor == nil || !poor.isFailure()) {
+			next()
+		}
 	}
-	return refusal, orNil(first, refusal)
+	return poor, orNil(first, poor)
+}
+
+// try asks one upstream and reads what it answers.
+func (s *Server) try(ctx context.Context, p *peer, k question, again bool) (r reply) {
+	r.from, r.again = p, again
+	defer s.recoverFlight(k, &r.err)
+	m, err := s.ask(ctx, p, k)
+	if err != nil {
+		r.err = err
+		return r
+	}
+	s.ttl.apply(k, m)
+	r.e, r.err = newEntry(k, m, s.now())
+	r.refused = r.err == nil && m.Rcode == dns.RcodeRefused
+	return r
 }
 
 // orNil drops an error that a refusal makes up for.
@@ -98,45 +196,71 @@ func orNil(err error, refusal *entry) error {
 	return err
 }
 
-// inOrder appends the peers that may be asked, healthy ones first.
-func inOrder(to []*peer, peers []*peer, now time.Time) []*peer {
-	var rest [8]*peer
-	spared := rest[:0]
-	for _, p := range peers {
-		switch {
-		case p.looping.Load():
-		case p.healthy(now):
-			to = append(to, p)
-		default:
-			spared = append(spared, p)
-		}
-	}
-	return append(to, spared...)
-}
-
-// ask asks one upstream and keeps account of it.
+// ask asks one upstream and keeps account of it. Without a deadline of ctx it
+// takes an attempt's time at most.
 func (s *Server) ask(ctx context.Context, p *peer, k question) (*dns.Msg, error) {
-	began := time.Now()
-	m, err := s.exchanger.ask(ctx, p, k)
-	p.m.queries.Inc()
-	if err != nil {
-		p.m.failures.Inc()
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, err // we are stopping: not the upstream's fault
-		}
-		if p.failed(s.now(), err) {
-			s.log.Warn("an upstream does not answer, so others are asked first", "upstream", p.String(), "err", err)
-		}
+	if err := s.socket(ctx); err != nil {
 		return nil, err
 	}
-	p.m.seconds.Observe(time.Since(began).Seconds())
+	defer func() { <-s.sockets }()
+	began := time.Now()
+	m, err := p.client.Ask(ctx, upstream.Question{Name: string(k.name), Type: k.qtype, Class: k.class, DO: k.do, CD: k.cd})
+	took := time.Since(began)
+	p.m.queries.Inc()
+	switch {
+	case err == nil:
+	case errors.Is(ctx.Err(), context.Canceled):
+		// Another answered first, or the server stops: not p's fault. But it takes
+		// that long at least, and one that is gone must not stay the first for ever.
+		if int64(took) > p.latency.srtt.Load() {
+			p.latency.observe(took)
+		}
+		return nil, err
+	case errors.Is(err, upstream.ErrCrowded): // our own bound
+		return nil, err
+	default:
+		p.m.failures.Inc()
+		s.fails(p, err)
+		return nil, err
+	}
+	p.m.seconds.Observe(took.Seconds())
+	if m.Rcode == dns.RcodeServerFailure || m.Rcode == dns.RcodeRefused {
+		// Saying no is quickly done, so it counts for nothing; who says nothing else
+		// for a while is no help.
+		if p.poor.Add(1) >= poorInARow {
+			s.fails(p, fmt.Errorf("it answers %s, whatever it is asked", dns.RcodeToString[m.Rcode]))
+		}
+		return m, nil
+	}
+	if p.poor.Load() != 0 {
+		p.poor.Store(0)
+	}
+	p.latency.observe(took)
 	if p.answered(s.now()) {
-		s.log.Info("an upstream answers again", "upstream", p.String())
+		s.log.Info("an upstream answers again", "upstream", p.name)
 	}
 	return m, nil
 }
 
-var _ slog.LogValuer = Upstream{}
+// socket takes the right to one more socket, and waits for it where all are
+// taken.
+func (s *Server) socket(ctx context.Context) error {
+	select {
+	case s.sockets <- struct{}{}:
+		return nil
+	default:
+	}
+	s.metrics.sockets.Inc()
+	select {
+	case s.sockets <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return errNoSocket
+	}
+}
 
-// LogValue returns the URL.
-func (u Upstream) LogValue() slog.Value { return slog.StringValue(u.String()) }
+func (s *Server) fails(p *peer, err error) {
+	if p.failed(s.now(), err) {
+		s.log.Warn("an upstream does not answer, so others are asked first", "upstream", p.name, "err", err)
+	}
+}

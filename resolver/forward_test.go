@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"kinward/resolver/upstream"
 )
 
 // quick makes attempts and deadlines short, for upstreams that do not answer.
@@ -27,7 +29,7 @@ func TestRFC5452_WrongAnswersIgnored(t *testing.T) {
 	up.does(forges)
 	for _, scheme := range []string{"udp", "tcp"} {
 		c := config(t, up)
-		c.Upstreams = []Upstream{mustUpstream(t, scheme+"://"+up.addr.String())}
+		c.Upstreams = []upstream.Spec{mustUpstream(t, scheme+"://"+up.addr.String())}
 		reg := newRegistry(&c)
 		s := start(t, c)
 		got := ask(t, s, household, msgFor("ok.example.", dns.TypeA))
@@ -122,7 +124,7 @@ func TestUpstreamAnswers(t *testing.T) {
 			up := newFake(t, zone...)
 			up.does(tt.does)
 			c := config(t, up)
-			c.Upstreams = []Upstream{mustUpstream(t, tt.scheme+"://"+up.addr.String())}
+			c.Upstreams = []upstream.Spec{mustUpstream(t, tt.scheme+"://"+up.addr.String())}
 			s := start(t, c)
 			got := ask(t, s, household, msgFor("ok.example.", dns.TypeA))
 			code, _ := ede(got)

@@ -18,6 +18,7 @@ import (
 
 	"kinward/blocklists"
 	"kinward/policy"
+	"kinward/resolver/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -140,7 +141,6 @@ func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
 // loopbackNets lets the tests ask.
 var loopbackNets = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
-// config returns a configuration that asks the upstreams.
 // grownUps returns a state without children, in which no TTL is capped.
 func grownUps(t testing.TB) *policy.State {
 	t.Helper()
@@ -158,6 +158,7 @@ func grownUps(t testing.TB) *policy.State {
 	return &policy.State{Index: st.Index, Directory: d}
 }
 
+// config returns a configuration that asks the upstreams.
 func config(t testing.TB, ups ...*fake) Config {
 	t.Helper()
 	st := state(t)
@@ -173,9 +174,9 @@ func config(t testing.TB, ups ...*fake) Config {
 	return c
 }
 
-func mustUpstream(t testing.TB, s string) Upstream {
+func mustUpstream(t testing.TB, s string) upstream.Spec {
 	t.Helper()
-	u, err := ParseUpstream(s)
+	u, err := upstream.Parse(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,6 +216,11 @@ func msgFor(name string, qtype uint16, edits ...func(*dns.Msg)) *dns.Msg {
 		f(m)
 	}
 	return m
+}
+
+// padded makes a question longer than any refusal.
+func padded(m *dns.Msg) {
+	m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_PADDING{Padding: make([]byte, 32)})
 }
 
 func plainDNS(m *dns.Msg) { m.Extra = nil }

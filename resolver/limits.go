@@ -18,6 +18,9 @@ type Limits struct {
 	TCPIdle           time.Duration // without a question
 	TCPRead           time.Duration // for the rest of a message that has begun
 	TCPWrite          time.Duration // for the client to take an answer
+
+	Message int // the longest question that is read, in bytes
+	Rate    RateLimit
 }
 
 // The defaults of Limits.
@@ -35,6 +38,10 @@ const (
 	defaultTCPIdle           = 10 * time.Second // RFC 7766 §6.2.3 leaves it to us: a few seconds
 	defaultTCPRead           = 5 * time.Second
 	defaultTCPWrite          = 5 * time.Second
+
+	// The longest question that makes sense, a name, an OPT record with padding
+	// and a signature, is far below.
+	defaultMessage = 4096
 )
 
 func (l Limits) withDefaults() Limits {
@@ -60,5 +67,16 @@ func (l Limits) withDefaults() Limits {
 	orTime(&l.TCPIdle, defaultTCPIdle)
 	orTime(&l.TCPRead, defaultTCPRead)
 	orTime(&l.TCPWrite, defaultTCPWrite)
+	or(&l.Message, defaultMessage)
+	if l.Rate.PerSecond == 0 {
+		l.Rate.PerSecond = defaultRate
+	}
+	or(&l.Rate.Burst, defaultBurst)
+	if l.Rate.Slip == 0 {
+		l.Rate.Slip = defaultSlip
+	}
+	or(&l.Rate.IPv4Bits, defaultIPv4Bits)
+	or(&l.Rate.IPv6Bits, defaultIPv6Bits)
+	or(&l.Rate.Networks, defaultNetworks)
 	return l
 }

@@ -5,10 +5,13 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -48,6 +51,7 @@ func (t *tcpListeners) serve(ctx context.Context, l *net.TCPListener) error {
 			if errors.Is(err, net.ErrClosed) {
 				return err
 			}
+			t.s.metrics.acceptErrors.Inc()
 			time.Sleep(brokenPause) // out of descriptors, or the client left at once
 			continue
 		}
@@ -73,7 +77,10 @@ func (t *tcpListeners) admit(c *net.TCPConn) *tcpConn {
 	if !t.s.settings.Load().admits(from.Addr()) { // who may not ask must not take the place of who may
 		return nil
 	}
-	if len(t.active) >= t.s.limits.TCPConns || t.clients[client] >= t.s.limits.TCPConnsPerClient {
+	if t.clients[client] >= t.s.limits.TCPConnsPerClient && !t.evict(client) {
+		return nil
+	}
+	if len(t.active) >= t.s.limits.TCPConns && !t.evict(netip.Prefix{}) {
 		return nil
 	}
 	conn := &tcpConn{
@@ -86,9 +93,41 @@ func (t *tcpListeners) admit(c *net.TCPConn) *tcpConn {
 	return conn
 }
 
+// evict closes the connection that has waited longest for its client to say
+// something, so that idle ones do not keep others out (RFC 7766 §6.2.3). It is one
+// of client's where that is valid. It returns false where all are at work. The
+// caller holds t.mu.
+func (t *tcpListeners) evict(client netip.Prefix) bool {
+	var victim *tcpConn
+	var since int64
+	for c := range t.active {
+		if client.IsValid() && c.client != client || len(c.slots) > 0 {
+			continue
+		}
+		if at := c.waiting.Load(); at != 0 && (victim == nil || at < since) {
+			victim, since = c, at
+		}
+	}
+	if victim == nil {
+		return false
+	}
+	t.s.metrics.tcpEvicted.Inc()
+	t.forget(victim)
+	victim.conn.Close()
+	return true
+}
+
 func (t *tcpListeners) leave(c *tcpConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.forget(c)
+}
+
+// forget takes a connection out, once. The caller holds t.mu.
+func (t *tcpListeners) forget(c *tcpConn) {
+	if _, ok := t.active[c]; !ok {
+		return
+	}
 	delete(t.active, c)
 	if t.clients[c.client]--; t.clients[c.client] == 0 {
 		delete(t.clients, c.client)
@@ -145,6 +184,8 @@ type tcpConn struct {
 	client netip.Prefix
 	out    chan []byte   // answers with their length before them; never full, since slots bounds it
 	slots  chan struct{} // one is held for each question until its answer is written
+
+	waiting atomic.Int64 // Unix nanoseconds since which nothing whole came from the client; 0 while it is served
 }
 
 // serve answers until the client leaves, is idle or does wrong, then sends what
@@ -162,19 +203,37 @@ func (c *tcpConn) serve(ctx context.Context) {
 	c.conn.Close()
 }
 
-var errFrame = errors.New("message of an impossible length")
+var (
+	errFrame   = errors.New("message of an impossible length")
+	errTooLong = fmt.Errorf("%w: more than is read", errFrame)
+)
+
+// slot takes the place of one more question on the connection, and waits where
+// there is none: the client reads its answers too slowly, or asks too much at once.
+func (c *tcpConn) slot() {
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		c.s.metrics.tcpPipelined.Inc()
+		c.slots <- struct{}{}
+	}
+}
 
 // read answers questions until none follows. An error says that the client did
 // wrong; leaving or being idle between two messages is not wrong.
 func (c *tcpConn) read(ctx context.Context, asked *sync.WaitGroup) error {
 	r := bufio.NewReaderSize(c.conn, 1024)
-	buf := make([]byte, maxQuery)
+	buf := make([]byte, max(c.s.limits.Message, 2))
 	q := &query{}
 	for {
+		c.waiting.Store(time.Now().UnixNano())
 		if !c.await(c.s.limits.TCPIdle) {
 			return nil
 		}
 		if _, err := r.Peek(1); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && !c.s.closing.Load() {
+				c.s.metrics.tcpIdle.Inc()
+			}
 			return nil
 		}
 		// From the first byte on the clock runs for the whole message, so that
@@ -184,12 +243,19 @@ func (c *tcpConn) read(ctx context.Context, asked *sync.WaitGroup) error {
 		}
 		n, err := readFrame(r, buf)
 		if err != nil {
-			if c.s.closing.Load() {
+			if c.s.closing.Load() || errors.Is(err, net.ErrClosed) { // by us: evicted
 				return nil
+			}
+			if errors.Is(err, errTooLong) {
+				c.s.metrics.tooLong.Inc()
 			}
 			return err
 		}
-		c.slots <- struct{}{}
+		c.waiting.Store(0)
+		if !c.pace() {
+			return nil
+		}
+		c.slot()
 		q.reset(buf[:n], c.from, overTCP)
 		switch c.s.answerNear(ctx, q) {
 		case quiet:
@@ -216,8 +282,11 @@ func readFrame(r io.Reader, buf []byte) (int, error) {
 		return 0, err
 	}
 	n := int(binary.BigEndian.Uint16(buf))
-	if n < headerLen || n > len(buf) { // nothing to answer to, or nothing that is a query
+	switch {
+	case n < headerLen: // nothing to answer to
 		return 0, errFrame
+	case n > len(buf): // nothing that is a query
+		return 0, errTooLong
 	}
 	_, err := io.ReadFull(r, buf[:n])
 	return n, err
@@ -238,6 +307,9 @@ func (c *tcpConn) write() {
 		if !broken {
 			c.conn.SetWriteDeadline(time.Now().Add(c.s.limits.TCPWrite))
 			if _, err := c.conn.Write(frame); err != nil {
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					c.s.metrics.tcpUnread.Inc()
+				}
 				broken = true
 				c.conn.Close() // ends the reader too
 			}

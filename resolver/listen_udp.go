@@ -10,10 +10,6 @@ import (
 )
 
 const (
-	// maxQuery is the longest query that is read. The longest that makes sense,
-	// a name, an OPT record with padding and a signature, is far below.
-	maxQuery = 4096
-
 	udpReadBuffer = 1 << 20 // a burst of some thousand questions while a loop is busy
 
 	// brokenPause keeps a loop whose socket or listener errs from spinning.
@@ -50,7 +46,7 @@ func listenUDP(network string, host netip.AddrPort) (*udpSocket, error) {
 // waiting is answered in the loop, in buffers that are used again; the rest is
 // handed off.
 func (u *udpSocket) serve(ctx context.Context, s *Server) error {
-	buf := make([]byte, maxQuery)
+	buf := make([]byte, s.limits.Message)
 	var oob []byte
 	if u.wild {
 		oob = make([]byte, oobLen)
@@ -70,6 +66,9 @@ func (u *udpSocket) serve(ctx context.Context, s *Server) error {
 		}
 		if flags&msgTruncated != 0 || from.Port() == 0 { // longer than any query; or answerable to nobody
 			s.metrics.queries[overUDP][outDropped].Inc()
+			if flags&msgTruncated != 0 {
+				s.metrics.tooLong.Inc()
+			}
 			continue
 		}
 		back := replyFrom(oob[:oobn])

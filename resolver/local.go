@@ -10,7 +10,6 @@ import (
 // Names that are never asked of an upstream.
 var (
 	resolverArpa = blocklists.MustName("resolver.arpa")
-	probeZone    = blocklists.MustName("loop-probe.kinward.invalid")
 )
 
 var (
@@ -28,10 +27,12 @@ func AnswersItself(n blocklists.Name) bool {
 	return n.IsBelow(resolverArpa)
 }
 
-// local answers special names by itself. Names of the home (home.arpa, local,
-// private reverse zones) are not among them: the home's own server may know
-// them, and forwarding by domain is to find it.
+// local answers names that mean the same everywhere, and no policy decides about.
+// Names of the home are home's.
 func (s *Server) local(_ context.Context, q *query) step {
+	if isProbe(q.name) && s.ownProbe(q) {
+		return q.negative(rcodeNXDomain, q.name.Suffix(1), localTTL, noError, outLocal)
+	}
 	top := q.name.Suffix(1)
 	switch top {
 	case "\x09localhost": // RFC 6761 §6.3
@@ -44,13 +45,16 @@ func (s *Server) local(_ context.Context, q *query) step {
 		}
 		return q.negative(rcodeNoError, top, localTTL, noError, outLocal)
 	case "\x07invalid": // RFC 6761 §6.4
-		if q.name.IsBelow(probeZone) && q.name != probeZone && !s.ownProbe(q) {
+		if isProbe(q.name) {
 			// Another Kinward looks for a loop through this one: only if the
 			// probe goes on can it find its way back.
 			return pass
 		}
 		return q.negative(rcodeNXDomain, top, localTTL, noError, outLocal)
 	case "\x04test", "\x05onion": // RFC 6761 §6.2, RFC 7686 §2
+		if q.set.routed(q.name) {
+			return pass
+		}
 		return q.negative(rcodeNXDomain, top, localTTL, noError, outLocal)
 	case "\x04arpa":
 		if q.name.IsBelow(resolverArpa) {

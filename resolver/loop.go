@@ -13,21 +13,31 @@ import (
 	"github.com/miekg/dns"
 
 	"kinward/blocklists"
+	"kinward/resolver/upstream"
 )
 
 // checkSelf refuses an upstream that is one of the server's own addresses.
 // Roundabout ways home are found by probes.
-func (s *Server) checkSelf(u Upstream) error {
-	for _, l := range s.addrs {
-		if l.Port() != u.addr.Port() {
-			continue
-		}
-		ip, up := l.Addr().Unmap().WithZone(""), u.addr.Addr().WithZone("")
-		if ip == up || ip.IsUnspecified() && (up.IsLoopback() || isOfThisHost(up)) {
+func (s *Server) checkSelf(u upstream.Spec) error {
+	for _, at := range u.Addrs() {
+		if s.isSelf(at) {
 			return fmt.Errorf("using upstream %s: %w", u, ErrUpstreamIsSelf)
 		}
 	}
 	return nil
+}
+
+func (s *Server) isSelf(at netip.AddrPort) bool {
+	for _, l := range s.addrs {
+		if l.Port() != at.Port() {
+			continue
+		}
+		ip, up := l.Addr().Unmap().WithZone(""), at.Addr().WithZone("")
+		if ip == up || ip.IsUnspecified() && (up.IsLoopback() || isOfThisHost(up)) {
+			return true
+		}
+	}
+	return false
 }
 
 // isOfThisHost reports whether a is an address of one of the interfaces.
@@ -73,7 +83,7 @@ func (s *Server) probe(ctx context.Context) {
 	s.probing.Lock() // a peer has one token at a time
 	defer s.probing.Unlock()
 	var wg sync.WaitGroup
-	for _, p := range s.settings.Load().peers {
+	for _, p := range s.settings.Load().all {
 		wg.Go(func() {
 			for range probeTries {
 				if s.probePeer(ctx, p) || ctx.Err() != nil {
@@ -93,41 +103,59 @@ func (s *Server) probePeer(ctx context.Context, p *peer) bool {
 	p.caught.Store(false)
 	p.token.Store(&token)
 	defer p.token.Store(nil)
-	m, err := s.ask(ctx, p, question{name: probeName(token), qtype: typeTXT, class: classIN})
+	m, err := s.ask(ctx, p, question{name: probeName(token, p.zone), qtype: typeTXT, class: classIN})
 	if err != nil || m.Rcode != dns.RcodeNameError && m.Rcode != dns.RcodeSuccess {
 		// Proves nothing either way: a loop may be too slow to close, and another
 		// Kinward that left us out for looping says SERVFAIL.
 		return p.caught.Load()
 	}
 	if !p.caught.Load() && p.looping.Swap(false) {
-		s.metrics.upstreamLooping.WithLabelValues(p.String()).Set(0)
-		s.log.Info("an upstream no longer leads back to Kinward and is used again", "upstream", p.String())
+		s.log.Info("an upstream no longer leads back to Kinward and is used again", "upstream", p.name)
 	}
 	return true
 }
 
 const tokenLen = 32 // characters of a probe's random label
 
-// probeName returns the name that a probe with this token asks for.
-func probeName(token string) blocklists.Name {
-	return blocklists.Name(rune(tokenLen)) + blocklists.Name(token) + probeZone
+const noToken = "00000000000000000000000000000000"
+
+// probeLabels stand between a probe's token and the zone that it is sent into.
+const probeLabels = "\x0aloop-probe\x07kinward"
+
+// probeName returns the name that a probe with this token asks for. An upstream of
+// one domain is probed in that domain: a router that knows the home's names, and
+// asks Kinward for all others, is no loop.
+func probeName(token string, zone blocklists.Name) blocklists.Name {
+	if zone == "" {
+		zone = "\x07invalid"
+	}
+	return blocklists.Name(rune(tokenLen)) + blocklists.Name(token) + probeLabels + zone
+}
+
+// isProbe reports whether n is the name of a probe, of ours or another Kinward's.
+func isProbe(n blocklists.Name) bool {
+	const at = 1 + tokenLen
+	return len(n) > at+len(probeLabels) && n[0] == tokenLen && n[at:at+len(probeLabels)] == probeLabels
 }
 
 // ownProbe reports whether q asks for the name of one of our own probes, and
 // marks the upstream that it came back through.
 func (s *Server) ownProbe(q *query) bool {
-	for _, p := range q.set.peers {
+	for _, p := range q.set.all {
 		token := p.token.Load()
-		if token == nil || q.name != probeName(*token) {
+		if token == nil || q.name != probeName(*token, p.zone) {
 			continue
 		}
 		p.caught.Store(true)
 		if !p.looping.Swap(true) {
 			s.metrics.loops.Inc()
-			s.metrics.upstreamLooping.WithLabelValues(p.String()).Set(1)
+			zone := ""
+			if p.zone != "" {
+				zone = p.zone.String()
+			}
 			s.log.Error("an upstream leads back to Kinward, so it is not used any more: "+
 				"set another upstream, or make that server ask somebody else than Kinward",
-				"upstream", p.String(), "returned_by", q.from.Addr().Unmap().String())
+				"upstream", p.name, "domain", zone, "returned_by", q.from.Addr().Unmap().String())
 		}
 		return true
 	}

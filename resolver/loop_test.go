@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"kinward/resolver/upstream"
 )
 
 func TestUpstreamIsSelf(t *testing.T) {
@@ -57,7 +59,7 @@ func TestNewRefusesItself(t *testing.T) {
 	c := config(t, newFake(t))
 	for range 20 {
 		addr := closedPort(t).String()
-		c.Listen, c.Upstreams = []string{addr}, []Upstream{mustUpstream(t, "udp://"+addr)}
+		c.Listen, c.Upstreams = []string{addr}, []upstream.Spec{mustUpstream(t, "udp://"+addr)}
 		s, err := New(c)
 		if err == nil {
 			s.Close()
@@ -172,9 +174,9 @@ func TestLoopThroughAnotherKinward(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := config(t)
-	c.Upstreams = []Upstream{mustUpstream(t, "udp://"+a.Addrs()[0].String())}
+	c.Upstreams = []upstream.Spec{mustUpstream(t, "udp://"+a.Addrs()[0].String())}
 	b := start(t, c)
-	if err := a.Reconfigure(Settings{Upstreams: []Upstream{mustUpstream(t, "udp://"+b.Addrs()[0].String())}, AllowNets: loopbackNets}); err != nil {
+	if err := a.Reconfigure(Settings{Upstreams: []upstream.Spec{mustUpstream(t, "udp://"+b.Addrs()[0].String())}, AllowNets: loopbackNets}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -202,9 +204,9 @@ func TestLoopThroughReconfigure(t *testing.T) {
 	up := newFake(t)
 	a := start(t, config(t, up))
 	c := config(t)
-	c.Upstreams = []Upstream{mustUpstream(t, "udp://"+a.Addrs()[0].String())}
+	c.Upstreams = []upstream.Spec{mustUpstream(t, "udp://"+a.Addrs()[0].String())}
 	b := start(t, c)
-	if err := a.Reconfigure(Settings{Upstreams: []Upstream{mustUpstream(t, "udp://"+b.Addrs()[0].String())}, AllowNets: loopbackNets}); err != nil {
+	if err := a.Reconfigure(Settings{Upstreams: []upstream.Spec{mustUpstream(t, "udp://"+b.Addrs()[0].String())}, AllowNets: loopbackNets}); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(20 * time.Second); !a.Health()[0].Looping && !b.Health()[0].Looping; {

@@ -9,6 +9,7 @@ import (
 
 	"kinward/blocklists"
 	"kinward/policy"
+	"kinward/resolver/upstream"
 )
 
 // metrics are the resolver's counters. None carries a family, a device or a
@@ -20,17 +21,25 @@ type metrics struct {
 	cacheHits, cacheMisses prometheus.Counter
 	panics, overload       prometheus.Counter
 	loops                  prometheus.Counter
+	hedged, explored       prometheus.Counter
+	stale, prefetched      prometheus.Counter
 	tcpRefused, tcpBroken  prometheus.Counter
+	tcpIdle, tcpUnread     prometheus.Counter
+	tcpEvicted             prometheus.Counter
+	tcpPipelined           prometheus.Counter
+	acceptErrors, tooLong  prometheus.Counter
+	rebinds                prometheus.Counter
+	deadlines, sockets     prometheus.Counter
+	limited                [numLimits]prometheus.Counter
 
-	upstreamQueries, upstreamFailures, upstreamMismatches *prometheus.CounterVec
-	upstreamSeconds                                       *prometheus.HistogramVec
-	upstreamLooping                                       *prometheus.GaugeVec
+	upstreamQueries, upstreamFailures *prometheus.CounterVec
+	upstreamSeconds                   *prometheus.HistogramVec
 }
 
 // peerMetrics are an upstream's.
 type peerMetrics struct {
-	queries, failures, mismatches prometheus.Counter
-	seconds                       prometheus.Observer
+	queries, failures prometheus.Counter
+	seconds           prometheus.Observer
 }
 
 // verdictCounts counts verdicts. There are more kinds than ever come up, so a
@@ -95,22 +104,35 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 	m.cacheMisses = counter("kinward_cache_misses_total", "Questions that the cache had no answer to.")
 	m.panics = counter("kinward_panics_total", "Questions that met a fault in the program and were answered SERVFAIL.")
 	m.overload = counter("kinward_overload_total", "Questions answered SERVFAIL because too many were waiting for upstreams.")
+	m.stale = counter("kinward_cache_stale_total", "Questions answered with an answer that was over, because the upstreams failed.")
+	m.prefetched = counter("kinward_cache_prefetches_total", "Answers asked for anew before their end, because they are wanted.")
+	m.hedged = counter("kinward_upstream_hedges_total", "Questions asked of another upstream, or a second time, because the first took longer than it usually does.")
+	m.explored = counter("kinward_upstream_explorations_total", "Questions asked of another upstream too, so that it is measured.")
 	m.loops = counter("kinward_loops_total", "Times that an upstream was found to lead back to Kinward.")
 	m.tcpRefused = counter("kinward_tcp_connections_refused_total", "TCP connections closed at once because there were too many.")
 	m.tcpBroken = counter("kinward_tcp_connections_broken_total", "TCP connections closed because of a malformed, half-sent or unread message.")
+	m.tcpIdle = counter("kinward_tcp_connections_idle_total", "TCP connections closed because no question came for too long.")
+	m.tcpUnread = counter("kinward_tcp_connections_unread_total", "TCP connections closed because the client did not take its answers.")
+	m.tcpEvicted = counter("kinward_tcp_connections_evicted_total", "Idle TCP connections closed to make room for another.")
+	m.tcpPipelined = counter("kinward_tcp_pipeline_waits_total", "Times that a TCP connection was not read from because too many of its questions had no answer yet.")
+	m.acceptErrors = counter("kinward_accept_errors_total", "TCP connections that the system could not hand over, for want of file descriptors mostly.")
+	m.tooLong = counter("kinward_messages_too_long_total", "Messages not read because they are longer than any question.")
+	m.rebinds = counter("kinward_rebindings_total", "Answers kept back because a public name led into the home's own network.")
+	m.deadlines = counter("kinward_query_deadlines_total", "Questions that no upstream answered before their deadline.")
+	m.sockets = counter("kinward_upstream_socket_waits_total", "Questions that had to wait for a socket to an upstream.")
+	limited := vec("kinward_rate_limited_total", "Questions above the rate limit, by what became of them.", "outcome")
+	for i := range m.limited {
+		m.limited[i] = limited.WithLabelValues(limitNames[i])
+	}
 	m.upstreamQueries = vec("kinward_upstream_queries_total", "Questions sent to an upstream.", "upstream")
 	m.upstreamFailures = vec("kinward_upstream_failures_total", "Questions that an upstream did not answer.", "upstream")
-	m.upstreamMismatches = vec("kinward_upstream_mismatches_total", "Messages from an upstream that answer no question we sent.", "upstream")
+	register(&connectionCollector{s})
 	m.upstreamSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "kinward_upstream_duration_seconds",
 		Help:    "How long an upstream took to answer.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 1.5},
 	}, []string{"upstream"})
 	register(m.upstreamSeconds)
-	m.upstreamLooping = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "kinward_upstream_looping", Help: "1 where an upstream leads back to Kinward and is not used.",
-	}, []string{"upstream"})
-	register(m.upstreamLooping)
 
 	gauge("kinward_cache_entries", "Answers in the cache.", func() float64 { n, _ := s.cache.usage(); return float64(n) })
 	gauge("kinward_cache_bytes", "Memory that the cache's answers take.", func() float64 { _, b := s.cache.usage(); return float64(b) })
@@ -126,25 +148,20 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 }
 
 // forPeer returns the children for an upstream.
-func (m *metrics) forPeer(u Upstream) *peerMetrics {
-	name := u.String()
-	m.upstreamLooping.WithLabelValues(name).Set(0)
+func (m *metrics) forPeer(name string) *peerMetrics {
 	return &peerMetrics{
-		queries:    m.upstreamQueries.WithLabelValues(name),
-		failures:   m.upstreamFailures.WithLabelValues(name),
-		mismatches: m.upstreamMismatches.WithLabelValues(name),
-		seconds:    m.upstreamSeconds.WithLabelValues(name),
+		queries:  m.upstreamQueries.WithLabelValues(name),
+		failures: m.upstreamFailures.WithLabelValues(name),
+		seconds:  m.upstreamSeconds.WithLabelValues(name),
 	}
 }
 
 // forget removes the series of an upstream that is no longer used.
-func (m *metrics) forget(u Upstream) {
-	l := prometheus.Labels{"upstream": u.String()}
+func (m *metrics) forget(name string) {
+	l := prometheus.Labels{"upstream": name}
 	m.upstreamQueries.Delete(l)
 	m.upstreamFailures.Delete(l)
-	m.upstreamMismatches.Delete(l)
 	m.upstreamSeconds.Delete(l)
-	m.upstreamLooping.Delete(l)
 }
 
 // count notes what became of a query.
@@ -152,5 +169,66 @@ func (m *metrics) count(q *query) {
 	m.queries[q.via][q.outcome].Inc()
 	if q.fetch.qtype != 0 { // it came as far as a verdict
 		m.verdicts.count(q.verdict)
+	}
+}
+
+// connectionCollector exports what the clients of the upstreams counted.
+type connectionCollector struct{ s *Server }
+
+// connectionMetrics lists them.
+var connectionMetrics = [...]struct {
+	desc  *prometheus.Desc
+	value func(upstream.Stats) uint64
+}{
+	{upstreamDesc("mismatches", "Answers from an upstream's address that answered no question asked: forged, or late."), func(s upstream.Stats) uint64 { return s.Mismatches }},
+	{upstreamDesc("respelled", "Answers over UDP that spelled the name otherwise than it was asked, so that they were asked for again over TCP."), func(s upstream.Stats) uint64 { return s.Folded }},
+	{upstreamDesc("cookieless", "Answers over UDP without the cookie that the upstream gave before, so that they were asked for again over TCP."), func(s upstream.Stats) uint64 { return s.Cookieless }},
+	{upstreamDesc("connections", "Connections made to an upstream."), func(s upstream.Stats) uint64 { return s.Dials }},
+	{upstreamDesc("resumptions", "Connections to an upstream that resumed a TLS session."), func(s upstream.Stats) uint64 { return s.Resumed }},
+	{upstreamDesc("lost_connections", "Connections to an upstream that broke while an answer was due."), func(s upstream.Stats) uint64 { return s.Lost }},
+}
+
+var loopingDesc = prometheus.NewDesc("kinward_upstream_looping",
+	"1 where an upstream leads back to Kinward, for a domain that it is asked for, and is not used for that.", []string{"upstream"}, nil)
+
+func upstreamDesc(what, help string) *prometheus.Desc {
+	return prometheus.NewDesc("kinward_upstream_"+what+"_total", help, []string{"upstream"}, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (c *connectionCollector) Describe(to chan<- *prometheus.Desc) {
+	for _, m := range connectionMetrics {
+		to <- m.desc
+	}
+	to <- loopingDesc
+}
+
+// Collect implements prometheus.Collector.
+func (c *connectionCollector) Collect(to chan<- prometheus.Metric) {
+	set := c.s.settings.Load()
+	if set == nil {
+		return
+	}
+	type sum struct {
+		stats   upstream.Stats
+		looping float64
+	}
+	sums := map[string]*sum{} // a server that is asked for several domains is one series
+	for _, p := range set.all {
+		of := sums[p.name]
+		if of == nil {
+			of = &sum{}
+			sums[p.name] = of
+		}
+		of.stats = of.stats.Plus(p.client.Stats())
+		if p.looping.Load() {
+			of.looping = 1
+		}
+	}
+	for name, of := range sums {
+		for _, m := range connectionMetrics {
+			to <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(m.value(of.stats)), name)
+		}
+		to <- prometheus.MustNewConstMetric(loopingDesc, prometheus.GaugeValue, of.looping, name)
 	}
 }

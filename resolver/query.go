@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"kinward/blocklists"
 	"kinward/policy"
 )
@@ -32,10 +34,11 @@ const (
 	outMalformed                // FORMERR, NOTIMP or BADVERS
 	outFailed                   // SERVFAIL
 	outDropped                  // not answered at all
+	outLimited                  // sent to TCP, or for a cookie, by the rate limit
 	numOutcomes
 )
 
-var outcomeNames = [numOutcomes]string{"allowed", "rewritten", "blocked", "local", "refused", "malformed", "failed", "dropped"}
+var outcomeNames = [numOutcomes]string{"allowed", "rewritten", "blocked", "local", "refused", "malformed", "failed", "dropped", "limited"}
 
 // question is what is asked of an upstream, and the cache's key: all that an
 // answer can depend on, and nothing about who asks.
@@ -64,6 +67,10 @@ type query struct {
 	limit  int   // the most bytes that the answer may have
 	hasRec bool  // RD
 
+	cookie    [cookieLen]byte // the client's, and behind it the server's
+	cookieLen int             // 0: the client sent none
+	proven    bool            // the cookie was given to this address
+
 	// What was found out about it.
 	now     time.Time
 	set     *settings
@@ -73,9 +80,12 @@ type query struct {
 	hidden  blocklists.Name // the blocked name that the asked one led to
 	fetch   question        // what the cache and the upstreams are asked: not the question where it is rewritten
 
-	leads []blocklists.Name // of the answer, those that its verdict depends on
-	ends  time.Time         // see lasts
-	timed bool              // ends is known
+	leads  []blocklists.Name // of the answer, those that its verdict depends on
+	ends   time.Time         // see lasts
+	timed  bool              // ends is known
+	alias  []dns.RR          // local CNAMEs that lead from the asked name to target, outside
+	target blocklists.Name
+	stale  *entry // an answer that is over, for where there is none better
 
 	out     []byte
 	outcome outcome

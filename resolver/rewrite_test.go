@@ -162,7 +162,7 @@ func TestRewritesWithSignatures(t *testing.T) {
 		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
 	up := newFake(t, engines...)
 	up.does(func(_ string, req, a *dns.Msg) [][]byte {
-		if a.Question[0].Name == "forcesafesearch.google.com." && req.IsEdns0().Do() {
+		if req.Question[0].Name == "forcesafesearch.google.com." && req.IsEdns0().Do() {
 			rr, err := dns.NewRR(sig)
 			if err != nil {
 				panic(err)

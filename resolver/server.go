@@ -7,9 +7,11 @@ package resolver
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -19,24 +21,32 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kinward/policy"
+	"kinward/resolver/upstream"
 )
 
 // Config is what a server needs. Listen, Upstreams and State are required.
 type Config struct {
-	Listen    []string       // IP:PORT or :PORT, UDP and TCP each; port 0 picks one
-	Upstreams []Upstream     // asked in this order
+	Listen    []string // IP:PORT or :PORT, UDP and TCP each; port 0 picks one
+	Upstreams []upstream.Spec
+	Forward   []Route        // domains with upstreams of their own
 	AllowNets []netip.Prefix // who may ask; nobody else is served
 	Block     policy.BlockMode
+	Home      Home
 	// State returns what decides. It is called once a query, by many goroutines
 	// at once, and never returns nil.
 	State func() *policy.State
 	Log   Log // nil keeps nothing
 
 	CacheBytes int64                 // 0: DefaultCacheBytes
+	MinTTL     time.Duration         // positive answers are kept for so long at least; MaxLeastTTL at most
+	MaxTTL     time.Duration         // answers are kept for so long at most; 0: a day, which is the most
 	Logger     *slog.Logger          // nil logs nothing
 	Registerer prometheus.Registerer // nil exports nothing
 	Now        func() time.Time      // nil: time.Now
 	Limits     Limits
+	Roots      *x509.CertPool // who is believed about upstreams' certificates; nil: the system's authorities
+
+	dial func(ctx context.Context, network, addr string) (net.Conn, error) // for tests: how upstreams are reached
 }
 
 // DefaultCacheBytes holds the names of a busy household many times over.
@@ -55,15 +65,24 @@ type Server struct {
 	settings  atomic.Pointer[settings]
 	changing  sync.Mutex // held by Reconfigure, never on the way of a query
 
-	state     func() *policy.State
-	sink      Log
-	log       *slog.Logger
-	now       func() time.Time
-	limits    Limits
-	cache     *cache
-	metrics   *metrics
-	exchanger exchanger
-	sockets   chan struct{} // one is held for each socket to an upstream
+	state    func() *policy.State
+	sink     Log
+	log      *slog.Logger
+	now      func() time.Time
+	limits   Limits
+	cache    *cache
+	metrics  *metrics
+	fetching *flights
+	hedge    hedger
+	roots    *x509.CertPool
+	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+	ttl      ttlBounds
+	retired  []retiredPeer // guarded by changing
+	limiter  *limiter      // nil: no limit
+	cookies  *cookies
+	devices  atomic.Pointer[Hosts]
+	leases   atomic.Pointer[Hosts]
+	sockets  chan struct{} // one is held for each socket to an upstream
 
 	addrs []netip.AddrPort
 	udp   []*udpSocket
@@ -72,7 +91,7 @@ type Server struct {
 	probing  sync.Mutex    // held while the upstreams are probed for loops
 	probeNow chan struct{} // asks for a probe before its time
 	inFlight atomic.Int64
-	flights  sync.WaitGroup // the goroutines that inFlight counts
+	flights  sync.WaitGroup // of the goroutines that answer and fetch
 	closing  atomic.Bool
 	ran      atomic.Bool
 }
@@ -84,11 +103,29 @@ func New(c Config) (*Server, error) {
 	if len(c.Listen) == 0 {
 		return nil, errors.New("starting the resolver: no address to listen on")
 	}
+	s, err := newServer(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, addr := range c.Listen {
+		if err := s.listen(addr); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home}); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// newServer makes a server without sockets and settings.
+func newServer(c Config) (*Server, error) {
 	if c.State == nil {
 		return nil, errors.New("starting the resolver: no state to decide with")
 	}
 	s := &Server{
 		state: c.State, sink: c.Log, log: c.Logger, now: c.Now, limits: c.Limits.withDefaults(),
+		roots: c.Roots, dial: c.dial, ttl: ttlBounds{c.MinTTL, c.MaxTTL},
 	}
 	if s.sink == nil {
 		s.sink = noLog{}
@@ -102,25 +139,24 @@ func New(c Config) (*Server, error) {
 	if c.CacheBytes <= 0 {
 		c.CacheBytes = DefaultCacheBytes
 	}
+	if s.ttl.most <= 0 || s.ttl.most > maxTTL*time.Second {
+		s.ttl.most = maxTTL * time.Second
+	}
+	if s.ttl.least < 0 || s.ttl.least > min(MaxLeastTTL, s.ttl.most) {
+		return nil, fmt.Errorf("starting the resolver: the least TTL %v is not between 0 and %v", s.ttl.least, min(MaxLeastTTL, s.ttl.most))
+	}
 	s.cache = newCache(c.CacheBytes)
-	s.exchanger = exchanger{timeout: s.limits.AttemptTimeout}
+	s.fetching = newFlights(s.limits.InFlight)
+	s.hedge.saved.Store(hedgeSaved)
+	s.limiter = newLimiter(s.limits.Rate)
+	s.cookies = newCookies(s.now())
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
 	s.tcp = newTCPListeners(s)
 	s.near, s.far = s.stages()
-	for _, addr := range c.Listen {
-		if err := s.listen(addr); err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-	}
 	var err error
-	if s.metrics, err = newMetrics(c.Registerer, s); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	if err := s.Reconfigure(Settings{c.Upstreams, c.AllowNets, c.Block}); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+	s.metrics, err = newMetrics(c.Registerer, s)
+	return s, err
 }
 
 type noLog struct{}
@@ -137,7 +173,7 @@ func (s *Server) FlushCache() { s.cache.flush() }
 // Health returns what is known of the upstreams, in their order.
 func (s *Server) Health() []UpstreamHealth {
 	var out []UpstreamHealth
-	for _, p := range s.settings.Load().peers {
+	for _, p := range s.settings.Load().all {
 		out = append(out, p.health())
 	}
 	return out
@@ -153,7 +189,7 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) closeSockets() error {
-	errs := []error{s.tcp.closeListeners()}
+	errs := []error{s.tcp.closeListeners(), s.closeClients()}
 	for _, u := range s.udp {
 		errs = append(errs, u.conn.Close())
 	}
@@ -212,6 +248,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, u := range s.udp {
 		err = errors.Join(err, u.conn.Close())
 	}
+	err = errors.Join(err, s.closeClients())
 	close(broken)
 	for cause := range broken {
 		err = errors.Join(err, cause)
@@ -280,4 +317,15 @@ func (s *Server) goFar(ctx context.Context, q *query, send func()) {
 		s.inFlight.Add(-1)
 		send()
 	})
+}
+
+// recoverFlight makes an error of a panic while an answer was fetched: a bad
+// packet must not end the process.
+func (s *Server) recoverFlight(k question, err *error) {
+	if r := recover(); r != nil {
+		s.metrics.panics.Inc()
+		s.log.Error("an answer met a fault in the program; please report this", "stack", string(debug.Stack()))
+		s.log.Debug("the fault", "panic", fmt.Sprint(r), "name", k.name.String())
+		*err = errUnreadable
+	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"kinward/blocklists"
 	"kinward/policy"
+	"kinward/resolver/upstream"
 )
 
 func TestNewRefuses(t *testing.T) {
@@ -40,7 +41,7 @@ func TestNewRefuses(t *testing.T) {
 		{"no address", func(c *Config) { c.Listen = nil }, "no address to listen on"},
 		{"no state", func(c *Config) { c.State = nil }, "no state"},
 		{"no upstream", func(c *Config) { c.Upstreams = nil }, "there is none"},
-		{"an empty upstream", func(c *Config) { c.Upstreams = []Upstream{{}} }, "ParseUpstream"},
+		{"an empty upstream", func(c *Config) { c.Upstreams = []upstream.Spec{{}} }, "upstream.Parse"},
 		{"a host name", func(c *Config) { c.Listen = []string{"localhost:53"} }, `listening on "localhost:53": want an IP address`},
 		{"a taken port", func(c *Config) { c.Listen = []string{busy.Addr().String()} }, "address already in use"},
 		{"a shared port", func(c *Config) { c.Listen = []string{shared.LocalAddr().String()} }, "address already in use"},
@@ -243,7 +244,7 @@ func TestReconfigure(t *testing.T) {
 	ask(t, s, household, msgFor("a.example.", dns.TypeA))
 	peer := s.settings.Load().peers[0]
 
-	bad := Settings{Upstreams: []Upstream{mustUpstream(t, "udp://"+s.Addrs()[0].String())}}
+	bad := Settings{Upstreams: []upstream.Spec{mustUpstream(t, "udp://"+s.Addrs()[0].String())}}
 	if err := s.Reconfigure(bad); !errors.Is(err, ErrUpstreamIsSelf) {
 		t.Errorf("an upstream that is Kinward: %v", err)
 	}
@@ -252,7 +253,7 @@ func TestReconfigure(t *testing.T) {
 	}
 
 	u1, u2 := mustUpstream(t, "udp://"+first.addr.String()), mustUpstream(t, "tcp://"+second.addr.String())
-	if err := s.Reconfigure(Settings{Upstreams: []Upstream{u2, u1, u2}, AllowNets: loopbackNets, Block: policy.ZeroAddress}); err != nil {
+	if err := s.Reconfigure(Settings{Upstreams: []upstream.Spec{u2, u1, u2}, AllowNets: loopbackNets, Block: policy.ZeroAddress}); err != nil {
 		t.Fatal(err)
 	}
 	if now := s.settings.Load().peers; len(now) != 2 || now[1] != peer {
@@ -264,7 +265,7 @@ func TestReconfigure(t *testing.T) {
 	if got := ask(t, s, household, msgFor("stranger.example.", dns.TypeA)); len(got.Answer) != 1 {
 		t.Errorf("blocks are answered as before: %s", got)
 	}
-	if err := s.Reconfigure(Settings{Upstreams: []Upstream{u2}, AllowNets: []netip.Prefix{netip.MustParsePrefix("::ffff:127.0.0.2/128")}}); err != nil {
+	if err := s.Reconfigure(Settings{Upstreams: []upstream.Spec{u2}, AllowNets: []netip.Prefix{netip.MustParsePrefix("::ffff:127.0.0.2/128")}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := ask(t, s, household, msgFor("b.example.", dns.TypeA)); got.Rcode != dns.RcodeRefused {
@@ -282,7 +283,7 @@ func TestReconfigure(t *testing.T) {
 func TestReconfigureUnderLoad(t *testing.T) {
 	up := newFake(t, "ok.example. 60 IN A 192.0.2.1")
 	s := start(t, config(t, up))
-	same := Settings{Upstreams: []Upstream{mustUpstream(t, "udp://"+up.addr.String())}, AllowNets: loopbackNets}
+	same := Settings{Upstreams: []upstream.Spec{mustUpstream(t, "udp://"+up.addr.String())}, AllowNets: loopbackNets}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -326,7 +327,7 @@ func TestPanicIsServfail(t *testing.T) {
 		if q.name == blocklists.MustName("far.example") {
 			panic("far " + q.name)
 		}
-		return far[0](ctx, q)
+		return far[len(far)-1](ctx, q)
 	}}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -4,23 +4,37 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 
+	"kinward/blocklists"
 	"kinward/policy"
+	"kinward/resolver/upstream"
 
 	"github.com/gaissmai/bart"
 )
 
 // Settings is what Reconfigure changes.
 type Settings struct {
-	Upstreams []Upstream
+	Upstreams []upstream.Spec
+	Forward   []Route // domains with upstreams of their own
 	AllowNets []netip.Prefix
 	Block     policy.BlockMode
+	Home      Home
 }
 
-// Reconfigure replaces the upstreams, who may ask, and how blocks are answered,
+// Home is what Kinward knows of the home by itself.
+type Home struct {
+	Records     *Records          // the operator's own; nil: none
+	Domain      blocklists.Name   // in which devices have their names; it is answered here alone. "": none
+	RebindAllow []blocklists.Name // these, and names below, may have addresses of the home
+}
+
+// Reconfigure replaces the upstreams, who is asked for which domain, who may ask, and how blocks are answered,
 // all at once and without dropping a query: those under way end as they began.
-// Upstreams that stay keep what is known of their health; the cache stays. On an
-// error nothing has changed.
+// Upstreams that stay keep what is known of their health; the cache stays,
+// but for domains that are asked elsewhere now. On an error nothing
+// has changed.
 func (s *Server) Reconfigure(c Settings) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -30,7 +44,10 @@ func (s *Server) Reconfigure(c Settings) error {
 	if !c.Block.Valid() {
 		return fmt.Errorf("setting how blocks are answered: %s holds an address of the wrong family", c.Block)
 	}
-	next := &settings{allow: new(bart.Lite), block: c.Block}
+	next := &settings{allow: new(bart.Lite), block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}}
+	for _, n := range c.Home.RebindAllow {
+		next.rebindAllow[n] = true
+	}
 	for _, n := range c.AllowNets {
 		if !n.IsValid() {
 			return fmt.Errorf("setting who may ask: %s is not a network", n)
@@ -40,51 +57,132 @@ func (s *Server) Reconfigure(c Settings) error {
 		}
 		next.allow.Insert(n.Masked())
 	}
-	was := map[Upstream]*peer{}
+	if err := CheckRoutes(c.Forward); err != nil {
+		return fmt.Errorf("setting the upstreams of domains: %w", err)
+	}
+	all := append([]Route{{Upstreams: c.Upstreams}}, c.Forward...) // the root first
+	for _, r := range all {
+		for _, u := range r.Upstreams {
+			if u.IsZero() {
+				return errors.New("setting the upstreams: an empty one; make them with upstream.Parse")
+			}
+			if err := s.checkSelf(u); err != nil {
+				return err
+			}
+		}
+	}
+	was := map[peerKey]*peer{}
+	var before routes
 	if old := s.settings.Load(); old != nil {
-		for _, p := range old.peers {
-			was[p.Upstream] = p
+		before = old.routes
+		for _, p := range old.all {
+			was[p.key()] = p
 		}
 	}
-	for _, u := range c.Upstreams {
-		if u == (Upstream{}) {
-			return errors.New("setting the upstreams: an empty one; make them with ParseUpstream")
+	next.routes = routes{}
+	for _, r := range all {
+		peers := s.peersOf(r, was)
+		next.all = append(next.all, peers...)
+		if r.Domain == "" {
+			next.peers = peers
+		} else {
+			next.routes[r.Domain] = peers
 		}
-		if err := s.checkSelf(u); err != nil {
-			return err
-		}
-	}
-	added := map[Upstream]bool{}
-	for _, u := range c.Upstreams {
-		if added[u] {
-			continue
-		}
-		added[u] = true
-		p := was[u]
-		if p == nil {
-			p = &peer{Upstream: u, m: s.metrics.forPeer(u)}
-		}
-		next.peers = append(next.peers, p)
 	}
 	s.settings.Store(next)
+	for _, d := range next.routes.changed(before) {
+		s.cache.flushName(d, true) // the others knew nothing of it, or something else
+	}
 	select {
 	case s.probeNow <- struct{}{}: // a new upstream may lead back here
 	default: // a look is due already
 	}
-	for u := range was {
-		if !added[u] {
-			s.metrics.forget(u)
+	kept, named := map[peerKey]bool{}, map[string]bool{}
+	for _, p := range next.all {
+		kept[p.key()], named[p.name] = true, true
+	}
+	for key, p := range was {
+		if !kept[key] {
+			s.retired = append(s.retired, retiredPeer{p.client, s.now()})
+		}
+		if !named[p.name] {
+			s.metrics.forget(p.name)
 		}
 	}
-	return nil
+	return s.closeRetired(s.now().Add(-s.limits.QueryDeadline))
+}
+
+// peersOf returns the peers of a route, each once: those that were there, and new
+// ones.
+func (s *Server) peersOf(r Route, was map[peerKey]*peer) (out []*peer) {
+	added := map[string]bool{}
+	for _, u := range r.Upstreams {
+		key := peerKey{u.String(), r.Domain}
+		if added[key.name] {
+			continue
+		}
+		added[key.name] = true
+		p := was[key]
+		if p == nil {
+			o := upstream.Options{Timeout: s.limits.AttemptTimeout, Roots: s.roots, Dial: s.dial}
+			p = &peer{name: key.name, zone: key.zone, client: upstream.New(u, o), m: s.metrics.forPeer(key.name)}
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// retiredPeer is an upstream that is no longer used. Questions that were under
+// way when it was taken out end as they began.
+type retiredPeer struct {
+	client *upstream.Client
+	since  time.Time
+}
+
+// closeRetired closes the clients that nobody can be asking any more. The caller
+// holds s.changing.
+func (s *Server) closeRetired(before time.Time) error {
+	var errs []error
+	s.retired = slices.DeleteFunc(s.retired, func(r retiredPeer) bool {
+		if r.since.After(before) {
+			return false
+		}
+		errs = append(errs, r.client.Close())
+		return true
+	})
+	return errors.Join(errs...)
+}
+
+// closeClients closes all connections to upstreams. Nothing may be asked any
+// more.
+func (s *Server) closeClients() error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	var errs []error
+	if set := s.settings.Load(); set != nil {
+		for _, p := range set.all {
+			errs = append(errs, p.client.Close())
+		}
+	}
+	for _, r := range s.retired {
+		errs = append(errs, r.client.Close())
+	}
+	s.retired = nil
+	return errors.Join(errs...)
 }
 
 // settings is what can change while the server runs: an immutable snapshot that
 // each query takes once.
 type settings struct {
-	peers []*peer
-	allow *bart.Lite
-	block policy.BlockMode
+	peers  []*peer
+	routes routes
+	all    []*peer // of peers and routes
+	allow  *bart.Lite
+	block  policy.BlockMode
+
+	records     *Records
+	domain      blocklists.Name
+	rebindAllow map[blocklists.Name]bool
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }

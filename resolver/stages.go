@@ -26,16 +26,19 @@ type stage func(context.Context, *query) step
 func (s *Server) stages() (near, far []stage) {
 	near = []stage{
 		s.read,     // nothing else looks at bytes that a stranger chose
+		s.limit,    // keyed on the address received from; refusals are counted, too
 		s.admit,    // before everything that costs or tells something
 		s.check,    // what cannot be served is not worth a look-up
 		s.identify, // everything below may ask who it is
 		s.local,    // special names: never asked of others, the same for all
 		s.decide,   // before the cache: families differ, answers do not
 		s.enforce,  // what is blocked is asked of nobody, what is rewritten only under the safe name
+		s.home,     // after enforce, which a family's own names do not pass by; before anybody else is asked
 		s.minimise, // after enforce, or ANY would tell that a blocked name exists
 		s.recall,   // the cache
 	}
 	far = []stage{
+		s.follow,  // where a local CNAME leads out of the home
 		s.forward, // the upstreams
 	}
 	return near, far
@@ -57,7 +60,14 @@ func (s *Server) read(_ context.Context, q *query) step {
 // encrypted listeners, where a token identifies the asker.
 func (s *Server) admit(_ context.Context, q *query) step {
 	if !q.set.admits(q.from.Addr()) {
-		return q.plain(rcodeRefused, errProhibited, outRefused)
+		// Strangers get no more bytes than they sent: whoever writes another's
+		// address into a packet would have them sent there.
+		e := errProhibited
+		q.cookieLen = 0
+		if headerLen+len(q.asked)+q.optLen(e) > len(q.msg) {
+			e = noError
+		}
+		return q.plain(rcodeRefused, e, outRefused)
 	}
 	return pass
 }
@@ -133,15 +143,27 @@ func (s *Server) minimise(_ context.Context, q *query) step {
 	return pass
 }
 
-// recall answers from the cache.
-func (s *Server) recall(_ context.Context, q *query) step {
-	e := s.cache.get(q.fetch, q.now)
-	if e == nil {
-		s.metrics.cacheMisses.Inc()
-		return pass
+// recall answers from the cache. An answer that is over is kept for forward.
+func (s *Server) recall(ctx context.Context, q *query) step {
+	if q.alias != nil {
+		return pass // follow's
 	}
-	s.metrics.cacheHits.Inc()
-	return s.release(q, e)
+	e := s.cache.get(q.fetch, q.now)
+	switch {
+	case e == nil:
+	case e.alive(q.now):
+		s.metrics.cacheHits.Inc()
+		if e.use(q.now) {
+			s.prefetch(ctx, q.set, q.fetch)
+		}
+		return s.release(q, e)
+	case e.recently(q.now): // the upstreams failed a moment ago: nobody waits for them now
+		return s.releaseStale(q, e)
+	default:
+		q.stale = e
+	}
+	s.metrics.cacheMisses.Inc()
+	return pass
 }
 
 // release answers with e, unless the asker's policy blocks a name that e leads
@@ -150,6 +172,11 @@ func (s *Server) release(q *query, e *entry) step {
 	if v, n, blocked := inspect(q, e); blocked {
 		q.verdict, q.hidden = v, n
 		return q.block()
+	}
+	if e.home && !q.mayLeadHome() {
+		// NODATA, whole: an attack's answer mixes its own address with the home's.
+		s.metrics.rebinds.Inc()
+		return q.negative(rcodeNoError, q.name, blockedTTL, errRebinding, outBlocked)
 	}
 	switch {
 	case q.fetch.name != q.name:

@@ -197,8 +197,12 @@ func TestRFC7766_InFlightOfAConnection(t *testing.T) {
 	}
 }
 
+// Connections whose clients wait for an answer keep their place; of those that
+// wait for their client the oldest makes room (RFC 7766 §6.2.3).
 func TestRFC7766_TooManyConnections(t *testing.T) {
-	c := config(t, newFake(t))
+	up := newFake(t)
+	up.does(func(string, *dns.Msg, *dns.Msg) [][]byte { return nil })
+	c := config(t, up)
 	c.Limits.TCPConns, c.Limits.TCPConnsPerClient = 3, 2
 	reg := newRegistry(&c)
 	s := start(t, c)
@@ -208,31 +212,43 @@ func TestRFC7766_TooManyConnections(t *testing.T) {
 		return err == nil
 	}
 	var open []net.Conn
-	for i, tt := range []struct {
-		from string
-		want bool
-	}{{household, true}, {household, true}, {household, false}, {adult, true}, {ruled, false}} {
-		conn := dial(t, s, "tcp", tt.from)
-		defer conn.Close()
-		if got := works(conn); got != tt.want {
-			t.Errorf("connection %d from %s works: %v, want %v", i, tt.from, got, tt.want)
+	connect := func(from string, want bool) {
+		t.Helper()
+		conn := dial(t, s, "tcp", from)
+		t.Cleanup(func() { conn.Close() })
+		if got := works(conn); got != want {
+			t.Errorf("connection %d from %s works: %v, want %v", len(open), from, got, want)
 		}
 		open = append(open, conn)
 	}
+	gone := func(i int) {
+		t.Helper()
+		if _, err := io.Copy(io.Discard, open[i]); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("connection %d: %v, want it closed", i, err)
+		}
+	}
+	connect(household, true)
+	connect(household, true)
+	connect(household, true) // for the first of its client
+	gone(0)
+	connect(adult, true)
+	connect(ruled, true) // for the oldest of all
+	gone(1)
 	if n := metric(t, reg, "kinward_tcp_connections"); n != 3 {
 		t.Errorf("kinward_tcp_connections = %v, want 3", n)
 	}
-	if n := metric(t, reg, "kinward_tcp_connections_refused_total"); n != 2 {
-		t.Errorf("kinward_tcp_connections_refused_total = %v, want 2", n)
+	if n := metric(t, reg, "kinward_tcp_connections_evicted_total"); n != 2 {
+		t.Errorf("kinward_tcp_connections_evicted_total = %v, want 2", n)
 	}
-	open[0].Close()
-	for s.tcp.open() > 2 {
+	for _, conn := range open[2:] { // the upstream is silent
+		writeFrame(t, conn, tcpQuestion(2, "slow.example."))
+	}
+	for metric(t, reg, "kinward_queries_in_flight") < 3 {
 		time.Sleep(time.Millisecond)
 	}
-	conn := dial(t, s, "tcp", household)
-	defer conn.Close()
-	if !works(conn) {
-		t.Error("after one left, there is no room for another")
+	connect(household, false)
+	if n := metric(t, reg, "kinward_tcp_connections_refused_total"); n != 1 {
+		t.Errorf("kinward_tcp_connections_refused_total = %v, want 1", n)
 	}
 }
 

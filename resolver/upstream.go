@@ -2,108 +2,25 @@ package resolver
 
 import (
 	"errors"
-	"fmt"
-	"net/netip"
-	"net/url"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
+
+	"kinward/blocklists"
+	"kinward/resolver/upstream"
 )
 
-// Upstream says where allowed questions are sent. It is a plain value; make it
-// with ParseUpstream.
-type Upstream struct {
-	scheme string // "udp" or "tcp"
-	addr   netip.AddrPort
-}
-
-// What can be wrong with an upstream. Errors from ParseUpstream, New and
-// Reconfigure wrap one of these where it applies.
-var (
-	ErrEncryptedUpstream = errors.New("encrypted upstreams (tls, https, quic) come in a later version; use udp://ADDRESS or tcp://ADDRESS")
-	ErrUpstreamHostName  = errors.New("a host name needs a resolver to find it, and this is the resolver; give its IP address")
-	ErrUpstreamIsSelf    = errors.New("this is an address that Kinward itself listens on, so questions would go round in circles; give the address of another resolver")
-)
-
-var errOnlyAddress = errors.New("only an address and a port may follow the scheme")
-
-// ParseUpstream reads udp://ADDRESS[:PORT] (asked again over TCP where an
-// answer is cut off) or tcp://ADDRESS[:PORT]; the port is 53 unless given. The
-// address is an IP literal, IPv6 in brackets. A bare address is udp://.
-func ParseUpstream(s string) (Upstream, error) {
-	u, err := parseUpstream(s)
-	if err != nil {
-		if at := strings.LastIndexByte(s, '@'); at >= 0 { // what stands before it may be a password
-			s = "***" + s[at:]
-		}
-		return Upstream{}, fmt.Errorf("reading upstream %q: %w", s, err)
-	}
-	return u, nil
-}
-
-func parseUpstream(s string) (Upstream, error) {
-	if !strings.Contains(s, "://") {
-		if a, err := netip.ParseAddr(s); err == nil && a.Is6() {
-			s = "[" + s + "]"
-		}
-		s = "udp://" + s
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		if strings.Contains(s, "@") { // the error would quote a part of a password
-			return Upstream{}, errOnlyAddress
-		}
-		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err
-		}
-		return Upstream{}, err
-	}
-	switch u.Scheme {
-	case "udp", "tcp":
-	case "tls", "dot", "https", "h2", "h3", "doh", "quic", "doq":
-		return Upstream{}, ErrEncryptedUpstream
-	default:
-		return Upstream{}, fmt.Errorf("scheme %q is unknown; use udp://ADDRESS or tcp://ADDRESS", u.Scheme)
-	}
-	if u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return Upstream{}, errOnlyAddress
-	}
-	if u.Hostname() == "" {
-		return Upstream{}, errors.New("the address is missing")
-	}
-	a, err := netip.ParseAddr(u.Hostname())
-	if err != nil {
-		return Upstream{}, ErrUpstreamHostName
-	}
-	a = a.Unmap()
-	if a.IsUnspecified() || a.IsMulticast() {
-		return Upstream{}, fmt.Errorf("%s is not the address of a server", a)
-	}
-	port := uint64(53)
-	if p := u.Port(); p != "" {
-		if port, err = strconv.ParseUint(p, 10, 16); err != nil || port == 0 {
-			return Upstream{}, fmt.Errorf("port %q is not between 1 and 65535", p)
-		}
-	}
-	return Upstream{scheme: u.Scheme, addr: netip.AddrPortFrom(a, uint16(port))}, nil
-}
-
-// String returns the form that ParseUpstream reads, port included.
-func (u Upstream) String() string { return u.scheme + "://" + u.addr.String() }
-
-// Addr returns where the upstream listens.
-func (u Upstream) Addr() netip.AddrPort { return u.addr }
+// ErrUpstreamIsSelf: New and Reconfigure refuse an upstream that is the server.
+var ErrUpstreamIsSelf = errors.New("this is an address that Kinward itself listens on, so questions would go round in circles; give the address of another resolver")
 
 // UpstreamHealth is what is known of an upstream just now.
 type UpstreamHealth struct {
 	Upstream    string    `json:"upstream"`
-	Usable      bool      `json:"usable"`       // it is asked first; otherwise it is asked last, or not at all
-	Looping     bool      `json:"looping"`      // it leads back to Kinward, so it is not used
-	Failures    int       `json:"failures"`     // since its last answer
-	LastAnswer  time.Time `json:"last_answer"`  // zero: none yet
-	LastFailure string    `json:"last_failure"` // in words, "" for none
+	Domain      string    `json:"domain,omitempty"` // it is asked for this domain alone
+	Usable      bool      `json:"usable"`           // it is asked first; otherwise it is asked last, or not at all
+	Looping     bool      `json:"looping"`          // it leads back to Kinward, so it is not used
+	Failures    int       `json:"failures"`         // since its last answer
+	LastAnswer  time.Time `json:"last_answer"`      // zero: none yet
+	LastFailure string    `json:"last_failure"`     // in words, "" for none
 }
 
 // How a failing upstream is spared. One lost packet is no reason; from the
@@ -113,15 +30,24 @@ const (
 	sparedAfter  = 2
 	spareFirst   = time.Second
 	spareLongest = 30 * time.Second
+
+	// poorInARow is how many answers without content, one after the other, are no
+	// longer the fault of what was asked.
+	poorInARow = 8
 )
 
 // peer is an upstream in use, with its health. All fields change by atomic
 // operations; nothing waits for another's question.
 type peer struct {
-	Upstream
-	m *peerMetrics
+	name   string          // its URL
+	zone   blocklists.Name // the domain that it is asked for; "" is all that no other is
+	client *upstream.Client
+	m      *peerMetrics
+
+	latency latency
 
 	failures atomic.Int64
+	poor     atomic.Int64 // answers in a row that were SERVFAIL or REFUSED
 	retryAt  atomic.Int64 // Unix nanoseconds before which others go first; 0 is healthy
 	looping  atomic.Bool
 	token    atomic.Pointer[string] // of the loop probe under way
@@ -130,6 +56,15 @@ type peer struct {
 	lastAnswer  atomic.Int64 // Unix nanoseconds
 	lastFailure atomic.Pointer[string]
 }
+
+// peerKey tells peers apart: a server may be asked for several domains, and lead
+// back here for one of them alone.
+type peerKey struct {
+	name string
+	zone blocklists.Name
+}
+
+func (p *peer) key() peerKey { return peerKey{p.name, p.zone} }
 
 // healthy reports whether p goes first. Where p was spared long enough, one
 // caller is told so, and the others only after it succeeded.
@@ -172,9 +107,12 @@ func (p *peer) failed(now time.Time, err error) (gone bool) {
 
 func (p *peer) health() UpstreamHealth {
 	h := UpstreamHealth{
-		Upstream: p.String(),
+		Upstream: p.name,
 		Looping:  p.looping.Load(),
 		Failures: int(p.failures.Load()),
+	}
+	if p.zone != "" {
+		h.Domain = p.zone.String()
 	}
 	h.Usable = !h.Looping && p.retryAt.Load() == 0
 	if t := p.lastAnswer.Load(); t != 0 {

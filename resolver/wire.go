@@ -23,6 +23,7 @@ const (
 	bitTC      = 1 << 9
 	bitRD      = 1 << 8
 	bitRA      = 1 << 7
+	bitAD      = 1 << 5
 	bitCD      = 1 << 4
 	maskRcode  = 0xF
 )
@@ -31,13 +32,17 @@ const (
 // so that only what comes from upstreams needs the message library.
 const (
 	typeA     = 1
+	typeNS    = 2
 	typeCNAME = 5
 	typeSOA   = 6
+	typePTR   = 12
 	typeHINFO = 13
 	typeTXT   = 16
 	typeAAAA  = 28
+	typeSRV   = 33
 	typeDNAME = 39
 	typeOPT   = 41
+	typeDS    = 43
 	typeRRSIG = 46
 	typeSVCB  = 64
 	typeHTTPS = 65
@@ -55,13 +60,14 @@ const (
 
 // Response codes (RFC 1035 §4.1.1, RFC 6891 §9).
 const (
-	rcodeNoError  = 0
-	rcodeFormErr  = 1
-	rcodeServFail = 2
-	rcodeNXDomain = 3
-	rcodeNotImp   = 4
-	rcodeRefused  = 5
-	rcodeBadVers  = 16
+	rcodeNoError   = 0
+	rcodeFormErr   = 1
+	rcodeServFail  = 2
+	rcodeNXDomain  = 3
+	rcodeNotImp    = 4
+	rcodeRefused   = 5
+	rcodeBadVers   = 16
+	rcodeBadCookie = 23 // RFC 7873 §8
 )
 
 // readName reads the domain name at off and returns it in canonical form with

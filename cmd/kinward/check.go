@@ -48,11 +48,20 @@ and nothing is written.`,
 // masked returns a copy that may be shown to anybody.
 func (c *config) masked() *config {
 	out := *c
-	out.Upstream = make([]string, len(c.Upstream))
-	for i, u := range c.Upstream {
-		out.Upstream[i] = maskURL(u)
+	out.Upstream = maskURLs(c.Upstream)
+	out.Forward = make([]forwardConfig, len(c.Forward))
+	for i, f := range c.Forward {
+		out.Forward[i] = forwardConfig{f.Domain, maskURLs(f.Upstream)}
 	}
 	return &out
+}
+
+func maskURLs(urls []string) []string {
+	out := make([]string, len(urls))
+	for i, u := range urls {
+		out[i] = maskURL(u)
+	}
+	return out
 }
 
 // maskURL hides the credentials of a URL; a text that is none is returned as it

@@ -17,6 +17,7 @@ import (
 
 	"kinward/policy"
 	"kinward/resolver"
+	"kinward/resolver/upstream"
 )
 
 // config is everything an operator can set. Each value comes from the first of
@@ -25,6 +26,7 @@ type config struct {
 	Data      string          `mapstructure:"data" yaml:"data"`
 	DNS       []string        `mapstructure:"dns" yaml:"dns"`
 	Upstream  []string        `mapstructure:"upstream" yaml:"upstream"`
+	Forward   []forwardConfig `mapstructure:"forward" yaml:"forward"`
 	Metrics   string          `mapstructure:"metrics" yaml:"metrics"`
 	AllowNet  []string        `mapstructure:"allow-net" yaml:"allow-net"`
 	Block     string          `mapstructure:"block" yaml:"block"`
@@ -32,10 +34,6 @@ type config struct {
 	Lists     listsConfig     `mapstructure:"lists" yaml:"lists"`
 	Catalogue catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
 	Log       logConfig       `mapstructure:"log" yaml:"log"`
-}
-
-type cacheConfig struct {
-	Megabytes int `mapstructure:"megabytes" yaml:"megabytes"`
 }
 
 type listsConfig struct {
@@ -60,7 +58,8 @@ func defaultConfig() config {
 	return config{
 		Data:     defaultDataFolder(),
 		DNS:      []string{"127.0.0.1:1053"},
-		Upstream: []string{"udp://9.9.9.9:53", "udp://149.112.112.112:53"},
+		Upstream: slices.Clone(defaultUpstreams),
+		Forward:  []forwardConfig{},
 		Metrics:  "127.0.0.1:9153",
 		// Loopback, private, link-local and unique-local ranges: never an open resolver.
 		AllowNet: []string{
@@ -68,7 +67,7 @@ func defaultConfig() config {
 			"169.254.0.0/16", "fe80::/10", "fc00::/7",
 		},
 		Block: "nxdomain",
-		Cache: cacheConfig{Megabytes: 64},
+		Cache: cacheConfig{Megabytes: 64, MinTTL: "0s", MaxTTL: "24h"},
 		Lists: listsConfig{Refresh: "24h"},
 		Log:   logConfig{Level: "info", Format: "text"},
 	}
@@ -140,7 +139,10 @@ func loadConfig(path string, flags *pflag.FlagSet, environ []string) (*config, e
 
 // settings is the configuration in the types that the rooms take.
 type settings struct {
-	upstreams []resolver.Upstream
+	upstreams []upstream.Spec
+	forward   []resolver.Route
+	minTTL    time.Duration
+	maxTTL    time.Duration
 	allowNets []netip.Prefix
 	block     policy.BlockMode
 	refresh   time.Duration // how often lists are looked for; 0: never
@@ -171,14 +173,14 @@ func (c *config) resolve() (*settings, error) {
 		}
 	}
 	if len(c.Upstream) == 0 {
-		return nil, errors.New("upstream: give at least one server that resolves what is allowed, for example udp://9.9.9.9:53")
+		return nil, fmt.Errorf("upstream: give at least one server that resolves what is allowed, for example %s", defaultUpstreams[0])
 	}
-	for _, u := range c.Upstream {
-		parsed, err := resolver.ParseUpstream(u)
-		if err != nil {
-			return nil, fmt.Errorf("upstream: %w", err)
-		}
-		s.upstreams = append(s.upstreams, parsed)
+	var err error
+	if s.upstreams, err = parseUpstreams("upstream", c.Upstream); err != nil {
+		return nil, err
+	}
+	if s.forward, err = parseRoutes(c.Forward); err != nil {
+		return nil, err
 	}
 	if len(c.AllowNet) == 0 {
 		return nil, errors.New("allow-net: nobody may ask; give at least one network, for example 192.168.0.0/16")
@@ -190,12 +192,11 @@ func (c *config) resolve() (*settings, error) {
 		}
 		s.allowNets = append(s.allowNets, p)
 	}
-	var err error
 	if s.block, err = policy.ParseBlockMode(c.Block); err != nil {
 		return nil, fmt.Errorf("block: %w", err)
 	}
-	if c.Cache.Megabytes < 1 || c.Cache.Megabytes > 65536 {
-		return nil, fmt.Errorf("cache: megabytes: %d is not between 1 and 65536", c.Cache.Megabytes)
+	if s.minTTL, s.maxTTL, err = c.Cache.check(); err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
 	}
 	if err := c.Catalogue.check(); err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -100,6 +101,8 @@ func parseEnv(value string, like any) (any, error) {
 			}
 		}
 		return items, nil
+	case []forwardConfig:
+		return nil, errors.New("domains with upstreams of their own can only stand in the file")
 	case int:
 		n, err := strconv.Atoi(value)
 		if err != nil {

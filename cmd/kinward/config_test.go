@@ -63,7 +63,7 @@ func TestConfigRefuses(t *testing.T) {
 		want       []string
 	}{
 		{"an unknown key, with its line and the nearest", "dns: [127.0.0.1:53]\nupstraem: [udp://192.0.2.1]\n", []string{"line 2", `"upstraem"`, `"upstream"`}},
-		{"an unknown key further in", "cache:\n  size: 5\n", []string{"line 2", `"size"`, `"megabytes"`}},
+		{"an unknown key further in", "cache:\n  megabyts: 5\n", []string{"line 2", `"megabyts"`, `"megabytes"`}},
 		{"a key twice", "metrics: 127.0.0.1:1\nmetrics: 127.0.0.1:2\n", []string{"metrics"}},
 		{"a key twice in another case", "metrics: 127.0.0.1:1\nMetrics: 127.0.0.1:2\n", []string{"line 2", `"Metrics"`, "line 1"}},
 		{"a key in another case alone", "Metrics: 127.0.0.1:2\n", []string{"line 1", `"Metrics"`, `"metrics"`}},
@@ -80,7 +80,19 @@ func TestConfigRefuses(t *testing.T) {
 		{"one address twice", "dns: ['[::]:53', '0.0.0.0:53']\n", []string{"dns", "0.0.0.0:53", "[::]:53"}},
 		{"no YAML", "dns: [\n", []string{"line"}},
 		{"an address without a port", "dns: [192.168.1.1]\n", []string{"dns", "192.168.1.1", "127.0.0.1:1053"}},
-		{"an encrypted upstream", "upstream: ['tls://9.9.9.9']\n", []string{"upstream", "tls://9.9.9.9", "later"}},
+		{"a host name without addresses", "upstream: ['tls://dns.quad9.net']\n", []string{"upstream", "tls://dns.quad9.net", "?ip="}},
+		{"a domain without upstreams", "forward:\n  - domain: lan\n", []string{"forward", "lan", "no upstream"}},
+		{"upstreams without a domain", "forward:\n  - upstream: [udp://192.168.1.1]\n", []string{"forward", "no domain", "domain: lan"}},
+		{"a domain twice, in two spellings", "forward:\n  - {domain: lan, upstream: [192.168.1.1]}\n  - {domain: LAN., upstream: [192.168.1.2]}\n", []string{"forward", "lan", "twice"}},
+		{"a domain that nobody is asked for", "forward:\n  - {domain: a.onion, upstream: [192.168.1.1]}\n", []string{"forward", "a.onion", "RFC 7686"}},
+		{"the way past the filter", "forward:\n  - {domain: resolver.arpa, upstream: [192.168.1.1]}\n", []string{"forward", "resolver.arpa", "RFC 9462"}},
+		{"a domain's upstream without an address", "forward:\n  - {domain: lan, upstream: [router.lan]}\n", []string{"forward", "lan", "router.lan", "?ip="}},
+		{"a mistyped key of a domain", "forward:\n  - {domain: lan, upstreams: [192.168.1.1]}\n", []string{"line 2", `"upstreams"`, `"upstream"`}},
+		{"a domain that is no text", "forward:\n  - {domain: 5, upstream: [192.168.1.1]}\n", []string{"line 2", "domain", "text"}},
+		{"answers kept for longer than their owners could want", "cache:\n  min-ttl: 2h\n", []string{"cache: min-ttl", "2h", "1h"}},
+		{"answers not kept at all", "cache:\n  max-ttl: 0s\n", []string{"cache: max-ttl", "0s", "1s"}},
+		{"a floor above the cap", "cache:\n  min-ttl: 10m\n  max-ttl: 5m\n", []string{"cache: min-ttl", "10m", "5m"}},
+		{"a part of a second", "cache:\n  max-ttl: 1500ms\n", []string{"cache: max-ttl", "1500ms"}},
 		{"a network with bits beyond its length", "allow-net: [192.168.1.1/16]\n", []string{"allow-net", "192.168.0.0/16"}},
 		{"no network", "allow-net: []\n", []string{"allow-net", "nobody"}},
 		{"an unknown block mode", "block: maybe\n", []string{"block", "maybe", "nxdomain"}},
@@ -104,6 +116,28 @@ func TestConfigRefuses(t *testing.T) {
 	}
 }
 
+func TestConfigForward(t *testing.T) {
+	path := writeConfig(t, "forward:\n  - domain: Lan.\n    upstream: [192.168.1.1]\n  - {domain: 168.192.in-addr.arpa, upstream: [udp://192.168.1.1, 'tls://[fd00::1]']}\n")
+	c, err := loadConfig(path, settingFlags(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range s.forward {
+		for _, u := range r.Upstreams {
+			got = append(got, r.Domain.String()+" "+u.String())
+		}
+	}
+	want := []string{"lan udp://192.168.1.1:53", "168.192.in-addr.arpa udp://192.168.1.1:53", "168.192.in-addr.arpa tls://[fd00::1]:853"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("forward (-want +got):\n%s", d)
+	}
+}
+
 func TestConfigEnvironmentRefuses(t *testing.T) {
 	for env, want := range map[string]string{
 		"KINWARD_UPSTREEM=udp://192.0.2.1":  "KINWARD_UPSTREAM",
@@ -111,6 +145,7 @@ func TestConfigEnvironmentRefuses(t *testing.T) {
 		"KINWARD_Dns=127.0.0.1:53":          "KINWARD_DNS?",
 		"KINWARD_CACHE_MEGABYTES=many":      "whole number",
 		"KINWARD_LISTS_ALLOW_PRIVATE=maybe": "true or false",
+		"KINWARD_FORWARD=lan":               "only stand in the file",
 	} {
 		if _, err := loadConfig("", settingFlags(t), []string{env}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want an error with %q", env, err, want)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"kinward/blocklists"
 	"kinward/policy"
 	"kinward/resolver"
+	"kinward/resolver/upstream"
 )
 
 // finding is what doctor found about one thing.
@@ -218,19 +220,14 @@ func examineAll(ctx context.Context, cfg *config) []finding {
 	} else {
 		e.status(ctx, cfg, st)
 	}
-	upstreams := cfg.Upstream
-	if st.Serving { // it may have been started with others
-		upstreams = nil
-		for _, u := range st.Upstreams {
-			upstreams = append(upstreams, u.Upstream)
-		}
+	asked := st.Upstreams // it may have been started with others than the configuration's
+	if !st.Serving {
+		asked = configuredUpstreams(cfg)
 	}
-	for _, u := range upstreams {
+	for _, u := range asked {
 		e.upstream(ctx, u)
-	}
-	for _, u := range st.Upstreams {
 		if u.Looping {
-			e.fault("upstream "+u.Upstream, "give the address of another resolver with --upstream", "it leads back to Kinward, so questions would go round in circles; it is not used")
+			e.fault(upstreamWhat(u), "give the address of another resolver, or make that one answer the domain by itself", "it leads back to Kinward, so questions would go round in circles; it is not used")
 		}
 	}
 	for _, h := range port53Holders("/proc") {
@@ -316,25 +313,62 @@ func (e *examination) listener(ctx context.Context, addr string) {
 	}
 }
 
-func (e *examination) upstream(ctx context.Context, u string) {
-	what := "upstream " + u
-	parsed, err := resolver.ParseUpstream(u)
+// configuredUpstreams lists the upstreams of a configuration, those of domains
+// included.
+func configuredUpstreams(cfg *config) (out []resolver.UpstreamHealth) {
+	for _, u := range cfg.Upstream {
+		out = append(out, resolver.UpstreamHealth{Upstream: u})
+	}
+	for _, f := range cfg.Forward {
+		for _, u := range f.Upstream {
+			out = append(out, resolver.UpstreamHealth{Upstream: u, Domain: f.Domain})
+		}
+	}
+	return out
+}
+
+func upstreamWhat(u resolver.UpstreamHealth) string {
+	if u.Domain != "" {
+		return "upstream " + u.Upstream + " for " + u.Domain
+	}
+	return "upstream " + u.Upstream
+}
+
+func (e *examination) upstream(ctx context.Context, u resolver.UpstreamHealth) {
+	what, name := upstreamWhat(u), exampleCom
+	if u.Domain != "" { // all that it need know
+		var err error
+		if name, err = blocklists.ParseName(u.Domain); err != nil {
+			e.fault(what, "give another domain", "%v", err)
+			return
+		}
+	}
+	parsed, err := upstream.Parse(u.Upstream)
 	if err != nil {
 		e.fault(what, "give another with --upstream", "%v", err)
 		return
 	}
-	network, _, _ := strings.Cut(parsed.String(), "://")
-	addr := parsed.Addr().String()
-	reply, took, err := ask(ctx, network, addr, "example.com.")
-	switch {
+	c := upstream.New(parsed, upstream.Options{Timeout: 2 * time.Second})
+	defer c.Close()
+	began := time.Now()
+	reply, err := c.Ask(ctx, upstream.Question{Name: string(name), Type: dns.TypeA, Class: dns.ClassINET})
+	switch took := time.Since(began); {
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
+		e.fault(what, "check the line to the internet and the router's firewall, or give another with --upstream", "no answer within 2 seconds")
 	case err != nil:
 		e.fault(what, "check the line to the internet and the router's firewall, or give another with --upstream", "%v", err)
+	case u.Domain != "" && (reply.Rcode == dns.RcodeSuccess || reply.Rcode == dns.RcodeNameError):
+		e.ok(what, "answers in %s", took.Round(time.Millisecond))
+	case u.Domain != "":
+		e.fault(what, "make it answer that domain, or give another under forward", "%s is answered with %s", u.Domain, dns.RcodeToString[reply.Rcode])
 	case reply.Rcode != dns.RcodeSuccess:
 		e.fault(what, "give another with --upstream", "example.com is answered with %s", dns.RcodeToString[reply.Rcode])
 	default:
 		e.ok(what, "answers in %s", took.Round(time.Millisecond))
 	}
 }
+
+var exampleCom = blocklists.MustName("example.com")
 
 // ask sends one question for an address, with two seconds to answer.
 func ask(ctx context.Context, network, addr, name string) (*dns.Msg, time.Duration, error) {

@@ -52,8 +52,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// upstream is a real DNS server for names that the tests make up.
-type upstream struct {
+// dnsServer is a real DNS server for names that the tests make up.
+type dnsServer struct {
 	addr  string
 	asked atomic.Int64
 	down  atomic.Bool
@@ -72,9 +72,9 @@ var zone = []string{
 	"later.example. 3600 IN A 192.0.2.5",
 }
 
-func startUpstream(t *testing.T) *upstream {
+func startUpstream(t *testing.T) *dnsServer {
 	t.Helper()
-	u := &upstream{}
+	u := &dnsServer{}
 	answers := map[dns.Question][]dns.RR{}
 	names := map[string]bool{}
 	for _, text := range zone {
@@ -161,7 +161,7 @@ func (l *logBuffer) String() string {
 }
 
 // startHome starts the program on ports of its own choosing.
-func startHome(t *testing.T, u *upstream, args ...string) *home {
+func startHome(t *testing.T, u *dnsServer, args ...string) *home {
 	t.Helper()
 	h := &home{t: t, data: t.TempDir(), args: append([]string{"--upstream", "udp://" + u.addr}, args...)}
 	h.start()
@@ -639,7 +639,8 @@ func TestProgramRefuses(t *testing.T) {
 		{"a second serve on the folder", []string{"serve", "--dns", "127.0.0.1:0", "--metrics", ""}, exitFailed, "in use by another kinward"},
 		{"an upstream that is Kinward itself", []string{"serve", "--data", t.TempDir(), "--dns", free, "--metrics", "", "--upstream", "udp://" + free}, exitFailed, "Kinward itself listens on"},
 		{"a taken port", []string{"serve", "--data", t.TempDir(), "--dns", h.dns, "--upstream", "udp://" + u.addr}, exitFailed, "Another program has this address"},
-		{"an encrypted upstream", []string{"serve", "--upstream", "tls://9.9.9.9"}, exitUsage, "later version"},
+		{"an upstream whose address nobody knows", []string{"serve", "--upstream", "tls://dns.quad9.net"}, exitUsage, "?ip=9.9.9.9"},
+		{"the cache of a server that does not run", []string{"cache", "--data", t.TempDir()}, exitNothing, "does not run"},
 		{"a flag that is not", []string{"serve", "--upsteam", "x"}, exitUsage, "did you mean --upstream? See: kinward serve --help"},
 		{"a short flag that is not", []string{"serve", "-x"}, exitUsage, "kinward serve --help"},
 		{"a command that is not", []string{"explian", "x"}, exitUsage, "explain"},

@@ -50,6 +50,7 @@ SIGTERM finishes what is under way, writes what was attempted, and ends.`,
 		Example: `  kinward serve
   kinward serve --dns 192.168.1.10:53 --data /var/lib/kinward
   kinward serve --config /etc/kinward/kinward.yaml
+  kinward serve --upstream 'https://dns.quad9.net/dns-query?ip=9.9.9.9'
   kinward serve --upstream udp://192.168.1.1:53 --allow-net 192.168.0.0/16`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,7 +70,7 @@ func addSettingFlags(cmd *cobra.Command) {
 	d := defaultConfig()
 	f := cmd.Flags()
 	f.StringArray("dns", nil, "address to answer on, UDP and TCP; repeatable (default "+strings.Join(d.DNS, ", ")+")")
-	f.StringArray("upstream", nil, "server that resolves what is allowed, udp://ADDRESS[:PORT] or tcp://…; repeatable (default "+strings.Join(d.Upstream, ", ")+")")
+	f.StringArray("upstream", nil, "server that resolves what is allowed, as tls://NAME?ip=ADDRESS, or https, h3, quic, tcp, udp; repeatable (default "+strings.Join(d.Upstream, ", ")+")")
 	f.String("metrics", "", "address for health and metrics over HTTP (default "+d.Metrics+")")
 	f.StringArray("allow-net", nil, "network that may ask; repeatable (default: loopback and private networks)")
 }
@@ -101,9 +102,9 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		return err
 	}
 	server, err := resolver.New(resolver.Config{
-		Listen: cfg.DNS, Upstreams: set.upstreams, AllowNets: set.allowNets, Block: set.block,
-		CacheBytes: int64(cfg.Cache.Megabytes) << 20,
-		State:      n.current.Load, Log: j, Logger: log, Registerer: registry,
+		Listen: cfg.DNS, Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block,
+		CacheBytes: int64(cfg.Cache.Megabytes) << 20, MinTTL: set.minTTL, MaxTTL: set.maxTTL,
+		State: n.current.Load, Log: j, Logger: log, Registerer: registry,
 	})
 	if err != nil {
 		return explainBindError(err)
@@ -242,7 +243,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		}
 	}
 	// This refuses what cannot be, before anything has changed.
-	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, AllowNets: set.allowNets, Block: set.block})
+	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block})
 	if err != nil {
 		return err
 	}
@@ -267,7 +268,7 @@ func (c *cli) banner(n *node, home *policy.Family, server *resolver.Server, metr
 		fmt.Fprintf(w, "Health and metrics: http://%s/healthz and http://%s/metrics\n", metrics, metrics)
 	}
 	fmt.Fprintf(w, "What it keeps: %s\n", n.cfg.Data)
-	fmt.Fprintf(w, "What is allowed is resolved by %s (another: --upstream udp://ADDRESS:53).\n\n", upstreamWords(n.cfg.Upstream))
+	fmt.Fprintf(w, "What is allowed is resolved by %s (another: --upstream tls://NAME?ip=ADDRESS).\n\n", upstreamWords(n.cfg.Upstream))
 
 	if household, ok := s.Directory.Household(); !ok {
 		fmt.Fprintln(w, "Whoever is no known device is refused.")
@@ -382,7 +383,7 @@ func everybody(nets []string) string {
 
 func upstreamWords(upstreams []string) string {
 	if slices.Equal(upstreams, defaultConfig().Upstream) {
-		return "Quad9, 9.9.9.9 and 149.112.112.112, unencrypted"
+		return "Quad9, 9.9.9.9 and 149.112.112.112, over TLS"
 	}
 	return strings.Join(upstreams, " and ")
 }
