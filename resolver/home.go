@@ -61,11 +61,11 @@ func (s *Server) recorded(q *query, r *Records) step {
 		}
 		return q.empty(apex, true)
 	}
-	return q.records(rrs, localTTL)
+	return q.records(rrs)
 }
 
 // records answers with records of the home's own.
-func (q *query) records(rrs []dns.RR, negativeTTL uint32) step {
+func (q *query) records(rrs []dns.RR) step {
 	m := new(dns.Msg)
 	m.Question = []dns.Question{{Name: absolute(q.name), Qtype: q.qtype, Qclass: q.class}}
 	m.Answer = rrs
@@ -97,7 +97,7 @@ func (s *Server) hosted(q *query, apex blocklists.Name) step {
 		if a, ok := h.reverse[q.name]; ok && s.sameFamily(q, a) {
 			known = true
 			if q.qtype == typePTR {
-				return q.records([]dns.RR{&dns.PTR{Hdr: hostHeader(q.name, typePTR), Ptr: absolute(h.names[a])}}, hostTTL)
+				return q.records([]dns.RR{&dns.PTR{Hdr: hostHeader(q.name, typePTR), Ptr: absolute(h.names[a])}})
 			}
 		}
 		var rrs []dns.RR
@@ -114,7 +114,10 @@ func (s *Server) hosted(q *query, apex blocklists.Name) step {
 			}
 		}
 		if len(rrs) > 0 {
-			return q.records(rrs, hostTTL)
+			return q.records(rrs)
+		}
+		if known { // what a device says of itself adds nothing to what guardians say
+			break
 		}
 	}
 	if !known {
