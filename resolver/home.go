@@ -28,8 +28,10 @@ func (s *Server) home(ctx context.Context, q *query) step {
 		}
 	}
 	apex, ours := q.set.reservedZone(q.name)
-	if st := s.hosted(q, apex); st != pass {
-		return st
+	if ours || q.name.Suffix(1) == "\x04arpa" { // a device may have a public address
+		if st := s.hosted(q, apex); st != pass {
+			return st
+		}
 	}
 	switch {
 	case !ours || q.set.routed(q.name):
@@ -168,10 +170,14 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 				err = ended.Err()
 			}
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+			e = f.e
+		case e == nil:
 			return q.plain(rcodeServFail, failure(err), outFailed)
+		default: // better an old answer than none (RFC 8767)
+			s.metrics.stale.Inc()
 		}
-		e = f.e
 	}
 	m := new(dns.Msg)
 	if err := m.Unpack(e.wire); err != nil {
@@ -180,7 +186,9 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 	age := uint32(e.age(q.now) / time.Second)
 	for _, section := range [...][]dns.RR{m.Answer, m.Ns, m.Extra} {
 		for _, rr := range section {
-			rr.Header().Ttl -= min(age, rr.Header().Ttl)
+			if rr.Header().Ttl -= min(age, rr.Header().Ttl); !e.alive(q.now) {
+				rr.Header().Ttl = staleTTL
+			}
 		}
 	}
 	m.AuthenticatedData = false // nobody signed the first step
