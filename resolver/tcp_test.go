@@ -215,6 +215,7 @@ func TestRFC7766_TooManyConnections(t *testing.T) {
 	up.does(func(string, *dns.Msg, *dns.Msg) [][]byte { return nil })
 	c := config(t, up)
 	c.Limits.TCPConns, c.Limits.TCPConnsPerClient = 3, 2
+	c.Limits.Drain = time.Millisecond // nobody waits for the silent upstream at the end
 	reg := newRegistry(&c)
 	s := start(t, c)
 	works := func(conn net.Conn) bool {
