@@ -1,6 +1,8 @@
 package resolver
 
 import (
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,7 +105,7 @@ var signed = []string{
 // those who set DO; and CD goes on to the upstream and comes back.
 func TestRFC4035_SignaturesAreUnharmed(t *testing.T) {
 	up := newFake(t, signed...)
-	var sent *dns.Msg
+	var last atomic.Pointer[dns.Msg]
 	up.does(func(_ string, req, a *dns.Msg) [][]byte {
 		for _, line := range signed {
 			rr, err := dns.NewRR(line)
@@ -117,7 +119,9 @@ func TestRFC4035_SignaturesAreUnharmed(t *testing.T) {
 				a.Ns = append(a.Ns, rr)
 			}
 		}
-		sent = a.Copy()
+		if !strings.Contains(a.Question[0].Name, "loop-probe") {
+			last.Store(a.Copy())
+		}
 		return [][]byte{packed(a)}
 	})
 	c := config(t, up)
@@ -131,6 +135,7 @@ func TestRFC4035_SignaturesAreUnharmed(t *testing.T) {
 			m := msgFor("s.example.", qtype, wantsDO)
 			m.CheckingDisabled = cd
 			got := askBy(t, s, "tcp", adult, m)
+			sent := last.Load()
 			for what, pair := range map[string][2][]dns.RR{"answer": {sent.Answer, got.Answer}, "authority": {sent.Ns, got.Ns}} {
 				if d := cmp.Diff(rdata(t, pair[0]), rdata(t, pair[1])); d != "" {
 					t.Errorf("%s of %s (-sent +got):\n%s", what, dns.TypeToString[qtype], d)

@@ -28,8 +28,8 @@ func AnswersItself(n blocklists.Name) bool {
 }
 
 // local answers special names by itself. Names of the home (home.arpa, local,
-// private reverse zones) are not among them: the home's own server may know
-// them, and forwarding by domain is to find it.
+// private reverse zones) are not among them: the home's own server may know them,
+// and whoever forwards the domain says which that is.
 func (s *Server) local(_ context.Context, q *query) step {
 	if isProbe(q.name) && s.ownProbe(q) {
 		return q.negative(rcodeNXDomain, q.name.Suffix(1), localTTL, noError, outLocal)
