@@ -247,6 +247,30 @@ func TestProgramOutOfDescriptors(t *testing.T) {
 	}
 }
 
+// TestProgramRateLimit: above the limit a client is sent to TCP, as real ones
+// then do by themselves, and is answered there.
+func TestProgramRateLimit(t *testing.T) {
+	h := startHome(t, startUpstream(t), "--config", writeConfig(t, "limits: {rate: 1, rate-burst: 10, rate-slip: 1, rate-exempt: []}\n"))
+	c := dns.Client{Timeout: 2 * time.Second}
+	truncated := 0
+	for range 30 {
+		got, _, err := c.Exchange(new(dns.Msg).SetQuestion("omegle.com.", dns.TypeA), h.dns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Truncated {
+			truncated++
+		}
+	}
+	if truncated < 15 {
+		t.Errorf("%d of 30 answers sent the client to TCP, want some 20", truncated)
+	}
+	wantAll(t, "dig above the limit", h.tool("dig", "+nocookie", "omegle.com"), "Truncated, retrying in TCP mode", "NXDOMAIN")
+	if n := h.metric(`kinward_rate_limited_total{outcome="slipped"}`); n < 16 {
+		t.Errorf("slipped %v, want those and dig's", n)
+	}
+}
+
 // TestProgramNamesOfTheHome: records, leases, what guardians call a device, and
 // what is kept back.
 func TestProgramNamesOfTheHome(t *testing.T) {
