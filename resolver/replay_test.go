@@ -34,6 +34,7 @@ import (
 //	record NAME RECORD     what it knows, in zone-file syntax
 //	does NAME WORD...      how it behaves from now on; see [virtualUpstream]
 //	ask NAME TYPE [do] [ad] [cd] [child]
+//	asks N SUFFIX TYPE     N questions for n1.SUFFIX, n2.SUFFIX ...; on with the numbers the next time
 //	want RCODE [ede N] [ttl N] [ad] [tc] [none | RDATA...]   of the latest answer
 //	took DURATION          how long the latest answer took
 //	sent NAME [udp N] [tcp N]   what it was asked since the latest "sent"
@@ -84,6 +85,7 @@ type replay struct {
 	ups          map[string]*virtualUpstream
 	s            *Server
 	asked        bool
+	number       int // of the latest question of "asks"
 	got          *dns.Msg
 	took         time.Duration
 }
@@ -142,6 +144,15 @@ func (r *replay) step(w []string) {
 		}
 	case "ask":
 		r.ask(w[1], w[2], w[3:])
+	case "asks":
+		n, err := strconv.Atoi(w[1])
+		if err != nil {
+			t.Fatalf("%s: %v", r.at, err)
+		}
+		for range n {
+			r.number++
+			r.ask(fmt.Sprintf("n%d.%s", r.number, w[2]), w[3], nil)
+		}
 	case "want":
 		r.want(w[1:])
 	case "took":

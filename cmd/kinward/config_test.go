@@ -192,7 +192,7 @@ func TestMaskURL(t *testing.T) {
 }
 
 func FuzzCheckYAML(f *testing.F) {
-	for _, s := range []string{"dns: [127.0.0.1:53]\n", "cache:\n  megabytes: 5\n", "a: &a [*a]\n", "? [a]\n: b\n", "- x", ""} {
+	for _, s := range []string{"dns: [127.0.0.1:53]\n", "cache:\n  megabytes: 5\n", "a: &a [*a]\n", "? [a]\n: b\n", "- x", "", "forward:\n  - {domain: lan, upstream: [192.168.1.1]}\n  - 5\n"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) { _ = checkYAML("fuzz", []byte(s)) })
