@@ -152,6 +152,14 @@ func (c *cache) put(k question, e *entry) {
 	}
 }
 
+// remove lets go of the entry for k.
+func (c *cache) remove(k question) {
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remove(k)
+}
+
 func (s *shard) remove(k question) {
 	s.trial.remove(k)
 	s.proven.remove(k)

@@ -49,6 +49,7 @@ var (
 	errBusy          = extendedError{edeOther, "Too many questions at once"}
 	errUnreachable   = extendedError{edeNoReachable, "No upstream answered"}
 	errNetwork       = extendedError{edeNetworkError, "The network to the upstream failed"}
+	errReferral      = extendedError{edeOther, "The upstream does not resolve for others"}
 	errInvalid       = extendedError{edeInvalidData, "The upstream's answer could not be read"}
 )
 

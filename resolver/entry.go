@@ -268,3 +268,10 @@ func (k question) header() []byte {
 
 // isFailure reports whether the upstream itself could not answer.
 func (e *entry) isFailure() bool { return word(e.wire, atFlags)&maskRcode == rcodeServFail }
+
+// isFinal reports whether e says all there is to say: that there are such records,
+// or none.
+func (e *entry) isFinal() bool {
+	flags := word(e.wire, atFlags)
+	return flags&bitTC == 0 && (flags&maskRcode == rcodeNoError || flags&maskRcode == rcodeNXDomain)
+}

@@ -79,7 +79,11 @@ func (s *Server) fetch(ctx context.Context, set *settings, k question) *flight {
 				return e, err
 			}
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case e.life <= 0 && e.isFinal():
+			s.cache.remove(k) // what was true before is not, though what is true now is not to be kept
+		default:
 			s.cache.put(k, e)
 		}
 		return e, err

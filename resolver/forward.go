@@ -19,6 +19,22 @@ var errNoUpstream = errors.New("no upstream may be used")
 // errManyFlights: more questions are under way to upstreams than may be.
 var errManyFlights = errors.New("too many questions are under way")
 
+// errLame: an upstream refers to others in place of resolving.
+var errLame = errors.New("it refers to other servers instead of resolving: is recursion switched off there?")
+
+// isLame reports whether m is a referral (RFC 1034 §4.3.1), which is no answer.
+func isLame(m *dns.Msg) bool {
+	if m.RecursionAvailable || m.Authoritative || m.Rcode != dns.RcodeSuccess || len(m.Answer) > 0 || len(m.Ns) == 0 {
+		return false
+	}
+	for _, rr := range m.Ns {
+		if rr.Header().Rrtype == dns.TypeSOA {
+			return false
+		}
+	}
+	return true
+}
+
 // errNoSocket: all sockets to upstreams were taken for too long.
 var errNoSocket = errors.New("too many questions wait for upstreams")
 
@@ -67,6 +83,8 @@ func failure(err error) extendedError {
 		return errBusy
 	case errors.Is(err, errUnreadable):
 		return errInvalid
+	case errors.Is(err, errLame):
+		return errReferral
 	case errors.Is(err, errNoUpstream), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
 		errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &ne) && ne.Timeout():
 		return errUnreachable
@@ -182,6 +200,10 @@ func (s *Server) try(ctx context.Context, p *peer, k question, again bool) (r re
 		r.err = err
 		return r
 	}
+	if isLame(m) {
+		r.err = errLame
+		return r
+	}
 	s.ttl.apply(k, m)
 	r.e, r.err = newEntry(k, m, s.now())
 	r.refused = r.err == nil && m.Rcode == dns.RcodeRefused
@@ -224,11 +246,11 @@ func (s *Server) ask(ctx context.Context, p *peer, k question) (*dns.Msg, error)
 		return nil, err
 	}
 	p.m.seconds.Observe(took.Seconds())
-	if m.Rcode == dns.RcodeServerFailure || m.Rcode == dns.RcodeRefused {
+	if m.Rcode == dns.RcodeServerFailure || m.Rcode == dns.RcodeRefused || isLame(m) {
 		// Saying no is quickly done, so it counts for nothing; who says nothing else
 		// for a while is no help.
 		if p.poor.Add(1) >= poorInARow {
-			s.fails(p, fmt.Errorf("it answers %s, whatever it is asked", dns.RcodeToString[m.Rcode]))
+			s.fails(p, fmt.Errorf("it answers %s without content, whatever it is asked", dns.RcodeToString[m.Rcode]))
 		}
 		return m, nil
 	}

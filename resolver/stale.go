@@ -49,7 +49,7 @@ func (e *entry) use(now time.Time) (prefetch bool) {
 // prefetch asks for k anew beside the way of a query, unless there is enough to
 // do.
 func (s *Server) prefetch(ctx context.Context, set *settings, k question) {
-	if s.fetching.count.Load() > s.fetching.most/2 || s.closing.Load() {
+	if s.fetching.count.Load() >= s.fetching.most/2 || s.closing.Load() {
 		return
 	}
 	s.metrics.prefetched.Inc()

@@ -63,6 +63,7 @@ type Spec struct {
 var (
 	ErrHostName = errors.New("a host name needs a resolver to find it, and this is the resolver; add its addresses, for example ?ip=9.9.9.9")
 	ErrNotPlain = errors.New("this belongs to encrypted upstreams (tls, https, h3, quic)")
+	ErrTrust    = errors.New("dnssec=trust: anybody on the way could say that an answer was validated; it belongs to encrypted upstreams, and to those on this machine")
 )
 
 var errUser = errors.New("neither a user nor a # belongs to the URL of an upstream")
@@ -145,7 +146,13 @@ func parse(s string) (Spec, error) {
 	if err := out.readParameters(u.RawQuery); err != nil {
 		return Spec{}, err
 	}
-	return out, out.readHost(u.Hostname())
+	if err := out.readHost(u.Hostname()); err != nil {
+		return Spec{}, err
+	}
+	if out.trust && !out.Trusted() {
+		return Spec{}, ErrTrust
+	}
+	return out, nil
 }
 
 func (u *Spec) readHost(host string) error {

@@ -47,6 +47,8 @@ func TestParse_refuses(t *testing.T) {
 		{"udp://9.9.9.9?pin=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "pin=", ErrNotPlain},
 		{"tls://9.9.9.9?pin=abc", "base64 of a SHA-256", nil},
 		{"tls://9.9.9.9?dnssec=yes", "dnssec=trust", nil},
+		{"udp://9.9.9.9?dnssec=trust", "on this machine", ErrTrust},
+		{"tcp://[2620:fe::fe]?dnssec=trust", "on this machine", ErrTrust},
 		{"tls://9.9.9.9?ips=1", `"ips" is unknown`, nil},
 		{"tls://dns.example?ip=no", "ip=no is no address", nil},
 		{"tls://9.9.9.9/path", "a path belongs to https", nil},
@@ -88,8 +90,6 @@ func TestSpec_Trusted(t *testing.T) {
 		{"tls://9.9.9.9", false},
 		{"tls://9.9.9.9?dnssec=trust", true},
 		{"quic://9.9.9.9?dnssec=trust", true},
-		{"udp://9.9.9.9?dnssec=trust", false}, // anybody on the way could set the bit
-		{"tcp://9.9.9.9?dnssec=trust", false},
 		{"udp://127.0.0.1:5335?dnssec=trust", true}, // a resolver on this machine
 		{"udp://127.0.0.1:5335", false},
 	} {
