@@ -119,7 +119,7 @@ func TestRFC4035_SignaturesAreUnharmed(t *testing.T) {
 				a.Ns = append(a.Ns, rr)
 			}
 		}
-		if !strings.Contains(a.Question[0].Name, "loop-probe") {
+		if !strings.Contains(req.Question[0].Name, "loop-probe") {
 			last.Store(a.Copy())
 		}
 		return [][]byte{packed(a)}
