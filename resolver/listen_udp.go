@@ -32,7 +32,7 @@ func listenUDP(network string, host netip.AddrPort) (*udpSocket, error) {
 		return nil, err
 	}
 	u := &udpSocket{conn: c.(*net.UDPConn), wild: host.Addr().IsUnspecified()}
-	u.conn.SetReadBuffer(udpReadBuffer) // the system may allow less
+	growReadBuffer(u.conn)
 	if u.wild {
 		if err := wantDestination(u.conn); err != nil {
 			u.conn.Close()

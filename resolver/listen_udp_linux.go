@@ -30,6 +30,21 @@ func sharePort(_, _ string, c syscall.RawConn) error {
 	return err
 }
 
+// growReadBuffer makes room for a burst: as much as is wanted where the program
+// may (CAP_NET_ADMIN), otherwise as much as the system lets anybody have
+// (net.core.rmem_max).
+func growReadBuffer(c *net.UDPConn) {
+	forced := false
+	if raw, err := c.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) {
+			forced = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, udpReadBuffer) == nil
+		})
+	}
+	if !forced {
+		c.SetReadBuffer(udpReadBuffer)
+	}
+}
+
 // wantDestination asks the kernel to tell with each packet which address it was
 // sent to.
 func wantDestination(c *net.UDPConn) error {
