@@ -202,5 +202,5 @@ type Attempt struct {
 	List     string          // the ID of the list whose entry decided, "" for none
 	Pattern  string          // the rule, where it is one that is no name
 	Hidden   blocklists.Name // set where Name itself was allowed but led (CNAME, HTTPS) to this blocked name
-	Revision uint64          // of the directory that decided
+	Revision uint64          // of the family's choices that decided
 }

@@ -177,7 +177,7 @@ func (q *query) attempt() policy.Attempt {
 		Type:     q.qtype,
 		Verdict:  q.verdict,
 		Hidden:   q.hidden,
-		Revision: q.state.Directory.Revision(),
+		Revision: q.asker.Revision,
 	}
 	x := q.state.Index
 	if svc := x.Service(q.verdict.Label.Service); svc != nil {

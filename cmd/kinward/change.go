@@ -99,7 +99,7 @@ func (n *node) compiles(f *policy.Family) error {
 	if s == nil {
 		return nil
 	}
-	_, err := s.Directory.With(f, s.Directory.Revision())
+	_, err := s.Directory.With(f, 0)
 	if faults := policy.Faults(f, n.known()); err != nil && len(faults) > 0 {
 		err = policy.Join(faults) // says it better
 	}
