@@ -24,7 +24,9 @@ type naive struct {
 	home      FamilyID
 }
 
-func (m *naive) clone() *naive { return &naive{maps.Clone(m.families), maps.Clone(m.revisions), m.home} }
+func (m *naive) clone() *naive {
+	return &naive{maps.Clone(m.families), maps.Clone(m.revisions), m.home}
+}
 
 // taken reports whether a clue of f is used twice, by two devices of f or by
 // another family too.
