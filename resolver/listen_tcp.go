@@ -170,6 +170,7 @@ func (c *tcpConn) read(ctx context.Context, asked *sync.WaitGroup) error {
 	r := bufio.NewReaderSize(c.conn, 1024)
 	buf := make([]byte, maxQuery)
 	q := &query{}
+	to := c.conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr()
 	for {
 		if !c.await(c.s.limits.TCPIdle) {
 			return nil
@@ -190,7 +191,7 @@ func (c *tcpConn) read(ctx context.Context, asked *sync.WaitGroup) error {
 			return err
 		}
 		c.slots <- struct{}{}
-		q.reset(buf[:n], c.from, overTCP)
+		q.reset(buf[:n], c.from, to, overTCP)
 		switch c.s.answerNear(ctx, q) {
 		case quiet:
 			<-c.slots

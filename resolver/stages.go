@@ -32,6 +32,7 @@ func (s *Server) stages() (near, far []stage) {
 		s.local,    // special names: never asked of others, the same for all
 		s.decide,   // before the cache: families differ, answers do not
 		s.enforce,  // what is blocked is asked of nobody, what is rewritten only under the safe name
+		s.portal,   // after enforce, since a guardian may deny it
 		s.minimise, // after enforce, or ANY would tell that a blocked name exists
 		s.recall,   // the cache
 	}
