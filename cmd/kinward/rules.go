@@ -135,7 +135,7 @@ func ruleAdd(e *edit, r ruleRequest) (string, error) {
 		return "", about1("adding a rule for", r.Name, err)
 	}
 	for _, w := range policy.RuleWarnings(e.n.catalogue.Load(), s.Index, rule) {
-		e.note("Be aware that %s", w)
+		e.note("Be aware that %s.", strings.TrimSuffix(w, "."))
 	}
 	verb := "denied"
 	if rule.Allow {

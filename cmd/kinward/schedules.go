@@ -44,8 +44,8 @@ func (c *cli) schedulesCommand() *cobra.Command {
 		Long: `A schedule blocks something in its windows, or frees it in its windows alone. What it
 is about is everything, a category, a service (by their IDs or names) or a rule of the
 profile (rule:NUMBER). Windows go by the clock on the family's wall, also on the days
-when it is changed; one that ends before it begins ends on the day after. Help lines,
-and what devices need in order to work, are never blocked by a schedule. A rule whose
+when it is changed; one that ends before or when it begins ends on the day after. Help
+lines, and what devices need in order to work, are never blocked by a schedule. A rule whose
 schedules are all off or removed holds at all times.`,
 		Example: `  kinward schedules
   kinward schedules bedtime Lea "Sun-Thu 20:30-06:30" "Fri,Sat 22:00-08:00"
