@@ -106,14 +106,22 @@ func outcomeText(i Incident, names Names) string {
 	case i.Reason == policy.ByRule.String():
 		return "it was blocked by the family's own rule"
 	case i.Reason == policy.ByPause.String():
-		return "it was blocked while everything was paused"
+		return "it was blocked while everything was paused" + ruleText(i)
 	case i.Reason == policy.BySchedule.String():
 		if name := call(names.Schedule, i.Schedule, ""); name != "" {
-			return fmt.Sprintf("it was blocked during %q", name)
+			return fmt.Sprintf("it was blocked during %q", name) + ruleText(i)
 		}
-		return "it was blocked at these hours"
+		return "it was blocked at these hours" + ruleText(i)
 	}
 	return "it was blocked"
+}
+
+// ruleText says that a rule of the family blocks at other times, too.
+func ruleText(i Incident) string {
+	if i.Rule == 0 {
+		return ""
+	}
+	return ", and is at other times by the family's own rule"
 }
 
 func call[K any](f func(K) string, id K, otherwise string) string {

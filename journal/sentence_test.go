@@ -75,6 +75,7 @@ func TestSentence(t *testing.T) {
 		{"pause", func(i *Incident) { *i = offlineIncident(*i, "pause", 0) }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) looked up names while everything was paused, 4 times; they were blocked. Devices also do so by themselves.`},
 		{"a service at bedtime", func(i *Incident) { i.Reason, i.Schedule = "schedule", 4 }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried Omegle, "Chat with strangers", 4 times; it was blocked during "Bedtime".`},
 		{"hours that are gone", func(i *Incident) { i.Reason, i.Schedule = "schedule", 5 }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried Omegle, "Chat with strangers", 4 times; it was blocked at these hours.`},
+		{"a rule's name at bedtime", func(i *Incident) { i.Reason, i.Schedule, i.Rule = "schedule", 4, 7 }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried Omegle, "Chat with strangers", 4 times; it was blocked during "Bedtime", and is at other times by the family's own rule.`},
 		{"a service in a pause", func(i *Incident) { i.Reason = "pause" }, `Mon 23 Nov 21:30–21:44  Tablet (profile Everyone) tried Omegle, "Chat with strangers", 4 times; it was blocked while everything was paused.`},
 		{"a search engine", func(i *Incident) {
 			i.Verdict, i.Reason, i.Service, i.Category, i.Domain = "rewrite", "safe-search", "", "", "bing.com"

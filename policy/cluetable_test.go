@@ -86,7 +86,7 @@ func TestDirectoryOfThousands(t *testing.T) {
 		families = append(families, family(id+1, 0))
 		rounds[id+1] = 0
 	}
-	d, err := LoadDirectory(each(families...), presets, w.Index, 1)
+	d, err := LoadDirectory(each(families...), presets, w.Index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestDirectoryOfThousands(t *testing.T) {
 	for range 500 {
 		id := FamilyID(rng.IntN(n) + 1)
 		if _, ok := rounds[id]; ok && rng.IntN(3) == 0 {
-			d = d.Without(id, 2)
+			d = d.Without(id)
 			delete(rounds, id)
 			continue
 		}

@@ -60,8 +60,10 @@ func compilePolicy(b *basis, s *source) (*Policy, error) {
 			}
 		}
 	}
-	out := &Policy{Preset: p.Preset, Response: p.Response, guests: p.Guests, basis: b}
-	out.categories, out.bypass = s.choices(b.presets)
+	out := &Policy{Preset: p.Preset, Response: p.Response, guests: p.Guests, bypass: p.guardsBypass(), basis: b}
+	for c := range out.categories {
+		out.categories[c] = p.choice(blocklists.Category(c), b.presets)
+	}
 	for c := range p.Log {
 		out.logged |= 1 << c
 	}

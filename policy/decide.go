@@ -134,7 +134,7 @@ func decide(p *Policy, q Question, ph *phase, t *trail) Verdict {
 					v.Keep = KeepItem
 				}
 			case usual.Reason == ByRule:
-				v.Keep = usual.Keep
+				v.Label, v.Rule, v.RuleName, v.Keep = usual.Label, usual.Rule, usual.RuleName, usual.Keep
 			default:
 				v.Label, v.Keep, v.Bypass = usual.Label, usual.Keep, usual.Bypass
 			}

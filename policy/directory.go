@@ -30,9 +30,8 @@ type State struct {
 // costs the same however many families there are. Deriving may run beside
 // readers, and an error leaves nothing behind.
 type Directory struct {
-	revision uint64
-	basis    *basis
-	seeds    [numHashes]maphash.Seed
+	basis *basis
+	seeds [numHashes]maphash.Seed
 
 	home     uint32 // the slot of the home family +1, 0 for none
 	families int
@@ -76,10 +75,16 @@ func NewDirectory(f *Family, presets *Presets, x *blocklists.Index, revision uin
 	return d.WithHome(f.ID)
 }
 
+// Versioned is a family with the number of its latest change.
+type Versioned struct {
+	*Family
+	Revision uint64
+}
+
 // LoadDirectory compiles all families. None is the home family; see
 // [Directory.WithHome]. It stops at the first error.
-func LoadDirectory(families iter.Seq2[*Family, error], presets *Presets, x *blocklists.Index, revision uint64) (*Directory, error) {
-	e := emptyDirectory(presets, x).edit(revision)
+func LoadDirectory(families iter.Seq2[Versioned, error], presets *Presets, x *blocklists.Index) (*Directory, error) {
+	e := emptyDirectory(presets, x).edit()
 	e.loading = true
 	for f, err := range families {
 		if err != nil {
@@ -88,7 +93,7 @@ func LoadDirectory(families iter.Seq2[*Family, error], presets *Presets, x *bloc
 		if _, ok := e.slot(f.ID); ok {
 			return nil, fmt.Errorf("compiling family %q: there are two families with the ID %d", f.Name, f.ID)
 		}
-		if err := e.put(f); err != nil {
+		if err := e.put(f.Family, f.Revision); err != nil {
 			return nil, err
 		}
 	}
@@ -96,12 +101,12 @@ func LoadDirectory(families iter.Seq2[*Family, error], presets *Presets, x *bloc
 	return &e.Directory, nil
 }
 
-// With returns the directory with a family as it is now, new or changed. The
-// error says which profile or device is wrong and what would be right; it never
+// With returns the directory with a family as it is now, new or changed; revision
+// numbers that state of its choices. The error says which profile or device is wrong and what would be right; it never
 // tells anything of another family.
 func (d *Directory) With(f *Family, revision uint64) (*Directory, error) {
-	e := d.edit(revision)
-	if err := e.put(f); err != nil {
+	e := d.edit()
+	if err := e.put(f, revision); err != nil {
 		return nil, err
 	}
 	return &e.Directory, nil
@@ -109,8 +114,8 @@ func (d *Directory) With(f *Family, revision uint64) (*Directory, error) {
 
 // Without returns the directory without a family. Where that was the home
 // family there is none.
-func (d *Directory) Without(id FamilyID, revision uint64) *Directory {
-	e := d.edit(revision)
+func (d *Directory) Without(id FamilyID) *Directory {
+	e := d.edit()
 	slot, ok := e.slot(id)
 	if !ok {
 		return &e.Directory
@@ -146,7 +151,7 @@ func (d *Directory) Rebase(x *blocklists.Index) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := d.edit(d.revision)
+	e := d.edit()
 	e.basis, e.policies = basis, policies
 	if !changed {
 		return &e.Directory, nil
@@ -161,10 +166,6 @@ func (d *Directory) Rebase(x *blocklists.Index) (*Directory, error) {
 	}
 	return &e.Directory, nil
 }
-
-// Revision numbers the state of the families' choices; it is kept with every
-// attempt.
-func (d *Directory) Revision() uint64 { return d.revision }
 
 // Families returns how many families there are.
 func (d *Directory) Families() int { return d.families }
@@ -210,15 +211,14 @@ type edit struct {
 	loading bool // nobody else has seen the networks either
 }
 
-func (d *Directory) edit(revision uint64) *edit {
+func (d *Directory) edit() *edit {
 	e := &edit{Directory: *d, owner: new(owner)}
-	e.revision = revision
 	e.slabs, e.policies, e.index = d.slabs.edit(), d.policies.edit(), d.index.edit()
 	return e
 }
 
 // put adds a family or replaces it.
-func (e *edit) put(f *Family) error {
+func (e *edit) put(f *Family, revision uint64) error {
 	numbers := make([]uint32, len(f.Profiles))
 	guarded := false
 	for i := range f.Profiles {
@@ -229,7 +229,7 @@ func (e *edit) put(f *Family) error {
 		numbers[i] = n
 		guarded = guarded || e.policies.at(n).policy.Restricted
 	}
-	b, err := makeRecord(f, numbers, guarded)
+	b, err := makeRecord(f, revision, numbers, guarded)
 	if err != nil {
 		return err
 	}

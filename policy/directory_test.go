@@ -19,11 +19,14 @@ import (
 
 // naive is what a directory should be, written as its contract reads.
 type naive struct {
-	families map[FamilyID]*Family
-	home     FamilyID
+	families  map[FamilyID]*Family
+	revisions map[FamilyID]uint64
+	home      FamilyID
 }
 
-func (m *naive) clone() *naive { return &naive{maps.Clone(m.families), m.home} }
+func (m *naive) clone() *naive {
+	return &naive{maps.Clone(m.families), maps.Clone(m.revisions), m.home}
+}
 
 // taken reports whether a clue of f is used twice, by two devices of f or by
 // another family too.
@@ -236,14 +239,14 @@ func TestDirectoryIsWhatItsContractSays(t *testing.T) {
 			x *blocklists.Index
 			m *naive
 		}
-		now := snapshot{emptyDirectory(presets, w.Index), w.Index, &naive{families: map[FamilyID]*Family{}}}
+		now := snapshot{emptyDirectory(presets, w.Index), w.Index, &naive{families: map[FamilyID]*Family{}, revisions: map[FamilyID]uint64{}}}
 		all := []snapshot{now}
-		for range rapid.IntRange(1, 12).Draw(t, "changes") {
+		for n := range rapid.IntRange(1, 12).Draw(t, "changes") {
 			next := snapshot{now.d, now.x, now.m.clone()}
 			switch rapid.IntRange(0, 9).Draw(t, "change") {
 			case 0:
 				id := FamilyID(rapid.IntRange(1, 5).Draw(t, "removed"))
-				next.d = now.d.Without(id, now.d.Revision()+1)
+				next.d = now.d.Without(id)
 				delete(next.m.families, id)
 				if next.m.home == id {
 					next.m.home = 0
@@ -267,18 +270,25 @@ func TestDirectoryIsWhatItsContractSays(t *testing.T) {
 				}
 			default:
 				f := drawFamily(t)
-				d, err := now.d.With(f, now.d.Revision()+1)
+				revision := uint64(100 * n)
+				d, err := now.d.With(f, revision)
 				if taken := now.m.taken(f); (err != nil) != taken {
 					t.Fatalf("With = %v, but a clue used twice is %t", err, taken)
 				}
 				if err == nil {
-					next.d, next.m.families[f.ID] = d, f
+					next.d, next.m.families[f.ID], next.m.revisions[f.ID] = d, f, revision
 				}
 			}
 			now = next
 			all = append(all, now)
 		}
-		loaded, err := LoadDirectory(each(slices.Collect(maps.Values(now.m.families))...), presets, now.x, 1)
+		loaded, err := LoadDirectory(func(yield func(Versioned, error) bool) {
+			for id, f := range now.m.families {
+				if !yield(Versioned{f, now.m.revisions[id]}, nil) {
+					return
+				}
+			}
+		}, presets, now.x)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -292,10 +302,10 @@ func TestDirectoryIsWhatItsContractSays(t *testing.T) {
 	})
 }
 
-func each(families ...*Family) iter.Seq2[*Family, error] {
-	return func(yield func(*Family, error) bool) {
+func each(families ...*Family) iter.Seq2[Versioned, error] {
+	return func(yield func(Versioned, error) bool) {
 		for _, f := range families {
-			if !yield(f, nil) {
+			if !yield(Versioned{f, uint64(f.ID)}, nil) {
 				return
 			}
 		}
@@ -331,6 +341,9 @@ func compare(t *rapid.T, d *Directory, x *blocklists.Index, m *naive, presets *P
 		if a.Family != family || a.Device != device || a.Profile != p.ID || !a.Until.Equal(until) {
 			t.Fatalf("Identify(%v) = family %d, device %d, profile %d until %v; want %d, %d, %d until %v",
 				c, a.Family, a.Device, a.Profile, a.Until, family, device, p.ID, until)
+		}
+		if a.Revision != m.revisions[family] {
+			t.Fatalf("Identify(%v) = revision %d, want %d", c, a.Revision, m.revisions[family])
 		}
 		f := m.families[family]
 		alone, err := NewDirectory(&Family{Default: p.ID, Profiles: []Profile{*p}, Grants: f.Grants, Zone: f.Zone, Holidays: f.Holidays}, presets, x, 1)
@@ -409,7 +422,7 @@ func TestDirectoryBesideReaders(t *testing.T) {
 	for id := range FamilyID(20) {
 		families = append(families, family(id+1, 0))
 	}
-	d, err := LoadDirectory(each(families...), presets, w.Index, 0)
+	d, err := LoadDirectory(each(families...), presets, w.Index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -454,7 +467,7 @@ func TestDirectoryBesideReaders(t *testing.T) {
 		case n%50 == 49:
 			d, err = d.Rebase(w.Index)
 		case n%10 == 4:
-			d = d.Without(20, uint64(n))
+			d = d.Without(20)
 		case n%10 == 5:
 			d, err = d.With(family(20, n), uint64(n))
 		default:
@@ -468,4 +481,42 @@ func TestDirectoryBesideReaders(t *testing.T) {
 	}
 	close(stop)
 	readers.Wait()
+}
+
+// What is over keeps no policy alive that nobody shares.
+func TestRetiredFamiliesShareAgain(t *testing.T) {
+	w := newWorld(t)
+	presets, err := EmbeddedPresets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &Family{ID: 1, Name: "A", Default: 1, LastID: 5, Profiles: []Profile{{ID: 1, Name: "Everyone", Preset: BandC, Rules: []Rule{
+		{ID: 3, Name: blocklists.MustName("over.example"), Until: at.Add(-time.Hour)},
+	}}}}
+	f.Grants = []Grant{{ID: 2, Profile: 1, What: Target{Kind: ForName, Name: blocklists.MustName("omegle.com")}, From: at.Add(-2 * time.Hour), Until: at.Add(-time.Hour)}}
+	d, err := NewDirectory(f, presets, w.Index, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err = d.With(&Family{ID: 2, Name: "B", Default: 1, Profiles: []Profile{{ID: 1, Name: "All", Preset: BandC}}}, 1); err != nil {
+		t.Fatal(err)
+	}
+	policyOf := func(id FamilyID) *Policy {
+		a, _ := d.Device(id, 0, at)
+		return a.Policy
+	}
+	if policyOf(1) == policyOf(2) {
+		t.Fatal("the grant has no effect")
+	}
+	f.Settle(at)
+	if len(f.Grants) != 1 || len(f.Profiles[0].Rules) != 1 {
+		t.Error("what was over an hour ago is not to be seen any more")
+	}
+	f.Retire(at)
+	if d, err = d.With(f, 2); err != nil {
+		t.Fatal(err)
+	}
+	if policyOf(1) != policyOf(2) {
+		t.Error("families that chose alike do not share a policy once a grant and a rule are over")
+	}
 }

@@ -336,7 +336,14 @@ func (f *Family) RevokeGrant(id GrantID) (string, error) {
 // Settle brings what time has ended to its end, as of now: exemptions and
 // pauses that are over, and rules and grants that have been over for a week. It
 // is not a change that anybody made, so it is no part of one.
-func (f *Family) Settle(now time.Time) {
+func (f *Family) Settle(now time.Time) { f.end(now, keepEnded) }
+
+// Retire is [Family.Settle] for a family that is to be compiled: it also removes
+// the rules and grants that are over and stay only to be seen, so that the family
+// shares its policies with others again.
+func (f *Family) Retire(now time.Time) { f.end(now, 0) }
+
+func (f *Family) end(now time.Time, keep time.Duration) {
 	for i := range f.Devices {
 		d := &f.Devices[i]
 		if d.Until.IsZero() || now.Before(d.Until) {
@@ -350,7 +357,7 @@ func (f *Family) Settle(now time.Time) {
 			d.Profile, d.Until, d.Then = next, time.Time{}, 0
 		}
 	}
-	old := now.Add(-keepEnded)
+	old := now.Add(-keep)
 	for i := range f.Profiles {
 		p := &f.Profiles[i]
 		if !p.Paused.IsZero() && !now.Before(p.Paused) {
@@ -360,9 +367,9 @@ func (f *Family) Settle(now time.Time) {
 		for _, s := range p.Schedules {
 			timed[s.What.Rule] = true
 		}
-		p.Rules = slices.DeleteFunc(p.Rules, func(r Rule) bool { return !r.Until.IsZero() && r.Until.Before(old) && !timed[r.ID] })
+		p.Rules = slices.DeleteFunc(p.Rules, func(r Rule) bool { return !r.Until.IsZero() && !r.Until.After(old) && !timed[r.ID] })
 	}
-	f.Grants = slices.DeleteFunc(f.Grants, func(g Grant) bool { return g.Until.Before(old) })
+	f.Grants = slices.DeleteFunc(f.Grants, func(g Grant) bool { return !g.Until.After(old) })
 }
 
 // keepEnded is how long rules and grants that are over stay to be seen.

@@ -108,7 +108,7 @@ func Explain(s *State, a Asker, f *Family, n blocklists.Name, qtype uint16, at t
 		Bypass:   [...]string{"", "routine", "attempt"}[v.Bypass],
 		Steps:    t.steps,
 		Labels:   []LabelText{},
-		Revision: s.Directory.Revision(),
+		Revision: a.Revision,
 	}
 	if n != asked {
 		e.Hidden = n.String()

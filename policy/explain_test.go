@@ -51,7 +51,7 @@ func TestExplainSaysWhy(t *testing.T) {
 		{"lifted", "20:45", "wikipedia.org", "Mum opened everything until Mon 23 Nov 21:00 (grant 611): the film is not over."},
 		{"grounded", "15:00", "wikipedia.org", "everything is paused until a guardian ends the pause."},
 		{"stopped", "15:00", "wikipedia.org", "everything is paused until Mon 23 Nov 18:00."},
-		{"sleeper", "22:00", "wikipedia.org", `"school nights" (Mon-Thu,Sun 21:00-06:30; Fri,Sat 22:30-08:00) closes everything.`},
+		{"sleeper", "22:00", "wikipedia.org", `"school nights" (Sun-Thu 21:00-06:30; Fri,Sat 22:30-08:00) closes everything.`},
 		{"freetimer", "12:00", "wikipedia.org", `everything is closed outside "free time" (Mon-Fri 15:00-16:00; Mon-Fri 17:00-18:30; Sat,Sun 09:00-20:00).`},
 		{"pupil", "12:00", "www.facebook.com", `"school" (Mon-Fri 08:00-13:00) closes the category "Social`},
 		{"pupil", "12:00", "www.tiktok.com", `TikTok is closed outside "tiktok time" (daily 17:00-18:00).`},

@@ -62,9 +62,9 @@ func benchAddr(id int) netip.Prefix {
 
 func benchToken(id int) string { return fmt.Sprintf("%012x", uint64(id)*0x9E3779B97F4A7C15>>16) }
 
-func benchFamilies(n int) iter.Seq2[*Family, error] {
-	return func(yield func(*Family, error) bool) {
-		for id := 1; id <= n && yield(benchFamily(id), nil); id++ {
+func benchFamilies(n int) iter.Seq2[Versioned, error] {
+	return func(yield func(Versioned, error) bool) {
+		for id := 1; id <= n && yield(Versioned{benchFamily(id), uint64(id % 200)}, nil); id++ {
 		}
 	}
 }
@@ -132,14 +132,14 @@ func BenchmarkFamilies(b *testing.B) {
 	w := newWorld(b)
 	clues := 0
 	for f := range benchFamilies(n) {
-		clues += clueBytes(f)
+		clues += clueBytes(f.Family)
 	}
 	var d *Directory
 	b.Run("load", func(b *testing.B) {
 		for b.Loop() {
 			d = nil
 			before, without := heap()
-			if d, err = LoadDirectory(benchFamilies(n), presets, w.Index, 1); err != nil {
+			if d, err = LoadDirectory(benchFamilies(n), presets, w.Index); err != nil {
 				b.Fatal(err)
 			}
 			after, with := heap()
@@ -151,7 +151,7 @@ func BenchmarkFamilies(b *testing.B) {
 		}
 	})
 	if d == nil { // load was not asked for
-		if d, err = LoadDirectory(benchFamilies(n), presets, w.Index, 1); err != nil {
+		if d, err = LoadDirectory(benchFamilies(n), presets, w.Index); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -115,6 +115,12 @@ const (
 	SearchModerate               // YouTube's milder mode; other engines have none
 )
 
+// strength orders modes by how much they leave out. Their numbers, which last,
+// do not.
+func (s Search) strength() int {
+	return [...]int{SearchAny: 0, SearchModerate: 1, SearchSafe: 2}[min(s, SearchModerate)]
+}
+
 // Rule is a guardian's own allow or deny rule for names.
 type Rule struct {
 	ID    RuleID          `json:"id"`

@@ -43,7 +43,7 @@ func clueFamilies() []*Family {
 func TestForgedCluesStayInTheirFamily(t *testing.T) {
 	w := newWorld(t)
 	presets, _ := EmbeddedPresets()
-	isp, err := LoadDirectory(each(clueFamilies()...), presets, w.Index, 1)
+	isp, err := LoadDirectory(each(clueFamilies()...), presets, w.Index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestForgedCluesStayInTheirFamily(t *testing.T) {
 func TestClueErrors(t *testing.T) {
 	w := newWorld(t)
 	presets, _ := EmbeddedPresets()
-	d, err := LoadDirectory(each(clueFamilies()...), presets, w.Index, 1)
+	d, err := LoadDirectory(each(clueFamilies()...), presets, w.Index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestClueErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := LoadDirectory(each(clueFamilies()[0], clueFamilies()[0]), presets, w.Index, 1); err == nil || !strings.Contains(err.Error(), "ID 1") {
+	if _, err := LoadDirectory(each(clueFamilies()[0], clueFamilies()[0]), presets, w.Index); err == nil || !strings.Contains(err.Error(), "ID 1") {
 		t.Errorf("a family twice: %v", err)
 	}
 }
@@ -174,7 +174,7 @@ func TestClueErrors(t *testing.T) {
 func TestIdentifyAndDecideDoNotAllocate(t *testing.T) {
 	w := newWorld(t)
 	presets, _ := EmbeddedPresets()
-	d, err := LoadDirectory(each(clueFamilies()...), presets, w.Index, 1)
+	d, err := LoadDirectory(each(clueFamilies()...), presets, w.Index)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,9 @@ type Asker struct {
 	Profile ProfileID
 	Device  DeviceID // 0: not a device we know
 	Policy  *Policy  // never nil where the asker is known
+	// Revision numbers the state of the family's choices that decides; it is kept
+	// with every attempt.
+	Revision uint64
 	// Guarded says that somebody in the family is restricted. Then nobody's
 	// answers may live long: an exemption ends, a device changes hands.
 	Guarded bool
@@ -181,7 +184,7 @@ const noDevice = -1
 
 // asker returns who asks from the device at a place.
 func (d *Directory) asker(r *record, device int, now time.Time) (Asker, bool) {
-	a := Asker{Family: r.family, Guarded: r.guarded}
+	a := Asker{Family: r.family, Revision: r.revision, Guarded: r.guarded}
 	profile := r.standard - 1
 	if device != noDevice {
 		a.Device, profile = r.device(device)

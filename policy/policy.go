@@ -167,7 +167,7 @@ type Verdict struct {
 	NoData   bool // a block must answer NODATA, since a name below this one may be allowed
 	Label    blocklists.Label
 	Rule     RuleID
-	RuleName blocklists.Name // the rule's name, where Reason is ByRule or a rule overrode plumbing
+	RuleName blocklists.Name // the rule's name, where Rule is set: it settled the verdict, or would without a schedule or pause
 	Schedule ScheduleID      // the schedule that settled it, 0 for none
 	Grant    GrantID         // the grant that settled it, 0 for none
 	Target   blocklists.Name // what a rewrite answers with, "" otherwise
@@ -202,5 +202,5 @@ type Attempt struct {
 	List     string          // the ID of the list whose entry decided, "" for none
 	Pattern  string          // the rule, where it is one that is no name
 	Hidden   blocklists.Name // set where Name itself was allowed but led (CNAME, HTTPS) to this blocked name
-	Revision uint64          // of the directory that decided
+	Revision uint64          // of the family's choices that decided
 }

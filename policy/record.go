@@ -14,7 +14,7 @@ import (
 
 // A record is what the directory knows of one family, in bytes:
 //
-//	flags, family ID, the default profile's place
+//	flags, family ID, revision, the default profile's place
 //	how many profiles, devices, ends, MACs, IPv4, IPv6, prefixes, tokens, networks
 //	profiles   ID, number of its policy
 //	devices    ID, place of its profile
@@ -25,9 +25,10 @@ import (
 //	tokens     length, bytes, place of the device
 //	networks   kind, bytes: where the family asks from
 //
-// Counts are varints, places and IDs as wide as the family needs.
+// The family ID, the revision and counts are varints, places and IDs as wide as the family needs.
 type record struct {
 	family   FamilyID
+	revision uint64
 	guarded  bool
 	standard int // the default profile's place +1; 0 refuses unknown devices
 	place    int // the width of a place
@@ -65,8 +66,9 @@ func openRecord(b []byte) record {
 		r.place = 2
 	}
 	family, n := binary.Uvarint(b[1:])
-	r.family = FamilyID(family)
-	b = b[1+n:]
+	r.family, b = FamilyID(family), b[1+n:]
+	r.revision, n = binary.Uvarint(b)
+	b = b[n:]
 	r.standard, b = int(number(b[:r.place])), b[r.place:]
 	for i := range r.n {
 		if b[0] < 0x80 { // nearly always
@@ -325,7 +327,7 @@ type placed[T any] struct {
 
 // makeRecord writes a family's record. policies are the numbers of its
 // profiles' policies.
-func makeRecord(f *Family, policies []uint32, guarded bool) ([]byte, error) {
+func makeRecord(f *Family, revision uint64, policies []uint32, guarded bool) ([]byte, error) {
 	if len(f.Profiles) > maxPlaces || len(f.Devices) > maxPlaces {
 		return nil, fmt.Errorf("compiling family %q: it has %d profiles and %d devices; at most %d can be known", f.Name, len(f.Profiles), len(f.Devices), maxPlaces)
 	}
@@ -448,6 +450,7 @@ func makeRecord(f *Family, policies []uint32, guarded bool) ([]byte, error) {
 	n[atMACs], n[atIPv4], n[atIPv6], n[atPrefixes] = len(macs), len(ipv4), len(ipv6), len(prefixes)
 
 	b := binary.AppendUvarint([]byte{flags}, uint64(f.ID))
+	b = binary.AppendUvarint(b, revision)
 	b = appendNumber(b, uint64(standard), place)
 	for _, n := range n {
 		b = binary.AppendUvarint(b, uint64(n))

@@ -25,7 +25,7 @@ func sourceOf(f *Family, p *Profile, presets *Presets) source {
 	s := source{Profile: *p}
 	out := &s.Profile
 	out.ID, out.Name = 0, ""
-	if out.Bypass != nil && *out.Bypass == (p.Preset != Adult) {
+	if out.Bypass != nil && *out.Bypass == p.Preset.guardsBypass() {
 		out.Bypass = nil
 	}
 	if out.Bypass == nil { // otherwise what equals the preset may still differ from what Bypass makes of it
@@ -62,27 +62,39 @@ func sourceOf(f *Family, p *Profile, presets *Presets) source {
 	return s
 }
 
-// choices returns what a profile does about every category: the preset's choice,
-// then what protection against bypassing means, then the profile's own, each
-// kept as its log mode says.
-func (s *source) choices(presets *Presets) (all [blocklists.NumCategories]Choice, bypass bool) {
-	p := &s.Profile
-	for c := range all {
-		all[c] = presets.Choice(p.Preset, blocklists.Category(c))
+// guardsBypass reports whether a preset protects against bypassing.
+func (p Preset) guardsBypass() bool { return p != Adult }
+
+// guardsBypass reports whether a profile protects against bypassing: blocks names
+// that lead past the filter, and answers the canaries.
+func (p *Profile) guardsBypass() bool {
+	if p.Bypass != nil {
+		return *p.Bypass
 	}
-	bypass = p.Preset != Adult
-	if p.Bypass != nil && *p.Bypass != bypass {
-		bypass = *p.Bypass
-		all[blocklists.VPNProxy], all[blocklists.EncryptedDNS] = ChooseAllow, ChooseAllow
-		if bypass {
-			all[blocklists.VPNProxy], all[blocklists.EncryptedDNS] = ChooseBlock, ChooseDigest
+	return p.Preset.guardsBypass()
+}
+
+// choice returns what a profile does about a category, schedules aside: the
+// preset's choice, then what protection against bypassing means, then the
+// profile's own, kept as its log mode says.
+func (p *Profile) choice(c blocklists.Category, presets *Presets) Choice {
+	choice, own := p.Categories[c]
+	if !own {
+		choice = presets.Choice(p.Preset, c)
+		if guards := p.guardsBypass(); guards != p.Preset.guardsBypass() {
+			switch {
+			case c != blocklists.VPNProxy && c != blocklists.EncryptedDNS:
+			case !guards:
+				choice = ChooseAllow
+			case c == blocklists.VPNProxy:
+				choice = ChooseBlock
+			default:
+				choice = ChooseDigest
+			}
 		}
 	}
-	for c, choice := range p.Categories {
-		all[c] = choice
+	if keep, ok := p.Log[c]; ok {
+		return choice.keeping(keep)
 	}
-	for c, keep := range p.Log {
-		all[c] = all[c].keeping(keep)
-	}
-	return all, bypass
+	return choice
 }

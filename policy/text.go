@@ -150,18 +150,24 @@ func (m *Minutes) UnmarshalText(text []byte) error {
 }
 
 // String returns the days in the order of the week from Monday, with spans:
-// "Mon-Fri", "Sat,Sun"; "daily" for all.
+// "Mon-Fri", "Sat,Sun", "Sun-Thu"; "daily" for all.
 func (d Days) String() string {
 	if d&127 == 127 {
 		return "daily"
 	}
+	has := func(i int) bool { return d&(1<<(i%7)) != 0 }
+	first := 1
+	if has(0) && has(1) { // a span goes over the end of the week: "Sun-Thu"
+		for first = 7; has(first - 1); first-- {
+		}
+	}
 	var parts []string
-	for i := 1; i <= 7; i++ {
-		if d&(1<<(i%7)) == 0 {
+	for i := first; i < first+7; i++ {
+		if !has(i) {
 			continue
 		}
 		j := i
-		for j < 7 && d&(1<<((j+1)%7)) != 0 {
+		for j+1 < first+7 && has(j+1) {
 			j++
 		}
 		switch first, last := weekdayWords[i%7], weekdayWords[j%7]; j - i {

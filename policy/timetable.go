@@ -20,9 +20,6 @@ type timetable struct {
 	rows     []row // row i is bit i of a mask
 }
 
-// maxSchedules bounds the schedules of a profile: they are a bit each.
-const maxSchedules = 64
-
 type row struct {
 	windows    []Window
 	holidays   Holidays
@@ -48,8 +45,8 @@ func newTimetable(zone *time.Location, holidays []Holiday, schedules []Schedule)
 	if len(schedules) == 0 {
 		return nil, nil
 	}
-	if len(schedules) > maxSchedules {
-		return nil, fmt.Errorf("compiling %d schedules: a profile can have %d", len(schedules), maxSchedules)
+	if len(schedules) > MaxSchedules {
+		return nil, fmt.Errorf("compiling %d schedules: a profile can have %d", len(schedules), MaxSchedules)
 	}
 	t := &timetable{zone: zone}
 	for _, h := range holidays {

@@ -172,8 +172,8 @@ func TestTimetableLooksAgain(t *testing.T) {
 }
 
 func TestTimetableRefusesMoreThanItCanHold(t *testing.T) {
-	if _, err := newTimetable(time.UTC, nil, make([]Schedule, maxSchedules+1)); err == nil {
-		t.Errorf("%d schedules are taken", maxSchedules+1)
+	if _, err := newTimetable(time.UTC, nil, make([]Schedule, MaxSchedules+1)); err == nil {
+		t.Errorf("%d schedules are taken", MaxSchedules+1)
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 	MaxNetworks   = 64 // of a family
 	MaxRules      = 10_000
 	MaxChoices    = 2_000 // of a profile, of each kind
-	MaxSchedules  = 100   // of a profile
+	MaxSchedules  = 64    // of a profile: each has a bit of a word
 	MaxWindows    = 50    // of a schedule, or of one day of it
 	MaxExceptions = 400   // of a schedule
 	MaxHolidays   = 200

@@ -9,9 +9,8 @@ import (
 )
 
 // RuleWarnings returns what a rule may do beyond what is meant, a sentence each;
-// it may be kept all the same. Whether a list calls a name dangerous is for an
-// index to tell.
-func RuleWarnings(c *blocklists.Catalogue, r Rule) (out []string) {
+// it may be kept all the same.
+func RuleWarnings(c *blocklists.Catalogue, x *blocklists.Index, r Rule) (out []string) {
 	if r.Match == MatchGlob {
 		return nil
 	}
@@ -19,6 +18,9 @@ func RuleWarnings(c *blocklists.Catalogue, r Rule) (out []string) {
 		out = append(out, fmt.Sprintf("this decides about every site whose name ends in .%s; they belong to many owners", r.Name))
 	}
 	if r.Allow {
+		if find(x.Known(r.Name, TypeA), blocklists.Security) >= 0 {
+			out = append(out, fmt.Sprintf("a list calls %s dangerous; it stays blocked for everybody", r.Name))
+		}
 		return out
 	}
 	var below []string // help lines

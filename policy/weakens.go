@@ -260,7 +260,7 @@ func (w *weighing) profile(p, q *Profile, say func(string)) {
 	if q.Guests && !p.Guests {
 		say("what is tried is counted, not named, since it is for guests")
 	}
-	if bypassSetting(p) && !bypassSetting(q) {
+	if p.guardsBypass() && !q.guardsBypass() {
 		say("names that lead past the filter are not blocked any more")
 	}
 	w.search(p, q, say)
@@ -274,61 +274,28 @@ func (w *weighing) profile(p, q *Profile, say func(string)) {
 	w.rules(p, q, t, say)
 }
 
-func bypassSetting(p *Profile) bool {
-	if p.Bypass != nil {
-		return *p.Bypass
-	}
-	return p.Preset != Adult
-}
-
-// search compares safe modes. Which mode a preset has is at most the safe one,
-// and none for adults.
+// search compares safe modes, engine by engine.
 func (w *weighing) search(p, q *Profile, say func(string)) {
-	strength := [...]int{SearchAny: 0, SearchModerate: 1, SearchSafe: 2}
-	mode := func(p *Profile, id string) int {
-		if m, ok := p.Search[id]; ok && int(m) < len(strength) {
-			return strength[m]
-		}
-		if p.Preset == Adult {
-			return 0
-		}
-		return 2
-	}
-	ids := map[string]bool{}
-	for id := range p.Search {
-		ids[id] = true
-	}
-	for id := range q.Search {
-		ids[id] = true
-	}
-	for _, id := range slices.Sorted(maps.Keys(ids)) {
-		if mode(q, id) < mode(p, id) {
-			m := q.Search[id]
-			say(fmt.Sprintf("the safe mode of search engine %s is %s", id, m))
+	safe := w.presets.safe
+	was, is := safe.Modes(p.Preset, p.Search), safe.Modes(q.Preset, q.Search)
+	weaker := map[Search][]string{}
+	for i, e := range safe.Engines() {
+		if mode := is[i+1]; mode.strength() < was[i+1].strength() {
+			weaker[mode] = append(weaker[mode], e.ID)
 		}
 	}
-}
-
-// effective returns what a profile does about a category, schedules aside.
-func (w *weighing) effective(p *Profile, c blocklists.Category) (Choice, Keep) {
-	choice := w.presets.Choice(p.Preset, c)
-	if bypass := bypassSetting(p); bypass != (p.Preset != Adult) && (c == blocklists.VPNProxy || c == blocklists.EncryptedDNS) {
-		choice = map[bool]Choice{true: ChooseBlock, false: ChooseAllow}[bypass]
+	for _, mode := range slices.Sorted(maps.Keys(weaker)) {
+		engines := "search engine "
+		if len(weaker[mode]) > 1 {
+			engines = "search engines "
+		}
+		say(fmt.Sprintf("the safe mode of %s%s is %s", engines, strings.Join(weaker[mode], ", "), mode))
 	}
-	if own, ok := p.Categories[c]; ok {
-		choice = own
-	}
-	keep := choice.Keep()
-	if own, ok := p.Log[c]; ok {
-		keep = own
-	}
-	return choice, keep
 }
 
 func (w *weighing) categories(p, q *Profile, t *times, say func(string)) {
 	for c := blocklists.AnonymousChat; c < blocklists.NumCategories; c++ {
-		a, keptA := w.effective(p, c)
-		b, keptB := w.effective(q, c)
+		a, b := p.choice(c, w.presets), q.choice(c, w.presets)
 		target := Target{Kind: ForCategory, Category: c}
 		if at, lost := t.loses(target, a.Action() == Block, b.Action() == Block); lost {
 			if t.always {
@@ -340,8 +307,8 @@ func (w *weighing) categories(p, q *Profile, t *times, say func(string)) {
 		}
 		switch {
 		case b.Action() > a.Action():
-		case b.Action() < a.Action() && a.Action() != Block, b.Action() == a.Action() && keptB < keptA:
-			say(fmt.Sprintf("of category %s less is recorded (%s, not %s)", c, keptB, keptA))
+		case b.Action() < a.Action() && a.Action() != Block, b.Action() == a.Action() && b.Keep() < a.Keep():
+			say(fmt.Sprintf("of category %s less is recorded (%s, not %s)", c, b.Keep(), a.Keep()))
 		case a == ChooseBlock && b == ChooseDigest:
 			say(fmt.Sprintf("attempts at category %s are told in the digest, not at once", c))
 		}

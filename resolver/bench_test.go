@@ -19,7 +19,7 @@ func benchmark(b *testing.B, prepare func(*Server), msg *dns.Msg, want int) {
 	q := &query{}
 	b.ReportAllocs()
 	for b.Loop() {
-		q.reset(wire, from, overUDP)
+		q.reset(wire, from, netip.Addr{}, overUDP)
 		if s.answerNear(b.Context(), q) != done {
 			b.Fatal("no answer")
 		}
@@ -109,7 +109,7 @@ func TestAllocationsOfAQuery(t *testing.T) {
 		q := &query{}
 		ctx := t.Context()
 		run := func() {
-			q.reset(wire, from, overUDP)
+			q.reset(wire, from, netip.Addr{}, overUDP)
 			if s.answerNear(ctx, q) != done {
 				t.Fatal("no answer")
 			}

@@ -144,7 +144,7 @@ func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry
 		p := left[0]
 		left = left[1:]
 		start(ctx, p)
-		slow.Reset(p.latency.patience())
+		slow.Reset(max(p.latency.patience(), s.limits.patience))
 	}
 	only := left[0]
 	next()

@@ -166,7 +166,7 @@ func config(t testing.TB, ups ...*fake) Config {
 		Listen:    []string{"127.0.0.1:0"},
 		AllowNets: loopbackNets,
 		State:     func() *policy.State { return st },
-		Limits:    Limits{ProbeInterval: time.Hour},
+		Limits:    Limits{ProbeInterval: time.Hour, patience: time.Hour},
 	}
 	for _, u := range ups {
 		c.Upstreams = append(c.Upstreams, mustUpstream(t, "udp://"+u.addr.String()))

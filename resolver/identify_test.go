@@ -38,6 +38,7 @@ func TestRFC8914_RefusesWhoBelongsToNobody(t *testing.T) {
 		ede      int
 		recorded int
 	}{
+		// Over TCP: over UDP the answer must be no longer than the question.
 		{"an unknown device of a family without a default", d, household, dns.RcodeRefused, 18, 0},
 		{"a known one", d, adult, dns.RcodeNameError, 17, 1},
 		{"nobody's", noHome, adult, dns.RcodeRefused, 18, 0},
@@ -47,7 +48,7 @@ func TestRFC8914_RefusesWhoBelongsToNobody(t *testing.T) {
 			c := config(t, newFake(t))
 			c.State = func() *policy.State { return &policy.State{Index: st.Index, Directory: tt.d} }
 			c.Log, c.Registerer = log, reg
-			got := ask(t, start(t, c), tt.from, msgFor("stranger.example.", dns.TypeA))
+			got := askBy(t, start(t, c), "tcp", tt.from, msgFor("stranger.example.", dns.TypeA))
 			if code, _ := ede(got); got.Rcode != tt.rcode || code != tt.ede {
 				t.Errorf("%s, EDE %d; want %s, EDE %d", dns.RcodeToString[got.Rcode], code, dns.RcodeToString[tt.rcode], tt.ede)
 			}

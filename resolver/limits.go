@@ -21,6 +21,8 @@ type Limits struct {
 
 	Message int // the longest question that is read, in bytes
 	Rate    RateLimit
+
+	patience time.Duration // least time before an answer counts as late; tests on busy machines need more than none
 }
 
 // The defaults of Limits.

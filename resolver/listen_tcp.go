@@ -225,6 +225,7 @@ func (c *tcpConn) read(ctx context.Context, asked *sync.WaitGroup) error {
 	r := bufio.NewReaderSize(c.conn, 1024)
 	buf := make([]byte, max(c.s.limits.Message, 2))
 	q := &query{}
+	to := c.conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr()
 	for {
 		c.waiting.Store(time.Now().UnixNano())
 		if !c.await(c.s.limits.TCPIdle) {
@@ -256,7 +257,7 @@ func (c *tcpConn) read(ctx context.Context, asked *sync.WaitGroup) error {
 			return nil
 		}
 		c.slot()
-		q.reset(buf[:n], c.from, overTCP)
+		q.reset(buf[:n], c.from, to, overTCP)
 		switch c.s.answerNear(ctx, q) {
 		case quiet:
 			<-c.slots

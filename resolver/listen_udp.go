@@ -52,6 +52,7 @@ func (u *udpSocket) serve(ctx context.Context, s *Server) error {
 		oob = make([]byte, oobLen)
 	}
 	q := &query{out: make([]byte, 0, maxEDNSUDP)}
+	bound := u.conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr()
 	for {
 		n, oobn, flags, from, err := u.conn.ReadMsgUDPAddrPort(buf, oob)
 		if err != nil {
@@ -72,7 +73,11 @@ func (u *udpSocket) serve(ctx context.Context, s *Server) error {
 			continue
 		}
 		back := replyFrom(oob[:oobn])
-		q.reset(buf[:n], from, overUDP)
+		to := bound
+		if u.wild {
+			to = addressIn(back)
+		}
+		q.reset(buf[:n], from, to, overUDP)
 		switch s.answerNear(ctx, q) {
 		case pass:
 			far, back := q.detach(), bytes.Clone(back)

@@ -68,6 +68,18 @@ func wantDestination(c *net.UDPConn) error {
 	return err
 }
 
+// addressIn returns our address in what replyFrom returned, none for nil.
+func addressIn(back []byte) netip.Addr {
+	const header = unix.SizeofCmsghdr
+	switch len(back) {
+	case unix.CmsgSpace(unix.SizeofInet4Pktinfo):
+		return netip.AddrFrom4([4]byte(back[header+4 : header+8]))
+	case unix.CmsgSpace(unix.SizeofInet6Pktinfo):
+		return netip.AddrFrom16([16]byte(back[header : header+16]))
+	}
+	return netip.Addr{}
+}
+
 // replyFrom makes of the control message that came with a packet the one that
 // sends the answer from the address asked, in place. What it does not know it
 // drops.

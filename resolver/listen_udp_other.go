@@ -4,6 +4,7 @@ package resolver
 
 import (
 	"net"
+	"net/netip"
 	"syscall"
 )
 
@@ -20,3 +21,4 @@ func sharePort(_, _ string, _ syscall.RawConn) error { return nil }
 func growReadBuffer(c *net.UDPConn)                  { c.SetReadBuffer(udpReadBuffer) }
 func wantDestination(*net.UDPConn) error             { return nil }
 func replyFrom([]byte) []byte                        { return nil }
+func addressIn([]byte) netip.Addr                    { return netip.Addr{} }

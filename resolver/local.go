@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"kinward/blocklists"
+	"kinward/policy"
 )
 
 // Names that are never asked of an upstream.
@@ -64,4 +65,24 @@ func (s *Server) local(_ context.Context, q *query) step {
 		}
 	}
 	return pass
+}
+
+// portal answers the name of the family's own Kinward with the address at which
+// it was asked: the one of which this device knows that it leads here. Devices
+// that know it by IPv4 alone get no AAAA record, and the other way round.
+func (s *Server) portal(_ context.Context, q *query) step {
+	if q.qtype == typeANY || !q.name.IsBelow(policy.Portal) {
+		return pass
+	}
+	ttl := q.capTTL(localTTL)
+	if q.name != policy.Portal {
+		return q.negative(rcodeNXDomain, policy.Portal, ttl, noError, outLocal)
+	}
+	to := q.to.Unmap()
+	switch {
+	case q.class != classIN || !to.IsValid() || to.IsLinkLocalUnicast(): // that one needs an interface beside it
+	case q.qtype == typeA && to.Is4(), q.qtype == typeAAAA && to.Is6():
+		return q.address(to, ttl, noError, outLocal)
+	}
+	return q.negative(rcodeNoError, policy.Portal, ttl, noError, outLocal)
 }

@@ -54,6 +54,7 @@ type question struct {
 type query struct {
 	msg  []byte // the message as it came; belongs to the listener
 	from netip.AddrPort
+	to   netip.Addr // which of our addresses was asked; invalid where the system does not tell
 	via  transport
 
 	// What the message says, filled by the stage read.
@@ -92,8 +93,8 @@ type query struct {
 }
 
 // reset makes q the query for a message. Only the memory of its answer stays.
-func (q *query) reset(msg []byte, from netip.AddrPort, via transport) {
-	*q = query{msg: msg, from: from, via: via, out: q.out[:0]}
+func (q *query) reset(msg []byte, from netip.AddrPort, to netip.Addr, via transport) {
+	*q = query{msg: msg, from: from, to: to, via: via, out: q.out[:0]}
 }
 
 // detach returns a copy of q that does not use the listener's buffers, so that
@@ -187,7 +188,7 @@ func (q *query) attempt() policy.Attempt {
 		Type:     q.qtype,
 		Verdict:  q.verdict,
 		Hidden:   q.hidden,
-		Revision: q.state.Directory.Revision(),
+		Revision: q.asker.Revision,
 	}
 	x := q.state.Index
 	if svc := x.Service(q.verdict.Label.Service); svc != nil {

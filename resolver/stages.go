@@ -33,6 +33,7 @@ func (s *Server) stages() (near, far []stage) {
 		s.local,    // special names: never asked of others, the same for all
 		s.decide,   // before the cache: families differ, answers do not
 		s.enforce,  // what is blocked is asked of nobody, what is rewritten only under the safe name
+		s.portal,   // after enforce, since a guardian may deny it
 		s.home,     // after enforce, which a family's own names do not pass by; before anybody else is asked
 		s.minimise, // after enforce, or ANY would tell that a blocked name exists
 		s.recall,   // the cache
@@ -65,12 +66,12 @@ func (s *Server) admit(_ context.Context, q *query) step {
 	return pass
 }
 
-// refuseStranger refuses in no more bytes than the question has: whoever writes
-// another's address into a packet would have them sent there.
+// refuseStranger refuses, over UDP in no more bytes than the question has:
+// whoever writes another's address into a packet would have them sent there.
 func (q *query) refuseStranger() step {
 	e := errProhibited
 	q.cookieLen = 0
-	if headerLen+len(q.asked)+q.optLen(e) > len(q.msg) {
+	if q.via == overUDP && headerLen+len(q.asked)+q.optLen(e) > len(q.msg) {
 		e = noError
 	}
 	return q.plain(rcodeRefused, e, outRefused)
@@ -107,7 +108,7 @@ func (s *Server) identify(_ context.Context, q *query) step {
 	q.state = s.state()
 	asker, ok := q.state.Directory.Identify(policy.Clues{Addr: q.from.Addr()}, q.now)
 	if !ok { // not even counted for a family: there is none to count it for
-		return q.plain(rcodeRefused, errProhibited, outRefused)
+		return q.refuseStranger()
 	}
 	q.asker = asker
 	return pass

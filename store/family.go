@@ -106,15 +106,15 @@ func (s stored) family(now time.Time) (*policy.Family, error) {
 
 // Families returns all families in order of their IDs, as of one moment and read
 // one at a time; each is the caller's. The first error ends it.
-func (db *DB) Families(ctx context.Context) iter.Seq2[*policy.Family, error] {
-	return func(yield func(*policy.Family, error) bool) {
+func (db *DB) Families(ctx context.Context) iter.Seq2[policy.Versioned, error] {
+	return func(yield func(policy.Versioned, error) bool) {
 		if err := db.families(ctx, yield); err != nil {
-			yield(nil, fmt.Errorf("reading families: %w", explain(err)))
+			yield(policy.Versioned{}, fmt.Errorf("reading families: %w", explain(err)))
 		}
 	}
 }
 
-func (db *DB) families(ctx context.Context, yield func(*policy.Family, error) bool) error {
+func (db *DB) families(ctx context.Context, yield func(policy.Versioned, error) bool) error {
 	rows, err := db.read.QueryContext(ctx, `SELECT family_id, revision, document FROM families ORDER BY family_id`)
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func (db *DB) families(ctx context.Context, yield func(*policy.Family, error) bo
 		if err != nil {
 			return err
 		}
-		if !yield(f, nil) {
+		if !yield(policy.Versioned{Family: f, Revision: s.revision}, nil) {
 			return nil
 		}
 	}

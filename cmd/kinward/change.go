@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,7 +100,7 @@ func (n *node) compiles(f *policy.Family) error {
 	if s == nil {
 		return nil
 	}
-	_, err := s.Directory.With(f, s.Directory.Revision())
+	_, err := s.Directory.With(f, 0)
 	if faults := policy.Faults(f, n.known()); err != nil && len(faults) > 0 {
 		err = policy.Join(faults) // says it better
 	}
@@ -132,7 +133,7 @@ func (n *node) enforce(ctx context.Context, e *edit, before, now uint64) (change
 	}
 	for _, c := range newest {
 		if c.Revision == now {
-			r.Weakens = append(r.Weakens, c.Weakens...)
+			r.Weakens = append(r.Weakens, weakensIn(c.Weakens, e.zone)...)
 		}
 	}
 	r.Notes = append(r.Notes, waits(e.f, r.Weakens)...)
@@ -271,6 +272,15 @@ func inZone(s string, zone *time.Location) string {
 		}
 		return shown(t, zone)
 	})
+}
+
+// weakensIn is inZone for how a change lowers protection.
+func weakensIn(list []policy.Weakening, zone *time.Location) []policy.Weakening {
+	out := slices.Clone(list)
+	for i := range out {
+		out[i].What = inZone(out[i].What, zone)
+	}
+	return out
 }
 
 // shown writes a time as people read it.

@@ -78,6 +78,7 @@ func changes(ctx context.Context, n *node, req changesRequest, _ progress) (chan
 	zone := zoneOf(f)
 	for i := range list {
 		list[i].At, list[i].What = list[i].At.In(zone), inZone(list[i].What, zone)
+		list[i].Weakens = weakensIn(list[i].Weakens, zone)
 	}
 	return changesReply{f.Name, zone.String(), list}, nil
 }

@@ -207,7 +207,7 @@ func TestDifferences(t *testing.T) {
 	wantAll(t, "the differences", got,
 		"changed: profile Lea, category social: block (was watch)",
 		"gone: profile Lea, rule for forum.example.org (was allow)",
-		"changed: profile Lea, schedule Bedtime: blocks everything Mon-Thu,Sun 20:30-06:30; Fri,Sat 22:00-08:00, holidays: saturday, on 2026-12-31: none, switched off (was ",
+		"changed: profile Lea, schedule Bedtime: blocks everything Sun-Thu 20:30-06:30; Fri,Sat 22:00-08:00, holidays: saturday, on 2026-12-31: none, switched off (was ",
 		"gone: profile Guests (was preset C)", "new: device TV: profile Everyone", "new: device Lea's old phone: profile Lea")
 	wantNone(t, "the differences", got, "Guests, for guests", "Mum's laptop", "time zone")
 }

@@ -102,6 +102,9 @@ type explainReply struct {
 // notes tells what a decision about a name alone cannot.
 func (n *node) notes(e explainReply, name blocklists.Name, device string) []string {
 	notes := []string{}
+	if name == policy.Portal {
+		notes = append(notes, "This is the family's own Kinward, which answers with its own address.")
+	}
 	if resolver.AnswersItself(name) {
 		notes = append(notes, "Kinward answers this name by itself, whatever the verdict: it means the same everywhere.")
 	}

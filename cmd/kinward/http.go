@@ -59,10 +59,10 @@ func (w *webServer) ready(n *node, rw http.ResponseWriter) {
 		Ready    bool   `json:"ready"`
 		Why      string `json:"why,omitempty"`
 		Names    int    `json:"names"`
-		Revision uint64 `json:"revision"`
+		Families int    `json:"families"`
 	}{Ready: true}
 	if s := n.current.Load(); s != nil {
-		report.Names, report.Revision = s.Index.Names(), s.Directory.Revision()
+		report.Names, report.Families = s.Index.Names(), s.Directory.Families()
 	}
 	if w.draining.Load() {
 		report.Ready, report.Why = false, "shutting down"

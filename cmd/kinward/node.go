@@ -259,6 +259,7 @@ func (n *node) refresh(ctx context.Context, id policy.FamilyID) error {
 		if err != nil {
 			return nil, err
 		}
+		f.Retire(time.Now())
 		return d.With(f, revision)
 	})
 }
@@ -266,7 +267,7 @@ func (n *node) refresh(ctx context.Context, id policy.FamilyID) error {
 // withdraw takes a family that was removed out of force.
 func (n *node) withdraw(ctx context.Context, id policy.FamilyID) error {
 	return n.redirect(ctx, func(_ context.Context, d *policy.Directory) (*policy.Directory, error) {
-		return d.Without(id, d.Revision()), nil
+		return d.Without(id), nil
 	})
 }
 
@@ -327,11 +328,17 @@ func (n *node) loadDirectory(ctx context.Context, x *blocklists.Index) (*policy.
 	if err != nil {
 		return nil, err
 	}
-	_, revision, err := n.db.Family(ctx, home)
-	if err != nil {
-		return nil, err
-	}
-	d, err := policy.LoadDirectory(n.db.Families(ctx), n.presets, x, revision)
+	now := time.Now()
+	d, err := policy.LoadDirectory(func(yield func(policy.Versioned, error) bool) {
+		for f, err := range n.db.Families(ctx) {
+			if err == nil {
+				f.Retire(now)
+			}
+			if !yield(f, err) {
+				return
+			}
+		}
+	}, n.presets, x)
 	if err != nil {
 		return nil, err
 	}

@@ -253,7 +253,7 @@ func TestProgramRulesWarn(t *testing.T) {
 		{"a name above shared hosts", []string{"deny", "facebook.com"}, "facebook.com ("},
 		{"the name above alone", []string{"deny", "facebook.com", "--exact"}, ""},
 		{"a customer of a shared host", []string{"deny", "x.cloudfront.net"}, ""},
-		{"what devices need", []string{"deny", "captive.apple.com"}, "devices need this name"},
+		{"what devices need", []string{"deny", "captive.apple.com"}, "devices need captive.apple.com in order to work"},
 		{"a shared host, allowed", []string{"allow", "tenor.com"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -145,6 +145,19 @@ func TestProgramChild(t *testing.T) {
 	}
 }
 
+// TestProgramChangeIsQuick: a change is enforced within one second of the command's
+// end; a server that was slower would still be asked until it is.
+func TestProgramChangeIsQuick(t *testing.T) {
+	h := child(t)
+	h.opens("at first", "allowed.example") // and is in the cache
+	h.must("rules", "deny", "allowed.example", "--profile", "Lea")
+	for start := time.Now(); !strings.Contains(h.asks("allowed.example"), blocked); {
+		if took := time.Since(start); took > time.Second {
+			t.Fatalf("not enforced after %v", took)
+		}
+	}
+}
+
 // TestProgramSchedules: what a schedule is about, in its windows and outside.
 func TestProgramSchedules(t *testing.T) {
 	h := child(t)
@@ -168,6 +181,13 @@ func TestProgramSchedules(t *testing.T) {
 		h.opens(what+" outside its window", tt.name)
 		h.must("schedules", "remove", "Lea", "Later")
 	}
+	h.must("schedules", "add", "Lea", "Later", "block", "rule:=allowed.example", later)
+	h.opens("outside its hours", "allowed.example")
+	wantAll(t, "a rule's schedule off", h.must("schedules", "off", "Lea", "Later"), "deny allowed.example alone, has no hours now and holds at all times", "rules remove")
+	h.closes("without hours", "allowed.example")
+	h.must("schedules", "on", "Lea", "Later")
+	h.opens("outside its hours again", "allowed.example")
+	wantAll(t, "a rule's schedule removed", h.must("schedules", "remove", "Lea", "Later"), "holds at all times")
 	h.must("profiles", "choose", "Lea", "omegle", "block")
 	h.must("schedules", "add", "Lea", "Free time", "free", "omegle", now)
 	h.opens("in free time", "omegle.com")
@@ -290,6 +310,12 @@ func TestProgramFamilies(t *testing.T) {
 	h.must("families", "rename", "Smith", "--family", "Miller")
 	h.must("families", "network", "add", "203.0.113.7", "--family", "Smith")
 	wantAll(t, "explain for another family", h.must("explain", "omegle.com", "--family", "Smith"), "is allowed")
+	var e, other explainReply // each family counts its own changes
+	h.into(&e, "explain", "omegle.com")
+	h.into(&other, "explain", "omegle.com", "--family", "Smith")
+	if e.Revision != 1 || other.Revision != 4 {
+		t.Errorf("revisions %d and %d; want 1 and 4", e.Revision, other.Revision)
+	}
 	wantAll(t, "families", h.must("families"), "Home", "Smith")
 	if _, errs, code := h.run("families", "remove", "Smith"); code != exitUsage || !strings.Contains(errs, "--yes") {
 		t.Errorf("removing without --yes: exit code %d, %s", code, errs)

@@ -72,12 +72,12 @@ var zone = []string{
 	"later.example. 3600 IN A 192.0.2.5",
 }
 
-func startUpstream(t *testing.T) *dnsServer {
+func startUpstream(t *testing.T, more ...string) *dnsServer {
 	t.Helper()
 	u := &dnsServer{}
 	answers := map[dns.Question][]dns.RR{}
 	names := map[string]bool{}
-	for _, text := range zone {
+	for _, text := range append(slices.Clone(zone), more...) {
 		rr, err := dns.NewRR(text)
 		if err != nil {
 			t.Fatal(err)

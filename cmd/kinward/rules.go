@@ -8,7 +8,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/net/publicsuffix"
 
 	"kinward/blocklists"
 	"kinward/policy"
@@ -127,10 +126,6 @@ func ruleAdd(e *edit, r ruleRequest) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	warning, err := checkRule(e.n.catalogue.Load(), s.Index, rule)
-	if err != nil {
-		return "", usageError(err)
-	}
 	profile, err := e.orDefault(r.Profile)
 	if err != nil {
 		return "", err
@@ -139,8 +134,8 @@ func ruleAdd(e *edit, r ruleRequest) (string, error) {
 	if err != nil {
 		return "", about1("adding a rule for", r.Name, err)
 	}
-	if warning != "" {
-		e.note("%s", warning)
+	for _, w := range policy.RuleWarnings(e.n.catalogue.Load(), s.Index, rule) {
+		e.note("Be aware that %s.", strings.TrimSuffix(w, "."))
 	}
 	verb := "denied"
 	if rule.Allow {
@@ -148,34 +143,6 @@ func ruleAdd(e *edit, r ruleRequest) (string, error) {
 	}
 	e.say = fmt.Sprintf("rule %d: %s is %s for profile %s %s", id, patternWords(name, match), verb, profile, untilText(rule.Until, e.zone))
 	return what, nil
-}
-
-// checkRule refuses a rule that must not be, and warns of one that may do more
-// than is meant.
-func checkRule(c *blocklists.Catalogue, x *blocklists.Index, r policy.Rule) (warning string, err error) {
-	if r.Name == "" {
-		return "", fmt.Errorf("a rule for the root would decide about every name; name a domain")
-	}
-	for _, l := range x.Known(r.Name, policy.TypeA) {
-		if l.Category == blocklists.Help && !r.Allow {
-			return "", fmt.Errorf("%s is a help line or the like, which Kinward never blocks", r.Name)
-		}
-		if l.Category == blocklists.Plumbing && !r.Allow {
-			warning = "Be aware that devices need this name in order to work."
-		}
-		if l.Category == blocklists.Security && r.Allow {
-			warning = "Be aware that a list calls this name dangerous; it stays blocked for everybody."
-		}
-	}
-	if hosts := c.SharedHosts(r.Name, r.Match == policy.MatchExact); len(hosts) > 0 && !r.Allow {
-		h := hosts[0]
-		warning = fmt.Sprintf("Be aware that unrelated apps and sites share %s (%s), and that they may stop working: %s\n"+
-			"To undo it, see: {kinward} rules remove", h.Name, h.What, h.Reason)
-	}
-	if suffix, _ := publicsuffix.PublicSuffix(r.Name.String()); suffix == r.Name.String() && r.Match != policy.MatchExact {
-		warning = fmt.Sprintf("Be aware that this decides about every site whose name ends in .%s; they belong to many owners.", r.Name)
-	}
-	return warning, nil
 }
 
 func ruleRemove(e *edit, r ruleRequest) (string, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -32,8 +33,8 @@ var (
 	opScheduleBedtime  = changing("schedules-bedtime", scheduleBedtime)
 	opScheduleExcept   = changing("schedules-except", scheduleExcept)
 	opScheduleHolidays = changing("schedules-holidays", scheduleHolidays)
-	opScheduleSwitch   = changing("schedules-switch", func(e *edit, r scheduleRequest) (string, error) { return e.f.SwitchSchedule(r.Profile, r.Name, r.On) })
-	opScheduleRemove   = changing("schedules-remove", func(e *edit, r scheduleRequest) (string, error) { return e.f.RemoveSchedule(r.Profile, r.Name) })
+	opScheduleSwitch   = changing("schedules-switch", scheduleSwitch)
+	opScheduleRemove   = changing("schedules-remove", scheduleRemove)
 )
 
 func (c *cli) schedulesCommand() *cobra.Command {
@@ -43,8 +44,9 @@ func (c *cli) schedulesCommand() *cobra.Command {
 		Long: `A schedule blocks something in its windows, or frees it in its windows alone. What it
 is about is everything, a category, a service (by their IDs or names) or a rule of the
 profile (rule:NUMBER). Windows go by the clock on the family's wall, also on the days
-when it is changed; one that ends before it begins ends on the day after. Help lines,
-and what devices need in order to work, are never blocked by a schedule.`,
+when it is changed; one that ends before or when it begins ends on the day after. Help
+lines, and what devices need in order to work, are never blocked by a schedule. A rule whose
+schedules are all off or removed holds at all times.`,
 		Example: `  kinward schedules
   kinward schedules bedtime Lea "Sun-Thu 20:30-06:30" "Fri,Sat 22:00-08:00"
   kinward schedules add Lea Games free games-chat "Mon-Fri 16:00-17:30"
@@ -207,6 +209,38 @@ func (e *edit) clock() {
 	if e.f.Zone == "" {
 		e.note("It goes by this machine's clock (%s); to choose another: {kinward} families zone Europe/Berlin", e.zone)
 	}
+}
+
+func scheduleSwitch(e *edit, r scheduleRequest) (string, error) {
+	return e.endSchedule(r, func() (string, error) { return e.f.SwitchSchedule(r.Profile, r.Name, r.On) })
+}
+
+func scheduleRemove(e *edit, r scheduleRequest) (string, error) {
+	return e.endSchedule(r, func() (string, error) { return e.f.RemoveSchedule(r.Profile, r.Name) })
+}
+
+// endSchedule does something to a schedule, and says what is left of a rule that
+// has no hours any more: a schedule narrows it, so without one it always holds.
+func (e *edit) endSchedule(r scheduleRequest, f func() (string, error)) (string, error) {
+	p, err := e.f.Profile(r.Profile)
+	if err != nil {
+		return "", err
+	}
+	s, err := p.Schedule(r.Name)
+	if err != nil {
+		return "", err
+	}
+	about := s.What
+	what, err := f()
+	if err != nil || about.Kind != policy.ForRule || slices.ContainsFunc(p.Schedules, func(s policy.Schedule) bool { return s.What == about && !s.Off }) {
+		return what, err
+	}
+	for _, rule := range p.Rules {
+		if rule.ID == about.Rule {
+			e.note("Rule %d, %s, has no hours now and holds at all times. If it is to hold at none: {kinward} rules remove %[1]d", rule.ID, policy.RuleText(rule))
+		}
+	}
+	return what, nil
 }
 
 func parseHolidays(s string) (policy.Holidays, error) {
