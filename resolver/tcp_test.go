@@ -232,6 +232,9 @@ func TestRFC7766_TooManyConnections(t *testing.T) {
 			t.Errorf("connection %d from %s works: %v, want %v", len(open), from, got, want)
 		}
 		open = append(open, conn)
+		for want && !allWait(s) { // its answer came before the server turned to it again
+			time.Sleep(time.Millisecond)
+		}
 	}
 	gone := func(i int) {
 		t.Helper()
@@ -306,4 +309,16 @@ func TestClientNetwork(t *testing.T) {
 			t.Errorf("clientNetwork(%s) = %s, want %s", tt.in, got, tt.want)
 		}
 	}
+}
+
+// allWait reports whether all connections wait for their clients.
+func allWait(s *Server) bool {
+	s.tcp.mu.Lock()
+	defer s.tcp.mu.Unlock()
+	for c := range s.tcp.active {
+		if c.waiting.Load() == 0 {
+			return false
+		}
+	}
+	return true
 }
