@@ -89,13 +89,13 @@ type Server struct {
 	udp   []*udpSocket
 	tcp   *tcpListeners
 
-	probing  sync.Mutex    // held while the upstreams are probed for loops
-	probeNow chan struct{} // asks for a probe before its time
+	probing     sync.Mutex    // held while the upstreams are probed for loops
+	probeNow    chan struct{} // asks for a probe before its time
 	sampleEvery uint32
-	inFlight atomic.Int64
-	flights  sync.WaitGroup // of the goroutines that answer and fetch
-	closing  atomic.Bool
-	ran      atomic.Bool
+	inFlight    atomic.Int64
+	flights     sync.WaitGroup // of the goroutines that answer and fetch
+	closing     atomic.Bool
+	ran         atomic.Bool
 }
 
 // New makes a server and binds all its sockets, so that an address that is
