@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// sampleEvery is for how many questions, in the mean, one has its stages timed.
+// sampleEvery is of how many questions, in the mean, one has its stages timed.
 // A clock costs about as much as the cheaper stages, so the others have none.
 const sampleEvery = 64
 
