@@ -16,6 +16,7 @@ import (
 	"kinward/blocklists"
 	"kinward/journal"
 	"kinward/policy"
+	"kinward/resolver"
 	"kinward/store"
 )
 
@@ -40,6 +41,8 @@ type node struct {
 
 	compiled     []blocklists.ListInput // what current's index was made of, guarded by mu
 	compiledFrom *blocklists.Catalogue
+
+	hosts atomic.Pointer[resolver.Hosts] // names of the family's devices
 
 	serving *serving // nil where no serve runs
 }
@@ -297,6 +300,11 @@ func (n *node) publish(ctx context.Context, x *blocklists.Index) error {
 		return err
 	}
 	n.current.Store(&policy.State{Index: x, Directory: d})
+	domain, _ := blocklists.ParseName(n.cfg.Leases.Domain) // checked when it was read
+	n.hosts.Store(resolver.NewHosts(deviceHosts(family, domain)))
+	if n.serving != nil {
+		n.serving.server.SetDevices(n.hosts.Load())
+	}
 	return nil
 }
 
