@@ -284,7 +284,7 @@ func (n *node) redirect(ctx context.Context, f func(context.Context, *policy.Dir
 		return err
 	}
 	n.current.Store(&policy.State{Index: s.Index, Directory: d})
-	return nil
+	return n.nameDevices(ctx)
 }
 
 // publish puts an index in force, with the directory compiled against it.
@@ -300,6 +300,19 @@ func (n *node) publish(ctx context.Context, x *blocklists.Index) error {
 		return err
 	}
 	n.current.Store(&policy.State{Index: x, Directory: d})
+	return n.nameDevices(ctx)
+}
+
+// nameDevices gives the home family's devices their names.
+func (n *node) nameDevices(ctx context.Context) error {
+	home, err := n.db.Home(ctx)
+	if err != nil {
+		return err
+	}
+	family, _, err := n.db.Family(ctx, home)
+	if err != nil {
+		return err
+	}
 	domain, _ := blocklists.ParseName(n.cfg.Leases.Domain) // checked when it was read
 	n.hosts.Store(resolver.NewHosts(deviceHosts(family, domain)))
 	if n.serving != nil {
