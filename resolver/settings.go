@@ -21,6 +21,7 @@ type Settings struct {
 	AllowNets []netip.Prefix
 	Block     policy.BlockMode
 	Home      Home
+	Proxies   Proxies
 }
 
 // Home is what Kinward knows of the home by itself.
@@ -44,19 +45,25 @@ func (s *Server) Reconfigure(c Settings) error {
 	if !c.Block.Valid() {
 		return fmt.Errorf("setting how blocks are answered: %s holds an address of the wrong family", c.Block)
 	}
-	next := &settings{allow: new(bart.Lite), block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}}
+	next := &settings{block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}}
 	for _, n := range c.Home.RebindAllow {
 		next.rebindAllow[n] = true
 	}
-	for _, n := range c.AllowNets {
-		if !n.IsValid() {
-			return fmt.Errorf("setting who may ask: %s is not a network", n)
+	for _, l := range []struct {
+		what string
+		nets []netip.Prefix
+		to   **bart.Lite
+	}{
+		{"who may ask", c.AllowNets, &next.allow},
+		{"the proxies", c.Proxies.V2, &next.proxies},
+		{"the reverse proxies", c.Proxies.Web, &next.web},
+	} {
+		var err error
+		if *l.to, err = networks(l.nets); err != nil {
+			return fmt.Errorf("setting %s: %w", l.what, err)
 		}
-		if n.Addr().Is4In6() && n.Bits() >= 96 {
-			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
-		}
-		next.allow.Insert(n.Masked())
 	}
+	next.proxied = len(c.Proxies.V2) > 0
 	if err := CheckRoutes(c.Forward); err != nil {
 		return fmt.Errorf("setting the upstreams of domains: %w", err)
 	}
@@ -178,11 +185,30 @@ type settings struct {
 	routes routes
 	all    []*peer // of peers and routes
 	allow  *bart.Lite
-	block  policy.BlockMode
+
+	proxies, web *bart.Lite // see Proxies
+	proxied      bool       // there are proxies
+
+	block policy.BlockMode
 
 	records     *Records
 	domain      blocklists.Name
 	rebindAllow map[blocklists.Name]bool
+}
+
+// networks makes a table of networks.
+func networks(nets []netip.Prefix) (*bart.Lite, error) {
+	t := new(bart.Lite)
+	for _, n := range nets {
+		if !n.IsValid() {
+			return nil, fmt.Errorf("%s is not a network", n)
+		}
+		if n.Addr().Is4In6() && n.Bits() >= 96 {
+			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+		}
+		t.Insert(n.Masked())
+	}
+	return t, nil
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }

@@ -56,10 +56,10 @@ func (s *Server) read(_ context.Context, q *query) step {
 }
 
 // admit refuses whoever is not on the allow-list, so that Kinward is never an
-// open resolver. All that arrives here is plain DNS; the list does not govern
-// encrypted listeners, where a token identifies the asker.
+// open resolver. Whoever brings a token over an encrypted transport is let through
+// to identify, which knows whether it is good.
 func (s *Server) admit(_ context.Context, q *query) step {
-	if !q.set.admits(q.from.Addr()) {
+	if q.clues.Token == "" && !q.set.admits(q.from.Addr()) {
 		return q.refuseStranger()
 	}
 	return pass
@@ -105,7 +105,7 @@ func (s *Server) check(_ context.Context, q *query) step {
 // family is refused: without a policy there is no filter.
 func (s *Server) identify(_ context.Context, q *query) step {
 	q.state = s.state()
-	asker, ok := q.state.Directory.Identify(policy.Clues{Addr: q.from.Addr()}, q.now)
+	asker, ok := q.state.Directory.Identify(q.clues, q.now)
 	if !ok { // not even counted for a family: there is none to count it for
 		return q.plain(rcodeRefused, errProhibited, outRefused)
 	}
