@@ -32,6 +32,9 @@ type Config struct {
 	AllowNets []netip.Prefix // who may ask; nobody else is served
 	Block     policy.BlockMode
 	Home      Home
+	// Forwarders and Designated are as in Settings.
+	Forwarders []netip.Prefix
+	Designated Designated
 	// State returns what decides. It is called once a query, by many goroutines
 	// at once, and never returns nil.
 	State func() *policy.State
@@ -65,24 +68,27 @@ type Server struct {
 	settings  atomic.Pointer[settings]
 	changing  sync.Mutex // held by Reconfigure, never on the way of a query
 
-	state    func() *policy.State
-	sink     Log
-	log      *slog.Logger
-	now      func() time.Time
-	limits   Limits
-	cache    *cache
-	metrics  *metrics
-	fetching *flights
-	hedge    hedger
-	roots    *x509.CertPool
-	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
-	ttl      ttlBounds
-	retired  []retiredPeer // guarded by changing
-	limiter  *limiter      // nil: no limit
-	cookies  *cookies
-	devices  atomic.Pointer[Hosts]
-	leases   atomic.Pointer[Hosts]
-	sockets  chan struct{} // one is held for each socket to an upstream
+	state      func() *policy.State
+	sink       Log
+	log        *slog.Logger
+	now        func() time.Time
+	limits     Limits
+	cache      *cache
+	metrics    *metrics
+	fetching   *flights
+	hedge      hedger
+	roots      *x509.CertPool
+	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
+	ttl        ttlBounds
+	retired    []retiredPeer // guarded by changing
+	limiter    *limiter      // nil: no limit
+	guesses    *guesses
+	unknown    *unknowns
+	neighbours *neighbours
+	cookies    *cookies
+	devices    atomic.Pointer[Hosts]
+	leases     atomic.Pointer[Hosts]
+	sockets    chan struct{} // one is held for each socket to an upstream
 
 	addrs []netip.AddrPort
 	udp   []*udpSocket
@@ -112,7 +118,7 @@ func New(c Config) (*Server, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home}); err != nil {
+	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Forwarders, c.Designated}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -149,6 +155,7 @@ func newServer(c Config) (*Server, error) {
 	s.fetching = newFlights(s.limits.InFlight)
 	s.hedge.saved.Store(hedgeSaved)
 	s.limiter = newLimiter(s.limits.Rate)
+	s.guesses, s.unknown, s.neighbours = newGuesses(), newUnknowns(), newNeighbours(readNeighbours)
 	s.cookies = newCookies(s.now())
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
@@ -228,6 +235,9 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	probes.Go(func() { s.probeLoops(ctx) })
+	probes.Go(func() {
+		s.neighbours.run(ctx, s.now, func(err error) { s.log.Debug("no hardware addresses", "error", err) })
+	})
 
 	<-ctx.Done()
 	s.closing.Store(true)

@@ -21,6 +21,9 @@ type Settings struct {
 	AllowNets []netip.Prefix
 	Block     policy.BlockMode
 	Home      Home
+	// Forwarders are routers and relays that tell which of their devices asks.
+	Forwarders []netip.Prefix
+	Designated Designated
 }
 
 // Home is what Kinward knows of the home by itself.
@@ -48,15 +51,14 @@ func (s *Server) Reconfigure(c Settings) error {
 	for _, n := range c.Home.RebindAllow {
 		next.rebindAllow[n] = true
 	}
-	for _, n := range c.AllowNets {
-		if !n.IsValid() {
-			return fmt.Errorf("setting who may ask: %s is not a network", n)
-		}
-		if n.Addr().Is4In6() && n.Bits() >= 96 {
-			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
-		}
-		next.allow.Insert(n.Masked())
+	next.designated = c.Designated
+	if err := insertAll(next.allow, c.AllowNets); err != nil {
+		return fmt.Errorf("setting who may ask: %w", err)
 	}
+	if err := insertAll(&next.forwarders.Lite, c.Forwarders); err != nil {
+		return fmt.Errorf("setting whose clues are believed: %w", err)
+	}
+	next.forwarders.some = len(c.Forwarders) > 0
 	if err := CheckRoutes(c.Forward); err != nil {
 		return fmt.Errorf("setting the upstreams of domains: %w", err)
 	}
@@ -110,6 +112,19 @@ func (s *Server) Reconfigure(c Settings) error {
 		}
 	}
 	return s.closeRetired(s.now().Add(-s.limits.QueryDeadline))
+}
+
+func insertAll(to *bart.Lite, networks []netip.Prefix) error {
+	for _, n := range networks {
+		if !n.IsValid() {
+			return fmt.Errorf("%s is not a network", n)
+		}
+		if n.Addr().Is4In6() && n.Bits() >= 96 {
+			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+		}
+		to.Insert(n.Masked())
+	}
+	return nil
 }
 
 // peersOf returns the peers of a route, each once: those that were there, and new
@@ -183,6 +198,9 @@ type settings struct {
 	records     *Records
 	domain      blocklists.Name
 	rebindAllow map[blocklists.Name]bool
+
+	forwarders forwarders
+	designated Designated
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }
