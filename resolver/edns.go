@@ -65,6 +65,7 @@ func (q *query) parseOPT(r record) bool {
 		// §6.2.3: sizes below 512 are 512.
 		q.limit = min(max(int(r.class), maxPlainUDP), maxEDNSUDP)
 	}
+	q.options = q.msg[r.data:r.next]
 	for at := r.data; at < r.next; {
 		if at+4 > r.next {
 			return false

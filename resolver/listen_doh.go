@@ -17,9 +17,6 @@ import (
 	"time"
 )
 
-// DoHPath is where questions over HTTP go; what follows after a slash is a token.
-const DoHPath = "/dns-query"
-
 const (
 	dnsMessage = "application/dns-message" // RFC 8484 §6
 
@@ -157,7 +154,7 @@ func workOf(ctx context.Context) context.Context {
 	return context.WithoutCancel(ctx)
 }
 
-// DoH returns what answers DNS over HTTP (RFC 8484) at DoHPath and below it. It may
+// DoH returns what answers DNS over HTTP (RFC 8484) at /dns-query and below it. It may
 // be mounted beside other pages; requests count as encrypted where they came over
 // TLS, and are otherwise taken from the reverse proxies of Proxies.Web alone.
 func (s *Server) DoH() http.Handler { return http.HandlerFunc(s.serveDoH) }
@@ -176,16 +173,16 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, text, status)
 	}
-	i, ok := introduced(r)
-	if !ok {
-		refuse(http.StatusNotFound, "questions go to "+DoHPath)
+	if !isDoH(r.URL.Path) {
+		refuse(http.StatusNotFound, "questions go to "+dohPath)
 		return
 	}
 	from := p.from
 	set := s.settings.Load()
-	switch behind := set.web.Lookup(plainAddr(from)); {
+	behind := set.web.Lookup(plainAddr(from))
+	switch {
 	case behind:
-		a, err := forwardedFor(r.Header, set.web)
+		a, err := forwardedFor(r.Header, &set.web)
 		if err != nil {
 			refuse(http.StatusBadRequest, err.Error())
 			return
@@ -218,7 +215,7 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 	}
 	q := &mem.q
 	q.reset(mem.buf[:n], from, overHTTPS)
-	q.clues.Token = s.tokenOf(i)
+	q.clues.Token = s.tokenOf(r.TLS, askedName(r, behind), r)
 	work := workOf(r.Context())
 	switch s.answerNear(work, q) {
 	case quiet:
@@ -242,23 +239,22 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 	w.Write(q.out)
 }
 
-// introduced returns who the request says that it is from. It returns false for
-// other paths.
-func introduced(r *http.Request) (i introduction, ok bool) {
-	token, ok := strings.CutPrefix(r.URL.Path, DoHPath)
-	if !ok || token != "" && token[0] != '/' {
-		return i, false
+// isDoH says whether a path is for questions.
+func isDoH(path string) bool {
+	rest, ok := strings.CutPrefix(path, dohPath)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// askedName returns the name by which the server was asked. A reverse proxy keeps
+// the one of the handshake to itself, and passes the other on.
+func askedName(r *http.Request, behind bool) string {
+	if !behind {
+		return r.TLS.ServerName
 	}
-	i.path = strings.TrimPrefix(token, "/")
-	if r.TLS != nil {
-		i.tls = *r.TLS
-	}
-	i.host = r.Host
 	if h, _, err := net.SplitHostPort(r.Host); err == nil {
-		i.host = h
+		return h
 	}
-	i.user, i.pass, _ = r.BasicAuth()
-	return i, true
+	return r.Host
 }
 
 // readRequest reads the question of a request into buf. A status other than 0

@@ -128,10 +128,8 @@ func (l *quicListener) take(ctx context.Context, conn *quic.Conn) {
 		end()
 		return
 	}
-	c := &quicConn{
-		s: l.s, member: m, conn: conn, from: from,
-		token: l.s.tokenOf(introduction{tls: conn.ConnectionState().TLS}),
-	}
+	state := conn.ConnectionState().TLS
+	c := &quicConn{s: l.s, member: m, conn: conn, from: from, token: l.s.tokenOf(&state, state.ServerName, nil)}
 	go func() {
 		defer m.crowd.leave(m)
 		defer stopReading()

@@ -85,7 +85,8 @@ func (s *Server) greet(ctx context.Context, l *streamListener, c *crowdConn) {
 			c.Close() // not tc, which would wait to say goodbye
 			return
 		}
-		token = s.tokenOf(introduction{tls: tc.ConnectionState()})
+		state := tc.ConnectionState()
+		token = s.tokenOf(&state, state.ServerName, nil)
 		conn = tc
 	}
 	if l.http != nil {

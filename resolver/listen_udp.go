@@ -23,6 +23,7 @@ type udpSocket struct {
 	// which one to leave from: a client that asked 192.168.1.2 takes no answer
 	// from 192.168.1.3.
 	wild bool
+	addr netip.Addr
 }
 
 func listenUDP(network string, host netip.AddrPort) (*udpSocket, error) {
@@ -31,7 +32,7 @@ func listenUDP(network string, host netip.AddrPort) (*udpSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &udpSocket{conn: c.(*net.UDPConn), wild: host.Addr().IsUnspecified()}
+	u := &udpSocket{conn: c.(*net.UDPConn), wild: host.Addr().IsUnspecified(), addr: host.Addr()}
 	u.conn.SetReadBuffer(udpReadBuffer) // the system may allow less
 	if u.wild {
 		if err := wantDestination(u.conn); err != nil {
@@ -82,6 +83,9 @@ func (u *udpSocket) serve(ctx context.Context, s *Server) error {
 			msg = msg[head:]
 		}
 		q.reset(msg, client, overUDP)
+		if q.local = u.addr; u.wild {
+			q.local = asked(back)
+		}
 		switch s.answerNear(ctx, q) {
 		case pass:
 			far, back := q.detach(), bytes.Clone(back)

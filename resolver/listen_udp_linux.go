@@ -79,3 +79,16 @@ func replyFrom(oob []byte) []byte {
 	}
 	return nil
 }
+
+// asked returns the address that a packet was sent to, of what replyFrom made of
+// its control message.
+func asked(back []byte) netip.Addr {
+	const header = unix.SizeofCmsghdr
+	switch {
+	case len(back) == unix.CmsgSpace(unix.SizeofInet4Pktinfo):
+		return netip.AddrFrom4([4]byte(back[header+4 : header+8]))
+	case len(back) >= header+unix.SizeofInet6Pktinfo:
+		return netip.AddrFrom16([16]byte(back[header : header+16])).Unmap()
+	}
+	return netip.Addr{}
+}

@@ -58,6 +58,9 @@ func (s *Server) local(_ context.Context, q *query) step {
 		return q.negative(rcodeNXDomain, top, localTTL, noError, outLocal)
 	case "\x04arpa":
 		if q.name.IsBelow(resolverArpa) {
+			if st := s.designate(q); st != pass {
+				return st
+			}
 			// RFC 9462 §6.4: what another resolver designates is not ours to pass
 			// on, since it would lead past the filter.
 			return q.negative(rcodeNoError, resolverArpa, localTTL, noError, outLocal)

@@ -30,6 +30,7 @@ type metrics struct {
 	rebinds                prometheus.Counter
 	deadlines, sockets     prometheus.Counter
 	limited                [numLimits]prometheus.Counter
+	tokens                 [numTokenRefusals]prometheus.Counter
 
 	upstreamQueries, upstreamFailures *prometheus.CounterVec
 	upstreamSeconds                   *prometheus.HistogramVec
@@ -138,6 +139,10 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 	limited := vec("kinward_rate_limited_total", "Questions above the rate limit, by what became of them.", "outcome")
 	for i := range m.limited {
 		m.limited[i] = limited.WithLabelValues(limitNames[i])
+	}
+	tokens := vec("kinward_tokens_refused_total", "Questions refused because nobody has their token, or because too many such came from one network.", "outcome")
+	for i := range m.tokens {
+		m.tokens[i] = tokens.WithLabelValues(tokenRefusals[i])
 	}
 	m.upstreamQueries = vec("kinward_upstream_queries_total", "Questions sent to an upstream.", "upstream")
 	m.upstreamFailures = vec("kinward_upstream_failures_total", "Questions that an upstream did not answer.", "upstream")

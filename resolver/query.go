@@ -67,7 +67,10 @@ type query struct {
 	via  transport
 	idle time.Duration // after which the connection is closed, where it has such an end
 
-	clues policy.Clues // what tells who asks; the listener fills it
+	// clues are who the listener says it is; see gather. local is the address that
+	// was asked, none where the listener does not know.
+	clues policy.Clues
+	local netip.Addr
 
 	// What the message says, filled by the stage read.
 	question
@@ -79,6 +82,9 @@ type query struct {
 	vers   uint8 // EDNS version
 	limit  int   // the most bytes that the answer may have
 	hasRec bool  // RD
+
+	options   []byte // of the OPT record; part of msg
+	forwarder bool   // it came by a forwarder whose clues are believed
 
 	cookie    [cookieLen]byte // the client's, and behind it the server's
 	cookieLen int             // 0: the client sent none
@@ -116,7 +122,7 @@ func (q *query) reset(msg []byte, from netip.AddrPort, via transport) {
 // it can be answered while the listener reads on.
 func (q *query) detach() *query {
 	c := *q
-	c.msg, c.out = nil, nil
+	c.msg, c.out, c.options = nil, nil, nil
 	c.asked = bytes.Clone(q.asked)
 	return &c
 }
@@ -198,7 +204,7 @@ func (q *query) attempt() policy.Attempt {
 		Family:   q.asker.Family,
 		Profile:  q.asker.Profile,
 		Device:   q.asker.Device,
-		Client:   q.from.Addr().Unmap(),
+		Client:   q.client(),
 		Name:     q.name,
 		Type:     q.qtype,
 		Verdict:  q.verdict,

@@ -177,7 +177,7 @@ func (s *Server) limit(_ context.Context, q *query) step {
 	switch {
 	case ok:
 		return pass
-	case !slip || !q.set.admits(q.from.Addr()):
+	case !slip || !q.admitted():
 		s.metrics.limited[limitDropped].Inc()
 		return quiet
 	case q.cookieLen > 0 && !q.proven:

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Scheme is a way to ask over an encrypted transport.
@@ -125,55 +125,18 @@ func (s *Server) bindSecure(scheme Scheme, network string, host netip.AddrPort) 
 	return nil
 }
 
-// introduction is all by which an asker over an encrypted transport may say who
-// they are.
-type introduction struct {
-	tls  tls.ConnectionState // zero behind a reverse proxy
-	host string              // of an HTTP request
-	path string              // of an HTTP request, what follows /dns-query/
-	user string              // of HTTP's basic authentication
-	pass string
+// tokenOf returns the token that the asker brings over an encrypted transport, ""
+// for none: in the name that was asked for, in the path and the user of an HTTP
+// request, in a certificate. r is nil but for HTTP. Where they differ it is
+// nobody's.
+func (s *Server) tokenOf(c *tls.ConnectionState, name string, r *http.Request) string {
+	token := tokenOfName(name, s.name)
+	if r != nil {
+		user, password, _ := r.BasicAuth()
+		token = oneToken(token, tokenOfPath(r.URL.Path), tokenOfUser(user, password))
+	}
+	if c != nil && len(c.VerifiedChains) > 0 {
+		token = oneToken(token, tokenOfCertificate(c.PeerCertificates[0], s.name))
+	}
+	return token
 }
-
-// tokenOf returns the token that an asker brings, "" for none. What is nobody's
-// token is returned too, and refused when the asker is identified.
-func (s *Server) tokenOf(i introduction) string {
-	name := i.tls.ServerName
-	if i.tls.Version == 0 { // the reverse proxy kept the name to itself
-		name = i.host
-	}
-	switch {
-	case i.path != "":
-		return tokenIn(i.path)
-	case i.pass != "":
-		return tokenIn(i.pass)
-	case i.user != "":
-		return tokenIn(i.user)
-	}
-	if t, ok := s.tokenBelow(name); ok {
-		return t
-	}
-	if len(i.tls.VerifiedChains) > 0 {
-		for _, n := range i.tls.PeerCertificates[0].DNSNames {
-			if t, ok := s.tokenBelow(n); ok {
-				return t
-			}
-		}
-	}
-	return ""
-}
-
-// tokenBelow returns the token in a name below the server's own.
-func (s *Server) tokenBelow(name string) (string, bool) {
-	if s.name == "" {
-		return "", false
-	}
-	label, ok := strings.CutSuffix(strings.ToLower(strings.TrimSuffix(name, ".")), "."+s.name)
-	if !ok || label == "" {
-		return "", false
-	}
-	return tokenIn(label), true
-}
-
-// tokenIn takes the token out of "alias-token".
-func tokenIn(label string) string { return label[strings.LastIndexByte(label, '-')+1:] }

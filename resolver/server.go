@@ -41,6 +41,9 @@ type Config struct {
 	TLS     *tls.Config
 	Name    string
 	Proxies Proxies
+	// Forwarders and Designated are as in Settings.
+	Forwarders []netip.Prefix
+	Designated Designated
 	// State returns what decides. It is called once a query, by many goroutines
 	// at once, and never returns nil.
 	State func() *policy.State
@@ -74,24 +77,27 @@ type Server struct {
 	settings  atomic.Pointer[settings]
 	changing  sync.Mutex // held by Reconfigure, never on the way of a query
 
-	state    func() *policy.State
-	sink     Log
-	log      *slog.Logger
-	now      func() time.Time
-	limits   Limits
-	cache    *cache
-	metrics  *metrics
-	fetching *flights
-	hedge    hedger
-	roots    *x509.CertPool
-	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
-	ttl      ttlBounds
-	retired  []retiredPeer // guarded by changing
-	limiter  *limiter      // nil: no limit
-	cookies  *cookies
-	devices  atomic.Pointer[Hosts]
-	leases   atomic.Pointer[Hosts]
-	sockets  chan struct{} // one is held for each socket to an upstream
+	state      func() *policy.State
+	sink       Log
+	log        *slog.Logger
+	now        func() time.Time
+	limits     Limits
+	cache      *cache
+	metrics    *metrics
+	fetching   *flights
+	hedge      hedger
+	roots      *x509.CertPool
+	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
+	ttl        ttlBounds
+	retired    []retiredPeer // guarded by changing
+	limiter    *limiter      // nil: no limit
+	guesses    *guesses
+	unknown    *unknowns
+	neighbours *neighbours
+	cookies    *cookies
+	devices    atomic.Pointer[Hosts]
+	leases     atomic.Pointer[Hosts]
+	sockets    chan struct{} // one is held for each socket to an upstream
 
 	addrs         []netip.AddrPort
 	udp           []*udpSocket
@@ -101,7 +107,7 @@ type Server struct {
 	secureAddrs   []SecureAddr
 	scratch       sync.Pool
 	tls           *tls.Config
-	name          string // in lower case, without a dot at its end
+	name          string // without a dot at its end
 
 	probing  sync.Mutex    // held while the upstreams are probed for loops
 	probeNow chan struct{} // asks for a probe before its time
@@ -132,7 +138,7 @@ func New(c Config) (*Server, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies}); err != nil {
+	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies, c.Forwarders, c.Designated}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -169,12 +175,13 @@ func newServer(c Config) (*Server, error) {
 	s.fetching = newFlights(s.limits.InFlight)
 	s.hedge.saved.Store(hedgeSaved)
 	s.limiter = newLimiter(s.limits.Rate)
+	s.guesses, s.unknown, s.neighbours = newGuesses(), newUnknowns(), newNeighbours(readNeighbours)
 	s.cookies = newCookies(s.now())
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
 	s.plain = newCrowd(s.limits.TCPConns, s.limits.TCPConnsPerClient)
 	s.secure = newCrowd(s.limits.TLSConns, s.limits.TLSConnsPerClient)
-	s.tls, s.name = c.TLS, strings.ToLower(strings.TrimSuffix(c.Name, "."))
+	s.tls, s.name = c.TLS, strings.TrimSuffix(c.Name, ".")
 	s.scratch.New = func() any { return &scratch{buf: make([]byte, max(s.limits.Message, 2))} }
 	s.near, s.far = s.stages()
 	var err error
@@ -267,6 +274,9 @@ func (s *Server) Run(ctx context.Context) error {
 		loop(&loops, func() error { return l.serve(work) })
 	}
 	probes.Go(func() { s.probeLoops(ctx) })
+	probes.Go(func() {
+		s.neighbours.run(ctx, s.now, func(err error) { s.log.Debug("no hardware addresses", "error", err) })
+	})
 
 	<-ctx.Done()
 	s.closing.Store(true)

@@ -22,6 +22,9 @@ type Settings struct {
 	Block     policy.BlockMode
 	Home      Home
 	Proxies   Proxies
+	// Forwarders are routers and relays that tell which of their devices asks.
+	Forwarders []netip.Prefix
+	Designated Designated
 }
 
 // Home is what Kinward knows of the home by itself.
@@ -45,25 +48,27 @@ func (s *Server) Reconfigure(c Settings) error {
 	if !c.Block.Valid() {
 		return fmt.Errorf("setting how blocks are answered: %s holds an address of the wrong family", c.Block)
 	}
-	next := &settings{block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}}
+	next := &settings{allow: new(bart.Lite), block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}}
 	for _, n := range c.Home.RebindAllow {
 		next.rebindAllow[n] = true
 	}
 	for _, l := range []struct {
 		what string
 		nets []netip.Prefix
-		to   **bart.Lite
+		to   *bart.Lite
 	}{
-		{"who may ask", c.AllowNets, &next.allow},
+		{"who may ask", c.AllowNets, next.allow},
 		{"the proxies", c.Proxies.V2, &next.proxies},
 		{"the reverse proxies", c.Proxies.Web, &next.web},
+		{"whose clues are believed", c.Forwarders, &next.forwarders.Lite},
 	} {
-		var err error
-		if *l.to, err = networks(l.nets); err != nil {
+		if err := insertAll(l.to, l.nets); err != nil {
 			return fmt.Errorf("setting %s: %w", l.what, err)
 		}
 	}
 	next.proxied = len(c.Proxies.V2) > 0
+	next.designated = c.Designated
+	next.forwarders.some = len(c.Forwarders) > 0
 	if err := CheckRoutes(c.Forward); err != nil {
 		return fmt.Errorf("setting the upstreams of domains: %w", err)
 	}
@@ -117,6 +122,19 @@ func (s *Server) Reconfigure(c Settings) error {
 		}
 	}
 	return s.closeRetired(s.now().Add(-s.limits.QueryDeadline))
+}
+
+func insertAll(to *bart.Lite, networks []netip.Prefix) error {
+	for _, n := range networks {
+		if !n.IsValid() {
+			return fmt.Errorf("%s is not a network", n)
+		}
+		if n.Addr().Is4In6() && n.Bits() >= 96 {
+			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+		}
+		to.Insert(n.Masked())
+	}
+	return nil
 }
 
 // peersOf returns the peers of a route, each once: those that were there, and new
@@ -186,29 +204,17 @@ type settings struct {
 	all    []*peer // of peers and routes
 	allow  *bart.Lite
 
-	proxies, web *bart.Lite // see Proxies
-	proxied      bool       // there are proxies
+	proxies, web bart.Lite // see Proxies
+	proxied      bool      // there are proxies
 
 	block policy.BlockMode
 
 	records     *Records
 	domain      blocklists.Name
 	rebindAllow map[blocklists.Name]bool
-}
 
-// networks makes a table of networks.
-func networks(nets []netip.Prefix) (*bart.Lite, error) {
-	t := new(bart.Lite)
-	for _, n := range nets {
-		if !n.IsValid() {
-			return nil, fmt.Errorf("%s is not a network", n)
-		}
-		if n.Addr().Is4In6() && n.Bits() >= 96 {
-			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
-		}
-		t.Insert(n.Masked())
-	}
-	return t, nil
+	forwarders forwarders
+	designated Designated
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }

@@ -48,18 +48,19 @@ func (s *Server) stages() (near, far []stage) {
 // that hold for it.
 func (s *Server) read(_ context.Context, q *query) step {
 	q.now = s.now()
-	q.set = s.settings.Load()
+	q.set, q.state = s.settings.Load(), s.state()
 	if !q.parse() {
 		return quiet
 	}
+	s.gather(q)
 	return pass
 }
 
 // admit refuses whoever is not on the allow-list, so that Kinward is never an
-// open resolver. Whoever brings a token over an encrypted transport is let through
-// to identify, which knows whether it is good.
+// open resolver. The list does not govern who brings a token, which identify
+// looks at, or asks from an address that is linked to a family.
 func (s *Server) admit(_ context.Context, q *query) step {
-	if q.clues.Token == "" && !q.set.admits(q.from.Addr()) {
+	if !q.admitted() {
 		return q.refuseStranger()
 	}
 	return pass
@@ -102,14 +103,30 @@ func (s *Server) check(_ context.Context, q *query) step {
 }
 
 // identify finds out who asks and which policy applies. Whoever belongs to no
-// family is refused: without a policy there is no filter.
+// family is refused: without a policy there is no filter. So is a token that
+// nobody has, whatever else is known of who brings it.
 func (s *Server) identify(_ context.Context, q *query) step {
-	q.state = s.state()
+	var try guess
+	if q.clues.Token != "" {
+		if try = s.guesses.of(q.clues); !s.guesses.mayTry(try, q.now) {
+			s.metrics.tokens[tokenLimited].Inc()
+			return q.plain(rcodeRefused, errProhibited, outRefused)
+		}
+	}
 	asker, ok := q.state.Directory.Identify(q.clues, q.now)
+	if q.clues.Token != "" {
+		s.guesses.note(try, ok, q.now)
+		if !ok {
+			s.metrics.tokens[tokenUnknown].Inc()
+		}
+	}
 	if !ok { // not even counted for a family: there is none to count it for
 		return q.plain(rcodeRefused, errProhibited, outRefused)
 	}
 	q.asker = asker
+	if asker.Device == 0 {
+		s.unknown.note(q)
+	}
 	return pass
 }
 
