@@ -21,9 +21,10 @@ type tcpListeners struct {
 	listeners []*net.TCPListener
 	conns     sync.WaitGroup
 
-	mu      sync.Mutex // held when a connection comes or goes, never for a query
-	active  map[*tcpConn]struct{}
-	clients map[netip.Prefix]int
+	mu        sync.Mutex // held when a connection comes or goes, never for a query
+	active    map[*tcpConn]struct{}
+	clients   map[netip.Prefix]int
+	strangers int // of active
 }
 
 func newTCPListeners(s *Server) *tcpListeners {
@@ -74,34 +75,44 @@ func (t *tcpListeners) admit(c *net.TCPConn) *tcpConn {
 	client := clientNetwork(from.Addr())
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.s.settings.Load().admits(from.Addr()) { // who may not ask must not take the place of who may
-		return nil
+	// Who may not ask must not take the place of who may: strangers, who have a zone
+	// to ask for at most, share a few places of their own.
+	set := t.s.settings.Load()
+	stranger := !set.admits(from.Addr())
+	open, most, each := len(t.active)-t.strangers, t.s.limits.TCPConns, t.s.limits.TCPConnsPerClient
+	if stranger {
+		open, most, each = t.strangers, zoneConns, zoneConnsPerClient
 	}
-	if t.clients[client] >= t.s.limits.TCPConnsPerClient && !t.evict(client) {
+	switch {
+	case stranger && !set.servesStrangers():
 		return nil
-	}
-	if len(t.active) >= t.s.limits.TCPConns && !t.evict(netip.Prefix{}) {
+	case t.clients[client] >= each && !t.evict(stranger, client):
+		return nil
+	case open >= most && !t.evict(stranger, netip.Prefix{}):
 		return nil
 	}
 	conn := &tcpConn{
-		s: t.s, conn: c, from: from, client: client,
+		s: t.s, conn: c, from: from, client: client, stranger: stranger,
 		out:   make(chan []byte, t.s.limits.TCPInFlight),
 		slots: make(chan struct{}, t.s.limits.TCPInFlight),
 	}
 	t.active[conn] = struct{}{}
 	t.clients[client]++
+	if stranger {
+		t.strangers++
+	}
 	return conn
 }
 
 // evict closes the connection that has waited longest for its client to say
-// something, so that idle ones do not keep others out (RFC 7766 §6.2.3). It is one
-// of client's where that is valid. It returns false where all are at work. The
-// caller holds t.mu.
-func (t *tcpListeners) evict(client netip.Prefix) bool {
+// something, so that idle ones do not keep others out (RFC 7766 §6.2.3). Strangers
+// make room for strangers alone; it is one of client's where that is valid. It
+// returns false where all are at work. The caller holds t.mu.
+func (t *tcpListeners) evict(stranger bool, client netip.Prefix) bool {
 	var victim *tcpConn
 	var since int64
 	for c := range t.active {
-		if client.IsValid() && c.client != client || len(c.slots) > 0 {
+		if c.stranger != stranger || client.IsValid() && c.client != client || len(c.slots) > 0 {
 			continue
 		}
 		if at := c.waiting.Load(); at != 0 && (victim == nil || at < since) {
@@ -129,6 +140,9 @@ func (t *tcpListeners) forget(c *tcpConn) {
 		return
 	}
 	delete(t.active, c)
+	if c.stranger {
+		t.strangers--
+	}
 	if t.clients[c.client]--; t.clients[c.client] == 0 {
 		delete(t.clients, c.client)
 	}
@@ -182,8 +196,10 @@ type tcpConn struct {
 	conn   *net.TCPConn
 	from   netip.AddrPort
 	client netip.Prefix
-	out    chan []byte   // answers with their length before them; never full, since slots bounds it
-	slots  chan struct{} // one is held for each question until its answer is written
+	// stranger: who is on no allow-list, and may ask for the zone alone.
+	stranger bool
+	out      chan []byte   // answers with their length before them; never full, since slots bounds it
+	slots    chan struct{} // one is held for each question until its answer is written
 
 	waiting atomic.Int64 // Unix nanoseconds since which nothing whole came from the client; 0 while it is served
 }

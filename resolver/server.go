@@ -32,6 +32,7 @@ type Config struct {
 	AllowNets []netip.Prefix // who may ask; nobody else is served
 	Block     policy.BlockMode
 	Home      Home
+	Zone      Zone
 	// State returns what decides. It is called once a query, by many goroutines
 	// at once, and never returns nil.
 	State func() *policy.State
@@ -84,6 +85,9 @@ type Server struct {
 	leases   atomic.Pointer[Hosts]
 	sockets  chan struct{} // one is held for each socket to an upstream
 
+	zoneLimiter *limiter      // of who is on no allow-list
+	challenges  chan struct{} // one is held for each question for challenges
+
 	addrs []netip.AddrPort
 	udp   []*udpSocket
 	tcp   *tcpListeners
@@ -112,7 +116,7 @@ func New(c Config) (*Server, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home}); err != nil {
+	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Zone}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -149,6 +153,8 @@ func newServer(c Config) (*Server, error) {
 	s.fetching = newFlights(s.limits.InFlight)
 	s.hedge.saved.Store(hedgeSaved)
 	s.limiter = newLimiter(s.limits.Rate)
+	s.zoneLimiter = newLimiter(zoneRate)
+	s.challenges = make(chan struct{}, challengeReads)
 	s.cookies = newCookies(s.now())
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
@@ -282,7 +288,11 @@ func (s *Server) run(ctx context.Context, stages []stage, q *query) (st step) {
 		}
 	}()
 	for _, f := range stages {
-		if st = f(ctx, q); st != pass {
+		switch st = f(ctx, q); st {
+		case pass:
+		case away:
+			return pass
+		default:
 			s.finish(q, st)
 			return st
 		}
