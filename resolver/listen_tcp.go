@@ -50,15 +50,18 @@ func (s *Server) accept(ctx context.Context, l *streamListener) error {
 func (s *Server) admitConn(l *streamListener, c *net.TCPConn) *crowdConn {
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
 	set := s.settings.Load()
-	client := clientNetwork(from.Addr())
+	client, crowd := clientNetwork(from.Addr()), l.crowd
 	switch {
 	case set.proxies.Lookup(plainAddr(from)):
 		client = netip.Prefix{} // it will say
-	case l.tls == nil && l.http == nil && !set.admits(from.Addr()):
-		l.crowd.metrics.refused.Inc() // who may not ask must not take the place of who may
+	case l.via != overTCP || s.knows(set, from.Addr()):
+	case set.servesStrangers():
+		crowd = s.strangers // who may not ask must not take the place of who may
+	default:
+		crowd.metrics.refused.Inc()
 		return nil
 	}
-	m := l.crowd.admit(client, func() { c.Close() }, func(busy bool) {
+	m := crowd.admit(client, func() { c.Close() }, func(busy bool) {
 		if l.http == nil || !busy { // the HTTP server would take it for the client's leaving
 			c.SetReadDeadline(time.Unix(1, 0))
 		}
@@ -67,6 +70,11 @@ func (s *Server) admitConn(l *streamListener, c *net.TCPConn) *crowdConn {
 		return nil
 	}
 	return &crowdConn{Conn: c, member: m, from: from}
+}
+
+// knows says whether somebody may ask in clear, as far as an address tells.
+func (s *Server) knows(set *settings, a netip.Addr) bool {
+	return set.admits(a) || set.forwards(a) || s.state().Directory.Linked(a, s.now())
 }
 
 // greet does what comes before the first question: a proxy says for whom it
@@ -113,7 +121,7 @@ func (s *Server) hearProxy(l *streamListener, c *crowdConn) bool {
 		return false
 	}
 	c.from = from
-	if l.tls == nil && l.http == nil && !set.admits(from.Addr()) {
+	if l.via == overTCP && !s.knows(set, from.Addr()) && !set.servesStrangers() {
 		l.crowd.metrics.refused.Inc()
 		return false
 	}

@@ -122,6 +122,7 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 		gauge(prefix+"_connections", fmt.Sprintf("Open %s connections of clients.", what), func() float64 { return float64(c.open()) })
 	}
 	crowdOf(s.plain, "kinward_tcp", "TCP")
+	s.strangers.metrics = s.plain.metrics
 	crowdOf(s.secure, "kinward_tls", "encrypted")
 	handshakes := vec("kinward_tls_handshakes_total", "Handshakes of encrypted connections, by transport and by how they ended.", "transport", "outcome")
 	for _, t := range []transport{overTLS, overHTTPS, overQUIC} {

@@ -186,9 +186,7 @@ func (s *Server) limit(_ context.Context, q *query) step {
 		return q.plain(rcodeBadCookie, noError, outLimited)
 	}
 	s.metrics.limited[limitSlipped].Inc()
-	q.plain(rcodeNoError, noError, outLimited)
-	putWord(q.out, atFlags, word(q.out, atFlags)|bitTC)
-	return done
+	return q.toTCP(outLimited)
 }
 
 // What becomes of questions above the rate limit, for the counters.

@@ -44,6 +44,7 @@ type Config struct {
 	// Forwarders and Designated are as in Settings.
 	Forwarders []netip.Prefix
 	Designated Designated
+	Zone       Zone
 	// State returns what decides. It is called once a query, by many goroutines
 	// at once, and never returns nil.
 	State func() *policy.State
@@ -102,12 +103,15 @@ type Server struct {
 	addrs         []netip.AddrPort
 	udp           []*udpSocket
 	plain, secure *crowd
+	strangers     *crowd // over TCP, for the zone
 	streams       []*streamListener
 	quic          []*quicListener
 	secureAddrs   []SecureAddr
 	scratch       sync.Pool
 	tls           *tls.Config
-	name          string // without a dot at its end
+	name          string        // without a dot at its end
+	zoneLimiter   *limiter      // of who is on no allow-list
+	challenges    chan struct{} // one is held for each question for challenges
 
 	probing  sync.Mutex    // held while the upstreams are probed for loops
 	probeNow chan struct{} // asks for a probe before its time
@@ -138,7 +142,7 @@ func New(c Config) (*Server, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies, c.Forwarders, c.Designated}); err != nil {
+	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies, c.Forwarders, c.Designated, c.Zone}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -176,10 +180,13 @@ func newServer(c Config) (*Server, error) {
 	s.hedge.saved.Store(hedgeSaved)
 	s.limiter = newLimiter(s.limits.Rate)
 	s.guesses, s.unknown, s.neighbours = newGuesses(), newUnknowns(), newNeighbours(readNeighbours)
+	s.zoneLimiter = newLimiter(zoneRate)
+	s.challenges = make(chan struct{}, challengeReads)
 	s.cookies = newCookies(s.now())
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
 	s.plain = newCrowd(s.limits.TCPConns, s.limits.TCPConnsPerClient)
+	s.strangers = newCrowd(zoneConns, zoneConnsPerClient)
 	s.secure = newCrowd(s.limits.TLSConns, s.limits.TLSConnsPerClient)
 	s.tls, s.name = c.TLS, strings.TrimSuffix(c.Name, ".")
 	s.scratch.New = func() any { return &scratch{buf: make([]byte, max(s.limits.Message, 2))} }
@@ -290,7 +297,7 @@ func (s *Server) Run(ctx context.Context) error {
 	loops.Wait()
 	drained := time.AfterFunc(s.limits.Drain, func() {
 		stopWork() // what still waits for an upstream is answered SERVFAIL
-		for _, c := range []*crowd{s.plain, s.secure} {
+		for _, c := range s.crowds() {
 			c.each(func(m *member) { m.end() })
 		}
 	})
@@ -299,11 +306,12 @@ func (s *Server) Run(ctx context.Context) error {
 			l.http.drain()
 		}
 	}
-	for _, c := range []*crowd{s.plain, s.secure} {
+	for _, c := range s.crowds() {
 		c.each(func(m *member) { m.hurry(m.busy.Load() > 0) })
 	}
-	s.plain.all.Wait()
-	s.secure.all.Wait()
+	for _, c := range s.crowds() {
+		c.all.Wait()
+	}
 	servers.Wait()
 	s.flights.Wait()
 	drained.Stop()
@@ -321,6 +329,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	return err
 }
+
+func (s *Server) crowds() []*crowd { return []*crowd{s.plain, s.strangers, s.secure} }
 
 // answerNear runs the stages that never wait. pass means that the query has to
 // go the far way; otherwise the query is finished.
@@ -348,7 +358,11 @@ func (s *Server) run(ctx context.Context, stages []stage, q *query) (st step) {
 		}
 	}()
 	for _, f := range stages {
-		if st = f(ctx, q); st != pass {
+		switch st = f(ctx, q); st {
+		case pass:
+		case away:
+			return pass
+		default:
 			s.finish(q, st)
 			return st
 		}

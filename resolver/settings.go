@@ -25,6 +25,7 @@ type Settings struct {
 	// Forwarders are routers and relays that tell which of their devices asks.
 	Forwarders []netip.Prefix
 	Designated Designated
+	Zone       Zone // of the server's public name
 }
 
 // Home is what Kinward knows of the home by itself.
@@ -49,6 +50,10 @@ func (s *Server) Reconfigure(c Settings) error {
 		return fmt.Errorf("setting how blocks are answered: %s holds an address of the wrong family", c.Block)
 	}
 	next := &settings{allow: new(bart.Lite), block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}}
+	var err error
+	if next.zone, err = newZone(c.Zone); err != nil {
+		return err
+	}
 	for _, n := range c.Home.RebindAllow {
 		next.rebindAllow[n] = true
 	}
@@ -211,6 +216,7 @@ type settings struct {
 
 	records     *Records
 	domain      blocklists.Name
+	zone        *zone // nil: none
 	rebindAllow map[blocklists.Name]bool
 
 	forwarders forwarders

@@ -14,6 +14,7 @@ const (
 	pass  step = iota // the next stage's turn
 	done              // q.out is the answer
 	quiet             // no answer is due
+	away              // the far stages' turn: no other near one has a say
 )
 
 // stage is one part of the way of a query.
@@ -27,6 +28,7 @@ func (s *Server) stages() (near, far []stage) {
 	near = []stage{
 		s.read,     // nothing else looks at bytes that a stranger chose
 		s.limit,    // keyed on the address received from; refusals are counted, too
+		s.own,      // the zone that others are sent here for: strangers ask, no family's policy has a say
 		s.admit,    // before everything that costs or tells something
 		s.check,    // what cannot be served is not worth a look-up
 		s.identify, // everything below may ask who it is
@@ -38,8 +40,9 @@ func (s *Server) stages() (near, far []stage) {
 		s.recall,   // the cache
 	}
 	far = []stage{
-		s.follow,  // where a local CNAME leads out of the home
-		s.forward, // the upstreams
+		s.challenge, // first: who asks it went past all that follows
+		s.follow,    // where a local CNAME leads out of the home
+		s.forward,   // the upstreams
 	}
 	return near, far
 }
