@@ -46,8 +46,8 @@ const (
 	challengeReads = 64
 
 	// Strangers' TCP connections, which they open after a truncated answer.
-	zoneConns          = 64
-	zoneConnsPerClient = 4
+	zoneConns          = 128
+	zoneConnsPerClient = 16 // an authority proves several names at once, from one place
 )
 
 // zoneRate bounds what one network that is not on the allow-list is answered by
