@@ -20,7 +20,7 @@ func benchmark(b *testing.B, prepare func(*Server), msg *dns.Msg, want int) {
 	q := &query{}
 	b.ReportAllocs()
 	for b.Loop() {
-		q.reset(wire, from, netip.Addr{}, overUDP)
+		q.reset(wire, from, overUDP)
 		if s.answerNear(b.Context(), q) != done {
 			b.Fatal("no answer")
 		}
@@ -110,7 +110,7 @@ func TestAllocationsOfAQuery(t *testing.T) {
 		q := &query{}
 		ctx := t.Context()
 		run := func() {
-			q.reset(wire, from, netip.Addr{}, overUDP)
+			q.reset(wire, from, overUDP)
 			if s.answerNear(ctx, q) != done {
 				t.Fatal("no answer")
 			}

@@ -81,15 +81,14 @@ func TestPanicInAFlight(t *testing.T) {
 	reg := newRegistry(&c)
 	s := start(t, c)
 	set := s.settings.Load()
-	broken := *set
-	broken.peers = []*peer{nil}
-	f := s.fetch(context.Background(), &broken, keyFor("broken.example"))
+	broken := &settings{peers: []*peer{nil}}
+	f := s.fetch(context.Background(), broken, keyFor("broken.example"))
 	<-f.done
 	if f.err == nil || f.e != nil {
 		t.Errorf("a flight with a fault ends with %v, %v", f.e, f.err)
 	}
 	broken.peers = []*peer{{name: "faulty", client: new(upstream.Client), m: set.peers[0].m}}
-	f = s.fetch(context.Background(), &broken, keyFor("broken.example"))
+	f = s.fetch(context.Background(), broken, keyFor("broken.example"))
 	<-f.done
 	if f.err == nil {
 		t.Error("a try with a fault ends well")

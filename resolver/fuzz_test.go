@@ -41,7 +41,7 @@ func still(t testing.TB) *Server {
 
 // handle takes a message through all stages.
 func handle(t testing.TB, s *Server, q *query, msg []byte, via transport) step {
-	q.reset(msg, netip.MustParseAddrPort(household+":1053"), netip.MustParseAddr("127.0.0.1"), via)
+	q.reset(msg, netip.MustParseAddrPort(household+":1053"), via)
 	st := s.answerNear(t.Context(), q)
 	if st == pass {
 		s.answerFar(t.Context(), q)

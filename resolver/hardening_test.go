@@ -169,7 +169,7 @@ func asks(t *testing.T, s *Server, from string, times int, m *dns.Msg) (answers 
 	defer conn.Close()
 	for range times {
 		q := new(query)
-		q.reset(packed(m), conn.LocalAddr().(*net.UDPAddr).AddrPort(), netip.Addr{}, overUDP)
+		q.reset(packed(m), conn.LocalAddr().(*net.UDPAddr).AddrPort(), overUDP)
 		if s.answerNear(t.Context(), q) == done {
 			a := new(dns.Msg)
 			if err := a.Unpack(q.out); err != nil {

@@ -23,6 +23,7 @@ type udpSocket struct {
 	// which one to leave from: a client that asked 192.168.1.2 takes no answer
 	// from 192.168.1.3.
 	wild bool
+	addr netip.Addr
 }
 
 func listenUDP(network string, host netip.AddrPort) (*udpSocket, error) {
@@ -31,7 +32,7 @@ func listenUDP(network string, host netip.AddrPort) (*udpSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &udpSocket{conn: c.(*net.UDPConn), wild: host.Addr().IsUnspecified()}
+	u := &udpSocket{conn: c.(*net.UDPConn), wild: host.Addr().IsUnspecified(), addr: host.Addr()}
 	growReadBuffer(u.conn)
 	if u.wild {
 		if err := wantDestination(u.conn); err != nil {
@@ -52,7 +53,6 @@ func (u *udpSocket) serve(ctx context.Context, s *Server) error {
 		oob = make([]byte, oobLen)
 	}
 	q := &query{out: make([]byte, 0, maxEDNSUDP)}
-	bound := u.conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr()
 	for {
 		n, oobn, flags, from, err := u.conn.ReadMsgUDPAddrPort(buf, oob)
 		if err != nil {
@@ -72,23 +72,31 @@ func (u *udpSocket) serve(ctx context.Context, s *Server) error {
 			}
 			continue
 		}
-		back := replyFrom(oob[:oobn])
-		to := bound
-		if u.wild {
-			to = addressIn(back)
+		back, msg, client := replyFrom(oob[:oobn]), buf[:n], from
+		if set := s.settings.Load(); set.proxied && set.proxies.Lookup(plainAddr(from)) {
+			var head int
+			if client, head, err = parseProxy(msg, from); err != nil {
+				s.metrics.queries[overUDP][outDropped].Inc()
+				s.metrics.proxyBroken.Inc()
+				continue
+			}
+			msg = msg[head:]
 		}
-		q.reset(buf[:n], from, to, overUDP)
+		q.reset(msg, client, overUDP)
+		if q.local = u.addr; u.wild {
+			q.local = asked(back)
+		}
 		switch s.answerNear(ctx, q) {
 		case pass:
 			far, back := q.detach(), bytes.Clone(back)
-			s.goFar(ctx, far, func() { u.send(far, back) })
+			s.goFar(ctx, far, func() { u.send(far, back, from) })
 		case done:
-			u.send(q, back)
+			u.send(q, back, from)
 		}
 	}
 }
 
-// send sends the answer. Nobody is told if that fails: the client asks again.
-func (u *udpSocket) send(q *query, back []byte) {
-	u.conn.WriteMsgUDPAddrPort(q.out, back, q.from)
+// send sends the answer to whom the question came from. Nobody is told if that fails: the client asks again.
+func (u *udpSocket) send(q *query, back []byte, to netip.AddrPort) {
+	u.conn.WriteMsgUDPAddrPort(q.out, back, to)
 }

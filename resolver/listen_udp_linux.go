@@ -68,18 +68,6 @@ func wantDestination(c *net.UDPConn) error {
 	return err
 }
 
-// addressIn returns our address in what replyFrom returned, none for nil.
-func addressIn(back []byte) netip.Addr {
-	const header = unix.SizeofCmsghdr
-	switch len(back) {
-	case unix.CmsgSpace(unix.SizeofInet4Pktinfo):
-		return netip.AddrFrom4([4]byte(back[header+4 : header+8]))
-	case unix.CmsgSpace(unix.SizeofInet6Pktinfo):
-		return netip.AddrFrom16([16]byte(back[header : header+16]))
-	}
-	return netip.Addr{}
-}
-
 // replyFrom makes of the control message that came with a packet the one that
 // sends the answer from the address asked, in place. What it does not know it
 // drops.
@@ -105,4 +93,17 @@ func replyFrom(oob []byte) []byte {
 		return oob[:unix.CmsgSpace(unix.SizeofInet6Pktinfo)]
 	}
 	return nil
+}
+
+// asked returns the address that a packet was sent to, of what replyFrom made of
+// its control message.
+func asked(back []byte) netip.Addr {
+	const header = unix.SizeofCmsghdr
+	switch {
+	case len(back) == unix.CmsgSpace(unix.SizeofInet4Pktinfo):
+		return netip.AddrFrom4([4]byte(back[header+4 : header+8]))
+	case len(back) >= header+unix.SizeofInet6Pktinfo:
+		return netip.AddrFrom16([16]byte(back[header : header+16])).Unmap()
+	}
+	return netip.Addr{}
 }

@@ -59,6 +59,9 @@ func (s *Server) local(_ context.Context, q *query) step {
 		return q.negative(rcodeNXDomain, top, localTTL, noError, outLocal)
 	case "\x04arpa":
 		if q.name.IsBelow(resolverArpa) {
+			if st := s.designate(q); st != pass {
+				return st
+			}
 			// RFC 9462 §6.4: what another resolver designates is not ours to pass
 			// on, since it would lead past the filter.
 			return q.negative(rcodeNoError, resolverArpa, localTTL, noError, outLocal)
@@ -78,7 +81,7 @@ func (s *Server) portal(_ context.Context, q *query) step {
 	if q.name != policy.Portal {
 		return q.negative(rcodeNXDomain, policy.Portal, ttl, noError, outLocal)
 	}
-	to := q.to.Unmap()
+	to := q.local.Unmap()
 	switch {
 	case q.class != classIN || !to.IsValid() || to.IsLinkLocalUnicast(): // that one needs an interface beside it
 	case q.qtype == typeA && to.Is4(), q.qtype == typeAAAA && to.Is6():

@@ -220,7 +220,7 @@ func (r *replay) ask(name, qtype string, how []string) {
 		}
 	}
 	q := &query{}
-	q.reset(packed(m), netip.MustParseAddrPort(household+":5353"), netip.Addr{}, overUDP)
+	q.reset(packed(m), netip.MustParseAddrPort(household+":5353"), overUDP)
 	synctest.Wait() // what the question before left behind is noted
 	began := time.Now()
 	if s.answerNear(r.t.Context(), q) == pass {

@@ -7,6 +7,7 @@ package resolver
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +34,17 @@ type Config struct {
 	AllowNets []netip.Prefix // who may ask; nobody else is served
 	Block     policy.BlockMode
 	Home      Home
+	// Secure are the addresses of encrypted transports. TLS has the certificates for
+	// them (GetCertificate or Certificates); what the transports need besides is set
+	// here. Name is the name below which devices have theirs: TOKEN.NAME.
+	Secure  []SecureListen
+	TLS     *tls.Config
+	Name    string
+	Proxies Proxies
+	// Forwarders and Designated are as in Settings.
+	Forwarders []netip.Prefix
+	Designated Designated
+	Zone       Zone
 	// State returns what decides. It is called once a query, by many goroutines
 	// at once, and never returns nil.
 	State func() *policy.State
@@ -66,28 +79,40 @@ type Server struct {
 	settings  atomic.Pointer[settings]
 	changing  sync.Mutex // held by Reconfigure, never on the way of a query
 
-	state    func() *policy.State
-	sink     Log
-	log      *slog.Logger
-	now      func() time.Time
-	limits   Limits
-	cache    *cache
-	metrics  *metrics
-	fetching *flights
-	hedge    hedger
-	roots    *x509.CertPool
-	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
-	ttl      ttlBounds
-	retired  []retiredPeer // guarded by changing
-	limiter  *limiter      // nil: no limit
-	cookies  *cookies
-	devices  atomic.Pointer[Hosts]
-	leases   atomic.Pointer[Hosts]
-	sockets  chan struct{} // one is held for each socket to an upstream
+	state      func() *policy.State
+	sink       Log
+	log        *slog.Logger
+	now        func() time.Time
+	limits     Limits
+	cache      *cache
+	metrics    *metrics
+	fetching   *flights
+	hedge      hedger
+	roots      *x509.CertPool
+	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
+	ttl        ttlBounds
+	retired    []retiredPeer // guarded by changing
+	limiter    *limiter      // nil: no limit
+	guesses    *guesses
+	unknown    *unknowns
+	neighbours *neighbours
+	cookies    *cookies
+	devices    atomic.Pointer[Hosts]
+	leases     atomic.Pointer[Hosts]
+	sockets    chan struct{} // one is held for each socket to an upstream
 
-	addrs []netip.AddrPort
-	udp   []*udpSocket
-	tcp   *tcpListeners
+	addrs         []netip.AddrPort
+	udp           []*udpSocket
+	plain, secure *crowd
+	strangers     *crowd // over TCP, for the zone
+	streams       []*streamListener
+	quic          []*quicListener
+	secureAddrs   []SecureAddr
+	scratch       sync.Pool
+	tls           *tls.Config
+	name          string        // without a dot at its end
+	zoneLimiter   *limiter      // of who is on no allow-list
+	challenges    chan struct{} // one is held for each question for challenges
 
 	probing     sync.Mutex    // held while the upstreams are probed for loops
 	probeNow    chan struct{} // asks for a probe before its time
@@ -114,7 +139,12 @@ func New(c Config) (*Server, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home}); err != nil {
+	for _, l := range c.Secure {
+		if err := s.listenSecure(l); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies, c.Forwarders, c.Designated, c.Zone}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -151,10 +181,17 @@ func newServer(c Config) (*Server, error) {
 	s.fetching = newFlights(s.limits.InFlight)
 	s.hedge.saved.Store(hedgeSaved)
 	s.limiter = newLimiter(s.limits.Rate)
+	s.guesses, s.unknown, s.neighbours = newGuesses(), newUnknowns(), newNeighbours(readNeighbours)
+	s.zoneLimiter = newLimiter(zoneRate)
+	s.challenges = make(chan struct{}, challengeReads)
 	s.cookies = newCookies(s.now())
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
-	s.tcp = newTCPListeners(s)
+	s.plain = newCrowd(s.limits.TCPConns, s.limits.TCPConnsPerClient)
+	s.strangers = newCrowd(zoneConns, zoneConnsPerClient)
+	s.secure = newCrowd(s.limits.TLSConns, s.limits.TLSConnsPerClient)
+	s.tls, s.name = c.TLS, strings.TrimSuffix(c.Name, ".")
+	s.scratch.New = func() any { return &scratch{buf: make([]byte, max(s.limits.Message, 2))} }
 	var err error
 	if s.metrics, err = newMetrics(c.Registerer, s); err != nil {
 		return nil, err
@@ -197,9 +234,21 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) closeSockets() error {
-	errs := []error{s.tcp.closeListeners(), s.closeClients()}
+	errs := []error{s.closeListeners(), s.closeClients()}
 	for _, u := range s.udp {
 		errs = append(errs, u.conn.Close())
+	}
+	for _, l := range s.quic {
+		errs = append(errs, l.close())
+	}
+	return errors.Join(errs...)
+}
+
+// closeListeners takes no more connections over TCP.
+func (s *Server) closeListeners() error {
+	var errs []error
+	for _, l := range s.streams {
+		errs = append(errs, l.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -214,47 +263,72 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	broken := make(chan error, len(s.udp)+len(s.tcp.listeners))
+	broken := make(chan error, len(s.udp)+2*len(s.streams)+len(s.quic))
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 
-	var loops, probes sync.WaitGroup
-	for _, u := range s.udp {
-		loops.Go(func() {
-			if err := u.serve(work, s); err != nil {
+	var loops, servers, probes sync.WaitGroup
+	loop := func(wg *sync.WaitGroup, serve func() error) {
+		wg.Go(func() {
+			if err := serve(); err != nil {
 				broken <- err
 				cancel()
 			}
 		})
 	}
-	for _, l := range s.tcp.listeners {
-		loops.Go(func() {
-			if err := s.tcp.serve(work, l); err != nil {
-				broken <- err
-				cancel()
-			}
-		})
+	for _, u := range s.udp {
+		loop(&loops, func() error { return u.serve(work, s) })
+	}
+	for _, l := range s.streams {
+		loop(&loops, func() error { return s.accept(work, l) })
+		if l.http != nil {
+			loop(&servers, func() error { return l.http.serve(work) })
+		}
+	}
+	for _, l := range s.quic {
+		loop(&loops, func() error { return l.serve(work) })
 	}
 	probes.Go(func() { s.probeLoops(ctx) })
+	probes.Go(func() {
+		s.neighbours.run(ctx, s.now, func(err error) { s.log.Debug("no hardware addresses", "error", err) })
+	})
 
 	<-ctx.Done()
 	s.closing.Store(true)
 	for _, u := range s.udp {
 		u.conn.SetReadDeadline(time.Unix(1, 0)) // wakes the loop; answers still go out
 	}
-	err := s.tcp.closeListeners()
-	s.tcp.stopReading()
+	err := s.closeListeners()
+	for _, l := range s.quic {
+		l.stop()
+	}
 	loops.Wait()
 	drained := time.AfterFunc(s.limits.Drain, func() {
 		stopWork() // what still waits for an upstream is answered SERVFAIL
-		s.tcp.closeConns()
+		for _, c := range s.crowds() {
+			c.each(func(m *member) { m.end() })
+		}
 	})
-	s.tcp.conns.Wait()
+	for _, l := range s.streams {
+		if l.http != nil {
+			l.http.drain()
+		}
+	}
+	for _, c := range s.crowds() {
+		c.each(func(m *member) { m.hurry(m.busy.Load() > 0) })
+	}
+	for _, c := range s.crowds() {
+		c.all.Wait()
+	}
+	servers.Wait()
 	s.flights.Wait()
 	drained.Stop()
 	probes.Wait()
 	for _, u := range s.udp {
 		err = errors.Join(err, u.conn.Close())
+	}
+	for _, l := range s.quic {
+		err = errors.Join(err, l.close())
 	}
 	err = errors.Join(err, s.closeClients())
 	close(broken)
@@ -263,6 +337,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	return err
 }
+
+func (s *Server) crowds() []*crowd { return []*crowd{s.plain, s.strangers, s.secure} }
 
 // answerNear runs the stages that never wait. pass means that the query has to
 // go the far way; otherwise the query is finished.
@@ -294,7 +370,11 @@ func (s *Server) run(ctx context.Context, w *way, q *query) (st step) {
 		stages = w.timed
 	}
 	for _, f := range stages {
-		if st = f(ctx, q); st != pass {
+		switch st = f(ctx, q); st {
+		case pass:
+		case away:
+			return pass
+		default:
 			s.finish(q, st)
 			if sampled || w.always {
 				w.took.observe(q.outcome, s.now().Sub(q.now))

@@ -21,6 +21,11 @@ type Settings struct {
 	AllowNets []netip.Prefix
 	Block     policy.BlockMode
 	Home      Home
+	Proxies   Proxies
+	// Forwarders are routers and relays that tell which of their devices asks.
+	Forwarders []netip.Prefix
+	Designated Designated
+	Zone       Zone // of the server's public name
 }
 
 // Home is what Kinward knows of the home by itself.
@@ -45,18 +50,30 @@ func (s *Server) Reconfigure(c Settings) error {
 		return fmt.Errorf("setting how blocks are answered: %s holds an address of the wrong family", c.Block)
 	}
 	next := &settings{allow: new(bart.Lite), block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}}
+	var err error
+	if next.zone, err = newZone(c.Zone); err != nil {
+		return err
+	}
 	for _, n := range c.Home.RebindAllow {
 		next.rebindAllow[n] = true
 	}
-	for _, n := range c.AllowNets {
-		if !n.IsValid() {
-			return fmt.Errorf("setting who may ask: %s is not a network", n)
+	for _, l := range []struct {
+		what string
+		nets []netip.Prefix
+		to   *bart.Lite
+	}{
+		{"who may ask", c.AllowNets, next.allow},
+		{"the proxies", c.Proxies.V2, &next.proxies},
+		{"the reverse proxies", c.Proxies.Web, &next.web},
+		{"whose clues are believed", c.Forwarders, &next.forwarders.Lite},
+	} {
+		if err := insertAll(l.to, l.nets); err != nil {
+			return fmt.Errorf("setting %s: %w", l.what, err)
 		}
-		if n.Addr().Is4In6() && n.Bits() >= 96 {
-			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
-		}
-		next.allow.Insert(n.Masked())
 	}
+	next.proxied = len(c.Proxies.V2) > 0
+	next.designated = c.Designated
+	next.forwarders.some = len(c.Forwarders) > 0
 	if err := CheckRoutes(c.Forward); err != nil {
 		return fmt.Errorf("setting the upstreams of domains: %w", err)
 	}
@@ -110,6 +127,19 @@ func (s *Server) Reconfigure(c Settings) error {
 		}
 	}
 	return s.closeRetired(s.now().Add(-s.limits.QueryDeadline))
+}
+
+func insertAll(to *bart.Lite, networks []netip.Prefix) error {
+	for _, n := range networks {
+		if !n.IsValid() {
+			return fmt.Errorf("%s is not a network", n)
+		}
+		if n.Addr().Is4In6() && n.Bits() >= 96 {
+			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+		}
+		to.Insert(n.Masked())
+	}
+	return nil
 }
 
 // peersOf returns the peers of a route, each once: those that were there, and new
@@ -178,11 +208,19 @@ type settings struct {
 	routes routes
 	all    []*peer // of peers and routes
 	allow  *bart.Lite
-	block  policy.BlockMode
+
+	proxies, web bart.Lite // see Proxies
+	proxied      bool      // there are proxies
+
+	block policy.BlockMode
 
 	records     *Records
 	domain      blocklists.Name
+	zone        *zone // nil: none
 	rebindAllow map[blocklists.Name]bool
+
+	forwarders forwarders
+	designated Designated
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }

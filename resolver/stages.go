@@ -14,6 +14,7 @@ const (
 	pass  step = iota // the next stage's turn
 	done              // q.out is the answer
 	quiet             // no answer is due
+	away              // the far stages' turn: no other near one has a say
 )
 
 // stage is one part of the way of a query.
@@ -27,6 +28,7 @@ func (s *Server) stages() (near, far []namedStage) {
 	near = []namedStage{
 		{"read", s.read},         // nothing else looks at bytes that a stranger chose
 		{"limit", s.limit},       // keyed on the address received from; refusals are counted, too
+		{"own", s.own},           // the zone that others are sent here for: strangers ask, no family's policy has a say
 		{"admit", s.admit},       // before everything that costs or tells something
 		{"check", s.check},       // what cannot be served is not worth a look-up
 		{"identify", s.identify}, // everything below may ask who it is
@@ -39,8 +41,9 @@ func (s *Server) stages() (near, far []namedStage) {
 		{"recall", s.recall},     // the cache
 	}
 	far = []namedStage{
-		{"follow", s.follow},   // where a local CNAME leads out of the home
-		{"forward", s.forward}, // the upstreams
+		{"challenge", s.challenge}, // first: who asks it went past all that follows
+		{"follow", s.follow},       // where a local CNAME leads out of the home
+		{"forward", s.forward},     // the upstreams
 	}
 	return near, far
 }
@@ -49,18 +52,19 @@ func (s *Server) stages() (near, far []namedStage) {
 // that hold for it.
 func (s *Server) read(_ context.Context, q *query) step {
 	q.now = s.now()
-	q.set = s.settings.Load()
+	q.set, q.state = s.settings.Load(), s.state()
 	if !q.parse() {
 		return quiet
 	}
+	s.gather(q)
 	return pass
 }
 
 // admit refuses whoever is not on the allow-list, so that Kinward is never an
-// open resolver. All that arrives here is plain DNS; the list does not govern
-// encrypted listeners, where a token identifies the asker.
+// open resolver. The list does not govern who brings a token, which identify
+// looks at, or asks from an address that is linked to a family.
 func (s *Server) admit(_ context.Context, q *query) step {
-	if !q.set.admits(q.from.Addr()) {
+	if !q.admitted() {
 		return q.refuseStranger()
 	}
 	return pass
@@ -103,14 +107,30 @@ func (s *Server) check(_ context.Context, q *query) step {
 }
 
 // identify finds out who asks and which policy applies. Whoever belongs to no
-// family is refused: without a policy there is no filter.
+// family is refused: without a policy there is no filter. So is a token that
+// nobody has, whatever else is known of who brings it.
 func (s *Server) identify(_ context.Context, q *query) step {
-	q.state = s.state()
-	asker, ok := q.state.Directory.Identify(policy.Clues{Addr: q.from.Addr()}, q.now)
+	var try guess
+	if q.clues.Token != "" {
+		if try = s.guesses.of(q.clues); !s.guesses.mayTry(try, q.now) {
+			s.metrics.tokens[tokenLimited].Inc()
+			return q.plain(rcodeRefused, errProhibited, outRefused)
+		}
+	}
+	asker, ok := q.state.Directory.Identify(q.clues, q.now)
+	if q.clues.Token != "" {
+		s.guesses.note(try, ok, q.now)
+		if !ok {
+			s.metrics.tokens[tokenUnknown].Inc()
+		}
+	}
 	if !ok { // not even counted for a family: there is none to count it for
 		return q.refuseStranger()
 	}
 	q.asker = asker
+	if asker.Device == 0 {
+		s.unknown.note(q)
+	}
 	return pass
 }
 

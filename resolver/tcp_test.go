@@ -124,7 +124,7 @@ func TestRFC7766_ConnectionsThatEnd(t *testing.T) {
 			t.Errorf("%s: the connection stays open", tt.name)
 		}
 		conn.Close()
-		for s.tcp.open() > 0 {
+		for s.plain.open() > 0 {
 			time.Sleep(time.Millisecond)
 		}
 		if n := metric(t, reg, "kinward_tcp_connections_broken_total") - before; n != tt.broken {
@@ -180,7 +180,7 @@ func TestRFC7766_SlowReaders(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for began := time.Now(); s.tcp.open() > 0; time.Sleep(time.Millisecond) {
+	for began := time.Now(); s.plain.open() > 0; time.Sleep(time.Millisecond) {
 		if time.Since(began) > 3*time.Second {
 			t.Fatal("the connection stays open")
 		}
@@ -313,12 +313,7 @@ func TestClientNetwork(t *testing.T) {
 
 // allWait reports whether all connections wait for their clients.
 func allWait(s *Server) bool {
-	s.tcp.mu.Lock()
-	defer s.tcp.mu.Unlock()
-	for c := range s.tcp.active {
-		if c.waiting.Load() == 0 {
-			return false
-		}
-	}
-	return true
+	all := true
+	s.plain.each(func(m *member) { all = all && m.asked.Load() && m.busy.Load() == 0 })
+	return all
 }

@@ -20,6 +20,7 @@ const (
 const (
 	bitQR      = 1 << 15
 	maskOpcode = 0xF << 11
+	bitAA      = 1 << 10
 	bitTC      = 1 << 9
 	bitRD      = 1 << 8
 	bitRA      = 1 << 7
@@ -51,6 +52,7 @@ const (
 	typeIXFR  = 251
 	typeAXFR  = 252
 	typeANY   = 255
+	typeCAA   = 257
 
 	classIN   = 1
 	classCH   = 3

@@ -11,7 +11,8 @@ import (
 )
 
 // Backup writes a copy of the database, as of now, to a new file (mode 0600).
-// Reading and writing go on meanwhile. It never overwrites a file: if path
+// Reading and writing go on meanwhile. Secrets are left out: whoever has the file
+// must not be able to pose as this server. It never overwrites a file: if path
 // exists the error wraps [os.ErrExist]. When it returns nil the copy is on the
 // disk.
 func (db *DB) Backup(ctx context.Context, path string) error {
@@ -47,6 +48,9 @@ func (db *DB) backup(ctx context.Context, path string) (err error) {
 	defer source.Close()
 	if _, err := source.ExecContext(ctx, `VACUUM INTO $1`, part); err != nil {
 		return explain(err)
+	}
+	if err := forgetSecrets(ctx, part); err != nil {
+		return err
 	}
 	return publish(part, path)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
+	"kinward/certs"
 	"kinward/policy"
 	"kinward/resolver"
 	"kinward/resolver/upstream"
@@ -25,6 +26,10 @@ import (
 type config struct {
 	Data        string          `mapstructure:"data" yaml:"data"`
 	DNS         []string        `mapstructure:"dns" yaml:"dns"`
+	DoT         []string        `mapstructure:"dot" yaml:"dot"`
+	DoH         []string        `mapstructure:"doh" yaml:"doh"`
+	DoQ         []string        `mapstructure:"doq" yaml:"doq"`
+	Proxy       proxyConfig     `mapstructure:"proxy" yaml:"proxy"`
 	Upstream    []string        `mapstructure:"upstream" yaml:"upstream"`
 	Forward     []forwardConfig `mapstructure:"forward" yaml:"forward"`
 	Metrics     string          `mapstructure:"metrics" yaml:"metrics"`
@@ -38,6 +43,8 @@ type config struct {
 	Limits      limitsConfig    `mapstructure:"limits" yaml:"limits"`
 	Lists       listsConfig     `mapstructure:"lists" yaml:"lists"`
 	Catalogue   catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
+	TLS         tlsConfig       `mapstructure:"tls" yaml:"tls"`
+	ACME        acmeConfig      `mapstructure:"acme" yaml:"acme"`
 	Log         logConfig       `mapstructure:"log" yaml:"log"`
 }
 
@@ -61,8 +68,10 @@ type logConfig struct {
 // defaultConfig is the one place of defaults.
 func defaultConfig() config {
 	return config{
-		Data:     defaultDataFolder(),
-		DNS:      []string{"127.0.0.1:1053"},
+		Data: defaultDataFolder(),
+		DNS:  []string{"127.0.0.1:1053"},
+		DoT:  []string{}, DoH: []string{}, DoQ: []string{},
+		Proxy:    proxyConfig{Trust: []string{}, Web: []string{}},
 		Upstream: slices.Clone(defaultUpstreams),
 		Forward:  []forwardConfig{},
 		Metrics:  "127.0.0.1:9153",
@@ -77,6 +86,8 @@ func defaultConfig() config {
 		Leases: leasesConfig{Domain: "home.arpa"},
 		Limits: defaultLimits(),
 		Lists:  listsConfig{Refresh: "24h"},
+		TLS:    tlsConfig{Addresses: []string{}, NameServers: []string{}},
+		ACME:   acmeConfig{Directory: certs.LetsEncrypt, Challenge: []string{}, HTTP: "[::]:80", CAA: []string{}},
 		Log:    logConfig{Level: "info", Format: "text"},
 	}
 }
@@ -155,7 +166,11 @@ type settings struct {
 	block     policy.BlockMode
 	home      resolver.Home
 	limits    resolver.Limits
+	secure    []resolver.SecureListen
+	proxies   resolver.Proxies
 	refresh   time.Duration // how often lists are looked for; 0: never
+	zone      resolver.Zone
+	certs     *certs.Config // nil: none; without what only serve has
 	level     slog.Level
 }
 
@@ -219,6 +234,12 @@ func (c *config) resolve() (*settings, error) {
 	}
 	if err := c.Catalogue.check(); err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
+	}
+	if err := c.resolveCertificates(s); err != nil {
+		return nil, err
+	}
+	if err := c.resolveSecure(s); err != nil {
+		return nil, err
 	}
 	if s.refresh, err = parseRefresh(c.Lists.Refresh); err != nil {
 		return nil, fmt.Errorf("lists: refresh: %w", err)

@@ -42,6 +42,11 @@ type limitsConfig struct {
 	TCPRead                 string `mapstructure:"tcp-read" yaml:"tcp-read"`
 	TCPWrite                string `mapstructure:"tcp-write" yaml:"tcp-write"`
 
+	TLSConnections          int    `mapstructure:"tls-connections" yaml:"tls-connections"`
+	TLSConnectionsPerClient int    `mapstructure:"tls-connections-per-client" yaml:"tls-connections-per-client"`
+	TLSIdle                 string `mapstructure:"tls-idle" yaml:"tls-idle"`
+	TLSHandshake            string `mapstructure:"tls-handshake" yaml:"tls-handshake"`
+
 	Leases int `mapstructure:"leases" yaml:"leases"`
 }
 
@@ -59,6 +64,9 @@ func defaultLimits() limitsConfig {
 
 		TCPConnections: d.TCPConns, TCPConnectionsPerClient: d.TCPConnsPerClient, TCPQuestions: d.TCPInFlight,
 		TCPIdle: d.TCPIdle.String(), TCPRead: d.TCPRead.String(), TCPWrite: d.TCPWrite.String(),
+
+		TLSConnections: d.TLSConns, TLSConnectionsPerClient: d.TLSConnsPerClient,
+		TLSIdle: d.TLSIdle.String(), TLSHandshake: d.TLSHandshake.String(),
 
 		Leases: 4096,
 	}
@@ -92,6 +100,8 @@ func (c limitsConfig) resolve() (l resolver.Limits, err error) {
 		{"tcp-connections", c.TCPConnections, &l.TCPConns, 1, 1 << 20},
 		{"tcp-connections-per-client", c.TCPConnectionsPerClient, &l.TCPConnsPerClient, 1, 1 << 20},
 		{"tcp-questions", c.TCPQuestions, &l.TCPInFlight, 1, 1024},
+		{"tls-connections", c.TLSConnections, &l.TLSConns, 1, 1 << 20},
+		{"tls-connections-per-client", c.TLSConnectionsPerClient, &l.TLSConnsPerClient, 1, 1 << 20},
 		{"leases", c.Leases, nil, 1, 1 << 20},
 	} {
 		if n.value < n.least || n.value > n.most {
@@ -111,6 +121,8 @@ func (c limitsConfig) resolve() (l resolver.Limits, err error) {
 		{"tcp-idle", c.TCPIdle, &l.TCPIdle, time.Second, time.Hour},
 		{"tcp-read", c.TCPRead, &l.TCPRead, 100 * time.Millisecond, time.Minute},
 		{"tcp-write", c.TCPWrite, &l.TCPWrite, 100 * time.Millisecond, time.Minute},
+		{"tls-idle", c.TLSIdle, &l.TLSIdle, time.Second, time.Hour},
+		{"tls-handshake", c.TLSHandshake, &l.TLSHandshake, 500 * time.Millisecond, time.Minute},
 	} {
 		if *d.to, err = parseSpan(d.value); err != nil {
 			return l, fmt.Errorf("%s: %w", d.key, err)

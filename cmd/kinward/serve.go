@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kinward/blocklists"
+	"kinward/certs"
 	"kinward/journal"
 	"kinward/policy"
 	"kinward/resolver"
@@ -33,6 +34,7 @@ type serving struct {
 	server   *resolver.Server
 	journal  *journal.Journal
 	registry *prometheus.Registry
+	keeper   *certs.Keeper // nil: no certificate is configured
 	started  time.Time
 }
 
@@ -71,6 +73,9 @@ func addSettingFlags(cmd *cobra.Command) {
 	d := defaultConfig()
 	f := cmd.Flags()
 	f.StringArray("dns", nil, "address to answer on, UDP and TCP; repeatable (default "+strings.Join(d.DNS, ", ")+")")
+	f.StringArray("dot", nil, "address to answer on over TLS (DoT), mostly [::]:853; repeatable")
+	f.StringArray("doh", nil, "address to answer on over HTTPS (DoH), TCP and UDP, mostly [::]:443; http://ADDRESS behind a reverse proxy; repeatable")
+	f.StringArray("doq", nil, "address to answer on over QUIC (DoQ), mostly [::]:853; repeatable")
 	f.StringArray("upstream", nil, "server that resolves what is allowed, as tls://NAME?ip=ADDRESS, or https, h3, quic, tcp, udp; repeatable (default "+strings.Join(d.Upstream, ", ")+")")
 	f.String("metrics", "", "address for health and metrics over HTTP (default "+d.Metrics+")")
 	f.Bool("pprof", false, "serve Go's profiles beside the metrics, to this machine alone")
@@ -103,16 +108,24 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err != nil {
 		return err
 	}
+	keeper, err := n.openKeeper(ctx, set, registry)
+	if err != nil {
+		return explainBindError(err)
+	}
+	if keeper != nil {
+		defer func() { err = errors.Join(err, keeper.Close()) }()
+	}
 	server, err := resolver.New(resolver.Config{
 		Listen: cfg.DNS, Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block,
 		CacheBytes: int64(cfg.Cache.Megabytes) << 20, MinTTL: set.minTTL, MaxTTL: set.maxTTL,
-		Home: set.home, Limits: set.limits,
+		Home: set.home, Limits: set.limits, Zone: zoneWith(set.zone, keeper),
+		Secure: set.secure, TLS: tlsWith(keeper), Name: cfg.TLS.Name, Proxies: set.proxies,
 		State: n.current.Load, Log: j, Logger: log, Registerer: registry,
 	})
 	if err != nil {
 		return explainBindError(err)
 	}
-	n.serving = &serving{server, j, registry, started}
+	n.serving = &serving{server, j, registry, keeper, started}
 	server.SetDevices(n.hosts.Load())
 	leases, err := newLeaseWatcher(&leaseWatcher{
 		file: cfg.Leases.File, domain: set.home.Domain, most: cfg.Limits.Leases, log: log, set: server.SetLeases,
@@ -136,6 +149,9 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	written := make(chan error, 1)
 	go func() { written <- j.Run(writing) }()
 	running.Go(func() error { return server.Run(ended) })
+	if keeper != nil {
+		running.Go(func() error { return keeper.Run(ended) })
+	}
 	running.Go(control.run)
 	running.Go(func() error { return leases.run(ended) })
 	running.Go(web.run)
@@ -243,6 +259,9 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 	}{
 		{"data", cfg.Data != n.cfg.Data},
 		{"dns", !slices.Equal(cfg.DNS, n.cfg.DNS)},
+		{"dot", !slices.Equal(cfg.DoT, n.cfg.DoT)},
+		{"doh", !slices.Equal(cfg.DoH, n.cfg.DoH)},
+		{"doq", !slices.Equal(cfg.DoQ, n.cfg.DoQ)},
 		{"metrics", cfg.Metrics != n.cfg.Metrics},
 		{"pprof", cfg.Pprof != n.cfg.Pprof},
 		{"cache", cfg.Cache != n.cfg.Cache},
@@ -250,6 +269,8 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		{"limits", !reflect.DeepEqual(cfg.Limits, n.cfg.Limits)},
 		{"lists", cfg.Lists != n.cfg.Lists},
 		{"catalogue", cfg.Catalogue != n.cfg.Catalogue},
+		{"tls", cfg.TLS.Name != n.cfg.TLS.Name || cfg.TLS.Certificate != n.cfg.TLS.Certificate || cfg.TLS.Key != n.cfg.TLS.Key || cfg.TLS.SelfSigned != n.cfg.TLS.SelfSigned},
+		{"acme", !reflect.DeepEqual(cfg.ACME, n.cfg.ACME)},
 		{"log format", cfg.Log.Format != n.cfg.Log.Format},
 	} {
 		if fixed.changed {
@@ -258,7 +279,8 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 	}
 	set.home.Domain, _ = blocklists.ParseName(n.cfg.Leases.Domain) // with the leases, at the next start
 	// This refuses what cannot be, before anything has changed.
-	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block, Home: set.home})
+	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block, Home: set.home,
+		Zone: zoneWith(set.zone, n.serving.keeper), Proxies: set.proxies})
 	if err != nil {
 		return err
 	}
@@ -266,7 +288,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		return fmt.Errorf("the new upstreams, networks and block mode are in force, the lists are as they were: %w", err)
 	}
 	level.Set(set.level)
-	return nil
+	return n.reloadCertificate(ctx)
 }
 
 // banner tells a person who started the program what it does and what to do
@@ -279,6 +301,9 @@ func (c *cli) banner(n *node, home *policy.Family, server *resolver.Server, metr
 		addrs = append(addrs, a.String())
 	}
 	fmt.Fprintf(w, "Kinward %s answers DNS questions on %s (UDP and TCP).\n", version(), strings.Join(addrs, " and "))
+	for _, a := range server.SecureAddrs() {
+		fmt.Fprintf(w, "Encrypted, by %s: %s\n", schemeWords[a.Scheme], a.Addr)
+	}
 	if metrics != "" {
 		fmt.Fprintf(w, "Health and metrics: http://%s/healthz and http://%s/metrics\n", metrics, metrics)
 		if n.cfg.Pprof {

@@ -1,0 +1,113 @@
+package resolver
+
+import (
+	"cmp"
+	"hash/maphash"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kinward/policy"
+)
+
+// Unknown is a device of a family that it has not named.
+type Unknown struct {
+	Family policy.FamilyID
+	Addr   netip.Addr // private or link-local, or none
+	MAC    policy.MAC // zero where none is known
+	Last   time.Time  // when it last asked, to the minute
+}
+
+// unknowns remembers devices that no family has named, so that a guardian finds
+// them. It is kept in memory alone, tells no more than that a device is there,
+// and takes no lock but for a device's first question in a minute. Public
+// addresses are not kept: there it is the home that asks, and not a device.
+type unknowns struct {
+	seed maphash.Seed
+	seen [4096]atomic.Uint64 // the hash of a device, its minute added
+
+	mu  sync.Mutex
+	all map[unknownKey]time.Time
+}
+
+type unknownKey struct {
+	family policy.FamilyID
+	addr   netip.Addr
+	mac    policy.MAC
+}
+
+const (
+	maxUnknown          = 4096
+	maxUnknownPerFamily = 256
+)
+
+func newUnknowns() *unknowns {
+	return &unknowns{seed: maphash.MakeSeed(), all: map[unknownKey]time.Time{}}
+}
+
+// note remembers who asks, if it is a device that its family has not named.
+func (u *unknowns) note(q *query) {
+	k := unknownKey{family: q.asker.Family, mac: q.clues.MAC}
+	if a := q.client().WithZone(""); (!q.clues.Relayed || q.clues.Host.IsValid()) && (a.IsPrivate() || a.IsLinkLocalUnicast()) {
+		k.addr = a
+	}
+	if k.mac == (policy.MAC{}) && !k.addr.IsValid() {
+		return
+	}
+	minute := q.now.Unix() / 60
+	h := maphash.Comparable(u.seed, k)
+	at := &u.seen[h%uint64(len(u.seen))]
+	if stamp := h + uint64(minute); at.Swap(stamp) != stamp {
+		u.keep(k, time.Unix(minute*60, 0))
+	}
+}
+
+// keep notes a device. Where there is no room the one that has not asked for the
+// longest time is forgotten, of the same family first.
+func (u *unknowns) keep(k unknownKey, minute time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, ok := u.all[k]; !ok {
+		own := 0
+		for o := range u.all {
+			if o.family == k.family {
+				own++
+			}
+		}
+		if own >= maxUnknownPerFamily || len(u.all) >= maxUnknown {
+			u.forget(k.family, own >= maxUnknownPerFamily)
+		}
+	}
+	u.all[k] = minute
+}
+
+// forget drops the oldest of all, or of a family.
+func (u *unknowns) forget(family policy.FamilyID, only bool) {
+	var oldest unknownKey
+	var at time.Time
+	for k, t := range u.all {
+		if (!only || k.family == family) && (at.IsZero() || t.Before(at)) {
+			oldest, at = k, t
+		}
+	}
+	delete(u.all, oldest)
+}
+
+// Unknown returns the devices that asked for a family since the start and that it
+// has not named, the latest first.
+func (s *Server) Unknown(family policy.FamilyID) []Unknown {
+	s.unknown.mu.Lock()
+	defer s.unknown.mu.Unlock()
+	out := []Unknown{}
+	for k, t := range s.unknown.all {
+		if k.family == family {
+			out = append(out, Unknown{k.family, k.addr, k.mac, t})
+		}
+	}
+	slices.SortFunc(out, func(a, b Unknown) int {
+		return cmp.Or(b.Last.Compare(a.Last), a.Addr.Compare(b.Addr), slices.Compare(a.MAC[:], b.MAC[:]))
+	})
+	return out
+}
