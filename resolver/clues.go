@@ -63,8 +63,8 @@ const dohPath = "/dns-query"
 // tokenOfPath returns the token in a DoH path, "/dns-query/TOKEN".
 func tokenOfPath(path string) string {
 	rest, ok := strings.CutPrefix(path, dohPath)
-	if !ok || rest == "" || rest == "/" {
-		return ""
+	if !ok || rest != "" && rest[0] != '/' {
+		return nobodysToken // a path that is not served
 	}
 	return asToken(strings.TrimSuffix(strings.TrimPrefix(rest, "/"), "/"))
 }
