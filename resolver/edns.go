@@ -1,5 +1,7 @@
 package resolver
 
+import "time"
+
 // Sizes of messages.
 const (
 	maxPlainUDP = 512   // RFC 1035 §4.2.1, for clients without EDNS
@@ -59,7 +61,7 @@ func (q *query) parseOPT(r record) bool {
 	ttl := r.ttl(q.msg)
 	q.vers = uint8(ttl >> 16)
 	q.do = ttl&bitDO != 0
-	if q.via != overTCP {
+	if q.via == overUDP { // elsewhere it means nothing
 		// §6.2.3: sizes below 512 are 512.
 		q.limit = min(max(int(r.class), maxPlainUDP), maxEDNSUDP)
 	}
@@ -73,11 +75,42 @@ func (q *query) parseOPT(r record) bool {
 		if at > r.next {
 			return false
 		}
-		if code == optCookie && q.cookieLen == 0 && !q.readCookie(q.msg[data:at]) {
-			return false
+		switch code {
+		case optCookie:
+			if q.cookieLen == 0 && !q.readCookie(q.msg[data:at]) {
+				return false
+			}
+		case optKeepalive:
+			if q.via != overUDP && at > data { // RFC 7828 §3.2.1: clients say nothing but that they want to know
+				return false
+			}
+			q.keepalive = q.via != overUDP // §3.2.1: passed over there
+		case optPadding:
+			q.pads = q.via.encrypted() // RFC 7830 §6: never in clear
 		}
 	}
 	return true
+}
+
+// optKeepalive and optPadding are the codes of two options (RFC 7828, RFC 7830).
+const (
+	optKeepalive = 11
+	optPadding   = 12
+)
+
+// padBlock: the length of every padded answer is a multiple (RFC 8467 §4.1).
+const padBlock = 468
+
+var zeros [padBlock]byte
+
+// padding returns the length of the option that pads a message of n bytes, 0 where
+// none fits.
+func padding(n, limit int) int {
+	pad := (padBlock - (n+4)%padBlock) % padBlock
+	if n+4 > limit {
+		return 0
+	}
+	return min(4+pad, limit-n)
 }
 
 // findOPT looks for an OPT record in a message of another opcode than QUERY,
@@ -126,6 +159,9 @@ func (q *query) optionsLen(e extendedError) (n int) {
 	if e.code != edeNone {
 		n += 6 + len(e.text)
 	}
+	if q.keepalive && q.via.keepsAlive() {
+		n += 6
+	}
 	return n
 }
 
@@ -143,7 +179,12 @@ func (q *query) appendOPT(extended int, e extendedError) {
 	b = appendWord(b, typeOPT)
 	b = appendWord(b, maxEDNSUDP)
 	b = appendLong(b, uint32(extended)<<24|do)
-	b = appendWord(b, uint16(q.optionsLen(e)))
+	options := q.optionsLen(e)
+	pad := 0
+	if q.pads { // to be last: its length is what the rest leaves
+		pad = padding(len(b)+2+options, q.limit)
+	}
+	b = appendWord(b, uint16(options+pad))
 	if q.cookieLen > 0 {
 		b = appendWord(b, optCookie)
 		b = appendWord(b, uint16(q.cookieLen))
@@ -154,6 +195,16 @@ func (q *query) appendOPT(extended int, e extendedError) {
 		b = appendWord(b, uint16(2+len(e.text)))
 		b = appendWord(b, uint16(e.code))
 		b = append(b, e.text...)
+	}
+	if q.keepalive && q.via.keepsAlive() {
+		b = appendWord(b, optKeepalive)
+		b = appendWord(b, 2)
+		b = appendWord(b, uint16(min(q.idle/(100*time.Millisecond), 1<<16-1)))
+	}
+	if pad > 0 {
+		b = appendWord(b, optPadding)
+		b = appendWord(b, uint16(pad-4))
+		b = append(b, zeros[:pad-4]...)
 	}
 	q.out = b
 	putWord(q.out, atAR, word(q.out, atAR)+1)

@@ -19,6 +19,11 @@ type Limits struct {
 	TCPRead           time.Duration // for the rest of a message that has begun
 	TCPWrite          time.Duration // for the client to take an answer
 
+	TLSConns          int           // open connections of DoT, DoH and DoQ together
+	TLSConnsPerClient int           // from one IPv4 address or IPv6 /64
+	TLSIdle           time.Duration // without a question
+	TLSHandshake      time.Duration // for a client to agree on keys
+
 	Message int // the longest question that is read, in bytes
 	Rate    RateLimit
 }
@@ -38,6 +43,13 @@ const (
 	defaultTCPIdle           = 10 * time.Second // RFC 7766 §6.2.3 leaves it to us: a few seconds
 	defaultTCPRead           = 5 * time.Second
 	defaultTCPWrite          = 5 * time.Second
+
+	// What agreeing on keys costs makes it worth to keep a connection for longer
+	// than TCP's. Phones come from behind their carriers' few addresses.
+	defaultTLSConns          = 10_000 // 200 MB or so, idle
+	defaultTLSConnsPerClient = 512
+	defaultTLSIdle           = 30 * time.Second // RFC 7858 §3.4 leaves it to us; clients come back by resumption
+	defaultTLSHandshake      = 5 * time.Second
 
 	// The longest question that makes sense, a name, an OPT record with padding
 	// and a signature, is far below.
@@ -70,6 +82,10 @@ func (l Limits) withDefaults() Limits {
 	orTime(&l.TCPIdle, defaultTCPIdle)
 	orTime(&l.TCPRead, defaultTCPRead)
 	orTime(&l.TCPWrite, defaultTCPWrite)
+	or(&l.TLSConns, defaultTLSConns)
+	or(&l.TLSConnsPerClient, defaultTLSConnsPerClient)
+	orTime(&l.TLSIdle, defaultTLSIdle)
+	orTime(&l.TLSHandshake, defaultTLSHandshake)
 	or(&l.Message, defaultMessage)
 	if l.Rate.PerSecond == 0 {
 		l.Rate.PerSecond = defaultRate
@@ -82,4 +98,12 @@ func (l Limits) withDefaults() Limits {
 	or(&l.Rate.IPv6Bits, defaultIPv6Bits)
 	or(&l.Rate.Networks, defaultNetworks)
 	return l
+}
+
+// idle returns how long a connection may be idle.
+func (l *Limits) idle(t transport) time.Duration {
+	if t == overTCP {
+		return l.TCPIdle
+	}
+	return l.TLSIdle
 }

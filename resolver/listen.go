@@ -87,6 +87,6 @@ func (s *Server) bind(network string, host netip.AddrPort) (err error) {
 	}
 	s.addrs = append(s.addrs, netip.AddrPortFrom(at.Addr().Unmap(), at.Port()))
 	s.udp = append(s.udp, udp...)
-	s.tcp.listeners = append(s.tcp.listeners, tcp)
+	s.streams = append(s.streams, &streamListener{TCPListener: tcp, via: overTCP, crowd: s.plain})
 	return nil
 }

@@ -1,47 +1,29 @@
 package resolver
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
+	"crypto/tls"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"os"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// tcpListeners are the server's TCP listeners and the connections they took.
-type tcpListeners struct {
-	s         *Server
-	listeners []*net.TCPListener
-	conns     sync.WaitGroup
-
-	mu      sync.Mutex // held when a connection comes or goes, never for a query
-	active  map[*tcpConn]struct{}
-	clients map[netip.Prefix]int
+// streamListener takes connections at one address: plain TCP, DoT, or DoH.
+type streamListener struct {
+	*net.TCPListener
+	via   transport
+	crowd *crowd
+	tls   *tls.Config // nil: in clear
+	http  *httpServer // who speaks on the connections, nil: DNS with a length before each message
 }
 
-func newTCPListeners(s *Server) *tcpListeners {
-	return &tcpListeners{s: s, active: map[*tcpConn]struct{}{}, clients: map[netip.Prefix]int{}}
-}
-
-// open returns the number of open connections.
-func (t *tcpListeners) open() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.active)
-}
-
-// serve takes connections from l until it is closed.
-func (t *tcpListeners) serve(ctx context.Context, l *net.TCPListener) error {
+// accept takes connections until the listener is closed. Each is greeted in a
+// goroutine of its own, since clients may be slow to say who they are.
+func (s *Server) accept(ctx context.Context, l *streamListener) error {
 	for {
 		c, err := l.AcceptTCP()
-		if t.s.closing.Load() {
+		if s.closing.Load() {
 			if err == nil {
 				c.Close()
 			}
@@ -51,269 +33,107 @@ func (t *tcpListeners) serve(ctx context.Context, l *net.TCPListener) error {
 			if errors.Is(err, net.ErrClosed) {
 				return err
 			}
-			t.s.metrics.acceptErrors.Inc()
+			s.metrics.acceptErrors.Inc()
 			time.Sleep(brokenPause) // out of descriptors, or the client left at once
 			continue
 		}
-		conn := t.admit(c)
+		conn := s.admitConn(l, c)
 		if conn == nil {
-			t.s.metrics.tcpRefused.Inc()
 			c.Close()
 			continue
 		}
-		t.conns.Go(func() {
-			defer t.leave(conn)
-			conn.serve(ctx)
-		})
+		go s.greet(ctx, l, conn) // ends before the connection does, which its crowd waits for
 	}
 }
 
-// admit enters a connection, nil where there are too many.
-func (t *tcpListeners) admit(c *net.TCPConn) *tcpConn {
+// admitConn enters a connection, nil where it is not to be served.
+func (s *Server) admitConn(l *streamListener, c *net.TCPConn) *crowdConn {
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
+	set := s.settings.Load()
 	client := clientNetwork(from.Addr())
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.s.settings.Load().admits(from.Addr()) { // who may not ask must not take the place of who may
+	switch {
+	case set.proxies.Lookup(plainAddr(from)):
+		client = netip.Prefix{} // it will say
+	case l.tls == nil && l.http == nil && !set.admits(from.Addr()):
+		l.crowd.metrics.refused.Inc() // who may not ask must not take the place of who may
 		return nil
 	}
-	if t.clients[client] >= t.s.limits.TCPConnsPerClient && !t.evict(client) {
+	m := l.crowd.admit(client, func() { c.Close() }, func(busy bool) {
+		if l.http == nil || !busy { // the HTTP server would take it for the client's leaving
+			c.SetReadDeadline(time.Unix(1, 0))
+		}
+	})
+	if m == nil {
 		return nil
 	}
-	if len(t.active) >= t.s.limits.TCPConns && !t.evict(netip.Prefix{}) {
-		return nil
-	}
-	conn := &tcpConn{
-		s: t.s, conn: c, from: from, client: client,
-		out:   make(chan []byte, t.s.limits.TCPInFlight),
-		slots: make(chan struct{}, t.s.limits.TCPInFlight),
-	}
-	t.active[conn] = struct{}{}
-	t.clients[client]++
-	return conn
+	return &crowdConn{Conn: c, member: m, from: from}
 }
 
-// evict closes the connection that has waited longest for its client to say
-// something, so that idle ones do not keep others out (RFC 7766 §6.2.3). It is one
-// of client's where that is valid. It returns false where all are at work. The
-// caller holds t.mu.
-func (t *tcpListeners) evict(client netip.Prefix) bool {
-	var victim *tcpConn
-	var since int64
-	for c := range t.active {
-		if client.IsValid() && c.client != client || len(c.slots) > 0 {
-			continue
-		}
-		if at := c.waiting.Load(); at != 0 && (victim == nil || at < since) {
-			victim, since = c, at
-		}
+// greet does what comes before the first question: a proxy says for whom it
+// speaks, keys are agreed on. Then the connection is served in another goroutine,
+// so that the memory of the handshake is not kept for as long as it is open.
+func (s *Server) greet(ctx context.Context, l *streamListener, c *crowdConn) {
+	if !s.hearProxy(l, c) {
+		c.Close()
+		return
 	}
-	if victim == nil {
+	var conn net.Conn = c
+	token := ""
+	if l.tls != nil {
+		tc := tls.Server(c, l.tls)
+		if !s.handshake(l.via, c, tc) {
+			c.Close() // not tc, which would wait to say goodbye
+			return
+		}
+		state := tc.ConnectionState()
+		token = s.tokenOf(&state, state.ServerName, nil)
+		conn = tc
+	}
+	if l.http != nil {
+		l.http.give(conn)
+		return
+	}
+	go newStreamConn(s, l, conn, c, token).serve(ctx)
+}
+
+// hearProxy lets an allow-listed proxy say who the client is (PROXY v2). It
+// returns false where it does not, or that client is not to be served.
+func (s *Server) hearProxy(l *streamListener, c *crowdConn) bool {
+	set := s.settings.Load()
+	if !set.proxies.Lookup(plainAddr(c.from)) {
+		return true
+	}
+	c.SetReadDeadline(time.Now().Add(s.limits.TCPRead))
+	if s.closing.Load() {
 		return false
 	}
-	t.s.metrics.tcpEvicted.Inc()
-	t.forget(victim)
-	victim.conn.Close()
+	from, err := readProxy(c, c.from)
+	if err != nil {
+		s.metrics.proxyBroken.Inc()
+		return false
+	}
+	c.from = from
+	if l.tls == nil && l.http == nil && !set.admits(from.Addr()) {
+		l.crowd.metrics.refused.Inc()
+		return false
+	}
+	return l.crowd.name(c.member, clientNetwork(from.Addr()))
+}
+
+// handshake agrees on keys within the time for it.
+func (s *Server) handshake(via transport, c *crowdConn, tc *tls.Conn) bool {
+	c.SetDeadline(time.Now().Add(s.limits.TLSHandshake))
+	if s.closing.Load() { // the deadline of the stop may have been set before
+		return false
+	}
+	err := tc.Handshake()
+	s.metrics.handshake(via, err == nil, tc.ConnectionState().DidResume)
+	if err != nil {
+		return false
+	}
+	c.SetDeadline(time.Time{})
+	c.touch()
 	return true
 }
 
-func (t *tcpListeners) leave(c *tcpConn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.forget(c)
-}
-
-// forget takes a connection out, once. The caller holds t.mu.
-func (t *tcpListeners) forget(c *tcpConn) {
-	if _, ok := t.active[c]; !ok {
-		return
-	}
-	delete(t.active, c)
-	if t.clients[c.client]--; t.clients[c.client] == 0 {
-		delete(t.clients, c.client)
-	}
-}
-
-// clientNetwork returns what counts as one client: an IPv4 address, or the /64
-// in which one host can take any IPv6 address it likes.
-func clientNetwork(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits) // no error: the address is of that family
-	return p
-}
-
-func (t *tcpListeners) closeListeners() error {
-	var errs []error
-	for _, l := range t.listeners {
-		errs = append(errs, l.Close())
-	}
-	return errors.Join(errs...)
-}
-
-// stopReading ends the reads of all connections; answers still go out.
-func (t *tcpListeners) stopReading() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for c := range t.active {
-		c.conn.SetReadDeadline(time.Unix(1, 0))
-	}
-}
-
-// closeConns closes what a client does not let end.
-func (t *tcpListeners) closeConns() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for c := range t.active {
-		c.conn.Close()
-	}
-}
-
-// tcpConn is one connection (RFC 7766): questions may come one behind the
-// other, and answers go out in the order in which they are ready. One goroutine
-// reads, one writes; questions that wait for an upstream have one each, at most
-// as many as there are slots. A client that does not read its answers is not
-// read from either, and loses the connection in the end.
-type tcpConn struct {
-	s      *Server
-	conn   *net.TCPConn
-	from   netip.AddrPort
-	client netip.Prefix
-	out    chan []byte   // answers with their length before them; never full, since slots bounds it
-	slots  chan struct{} // one is held for each question until its answer is written
-
-	waiting atomic.Int64 // Unix nanoseconds since which nothing whole came from the client; 0 while it is served
-}
-
-// serve answers until the client leaves, is idle or does wrong, then sends what
-// is still due (RFC 7766 §6.2.4) and closes.
-func (c *tcpConn) serve(ctx context.Context) {
-	var writer sync.WaitGroup
-	writer.Go(c.write)
-	var asked sync.WaitGroup
-	if err := c.read(ctx, &asked); err != nil {
-		c.s.metrics.tcpBroken.Inc()
-	}
-	asked.Wait()
-	close(c.out)
-	writer.Wait()
-	c.conn.Close()
-}
-
-var (
-	errFrame   = errors.New("message of an impossible length")
-	errTooLong = fmt.Errorf("%w: more than is read", errFrame)
-)
-
-// slot takes the place of one more question on the connection, and waits where
-// there is none: the client reads its answers too slowly, or asks too much at once.
-func (c *tcpConn) slot() {
-	select {
-	case c.slots <- struct{}{}:
-	default:
-		c.s.metrics.tcpPipelined.Inc()
-		c.slots <- struct{}{}
-	}
-}
-
-// read answers questions until none follows. An error says that the client did
-// wrong; leaving or being idle between two messages is not wrong.
-func (c *tcpConn) read(ctx context.Context, asked *sync.WaitGroup) error {
-	r := bufio.NewReaderSize(c.conn, 1024)
-	buf := make([]byte, max(c.s.limits.Message, 2))
-	q := &query{}
-	for {
-		c.waiting.Store(time.Now().UnixNano())
-		if !c.await(c.s.limits.TCPIdle) {
-			return nil
-		}
-		if _, err := r.Peek(1); err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) && !c.s.closing.Load() {
-				c.s.metrics.tcpIdle.Inc()
-			}
-			return nil
-		}
-		// From the first byte on the clock runs for the whole message, so that
-		// one sent a byte at a time holds the connection no longer.
-		if !c.await(c.s.limits.TCPRead) {
-			return nil
-		}
-		n, err := readFrame(r, buf)
-		if err != nil {
-			if c.s.closing.Load() || errors.Is(err, net.ErrClosed) { // by us: evicted
-				return nil
-			}
-			if errors.Is(err, errTooLong) {
-				c.s.metrics.tooLong.Inc()
-			}
-			return err
-		}
-		c.waiting.Store(0)
-		if !c.pace() {
-			return nil
-		}
-		c.slot()
-		q.reset(buf[:n], c.from, overTCP)
-		switch c.s.answerNear(ctx, q) {
-		case quiet:
-			<-c.slots
-		case pass:
-			far := q.detach()
-			asked.Add(1)
-			c.s.goFar(ctx, far, func() { c.send(far); asked.Done() })
-		case done:
-			c.send(q)
-		}
-	}
-}
-
-// await gives the next read its time. It returns false where the server stops.
-func (c *tcpConn) await(d time.Duration) bool {
-	c.conn.SetReadDeadline(time.Now().Add(d))
-	return !c.s.closing.Load() // after the deadline was set: stopReading sets it after closing
-}
-
-// readFrame reads one message with its length before it (RFC 1035 §4.2.2).
-func readFrame(r io.Reader, buf []byte) (int, error) {
-	if _, err := io.ReadFull(r, buf[:2]); err != nil {
-		return 0, err
-	}
-	n := int(binary.BigEndian.Uint16(buf))
-	switch {
-	case n < headerLen: // nothing to answer to
-		return 0, errFrame
-	case n > len(buf): // nothing that is a query
-		return 0, errTooLong
-	}
-	_, err := io.ReadFull(r, buf[:n])
-	return n, err
-}
-
-// send hands an answer to the writer. It does not wait.
-func (c *tcpConn) send(q *query) {
-	frame := make([]byte, 0, 2+len(q.out))
-	frame = appendWord(frame, uint16(len(q.out)))
-	c.out <- append(frame, q.out...) // length and message in one write (RFC 7766 §8)
-}
-
-// write writes answers until there are no more. After an error the rest is
-// thrown away, so that nobody waits for it.
-func (c *tcpConn) write() {
-	broken := false
-	for frame := range c.out {
-		if !broken {
-			c.conn.SetWriteDeadline(time.Now().Add(c.s.limits.TCPWrite))
-			if _, err := c.conn.Write(frame); err != nil {
-				if errors.Is(err, os.ErrDeadlineExceeded) {
-					c.s.metrics.tcpUnread.Inc()
-				}
-				broken = true
-				c.conn.Close() // ends the reader too
-			}
-		}
-		<-c.slots
-	}
-}
+func plainAddr(a netip.AddrPort) netip.Addr { return a.Addr().Unmap().WithZone("") }

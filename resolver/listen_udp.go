@@ -72,22 +72,31 @@ func (u *udpSocket) serve(ctx context.Context, s *Server) error {
 			}
 			continue
 		}
-		back := replyFrom(oob[:oobn])
-		q.reset(buf[:n], from, overUDP)
+		back, msg, client := replyFrom(oob[:oobn]), buf[:n], from
+		if set := s.settings.Load(); set.proxied && set.proxies.Lookup(plainAddr(from)) {
+			var head int
+			if client, head, err = parseProxy(msg, from); err != nil {
+				s.metrics.queries[overUDP][outDropped].Inc()
+				s.metrics.proxyBroken.Inc()
+				continue
+			}
+			msg = msg[head:]
+		}
+		q.reset(msg, client, overUDP)
 		if q.local = u.addr; u.wild {
 			q.local = asked(back)
 		}
 		switch s.answerNear(ctx, q) {
 		case pass:
 			far, back := q.detach(), bytes.Clone(back)
-			s.goFar(ctx, far, func() { u.send(far, back) })
+			s.goFar(ctx, far, func() { u.send(far, back, from) })
 		case done:
-			u.send(q, back)
+			u.send(q, back, from)
 		}
 	}
 }
 
-// send sends the answer. Nobody is told if that fails: the client asks again.
-func (u *udpSocket) send(q *query, back []byte) {
-	u.conn.WriteMsgUDPAddrPort(q.out, back, q.from)
+// send sends the answer to whom the question came from. Nobody is told if that fails: the client asks again.
+func (u *udpSocket) send(q *query, back []byte, to netip.AddrPort) {
+	u.conn.WriteMsgUDPAddrPort(q.out, back, to)
 }

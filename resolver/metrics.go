@@ -23,10 +23,9 @@ type metrics struct {
 	loops                  prometheus.Counter
 	hedged, explored       prometheus.Counter
 	stale, prefetched      prometheus.Counter
-	tcpRefused, tcpBroken  prometheus.Counter
-	tcpIdle, tcpUnread     prometheus.Counter
-	tcpEvicted             prometheus.Counter
-	tcpPipelined           prometheus.Counter
+	handshakes             [numTransports][numHandshakes]prometheus.Counter
+	httpRefused            *prometheus.CounterVec
+	proxyBroken            prometheus.Counter
 	acceptErrors, tooLong  prometheus.Counter
 	rebinds                prometheus.Counter
 	deadlines, sockets     prometheus.Counter
@@ -110,12 +109,28 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 	m.hedged = counter("kinward_upstream_hedges_total", "Questions asked of another upstream, or a second time, because the first took longer than it usually does.")
 	m.explored = counter("kinward_upstream_explorations_total", "Questions asked of another upstream too, so that it is measured.")
 	m.loops = counter("kinward_loops_total", "Times that an upstream was found to lead back to Kinward.")
-	m.tcpRefused = counter("kinward_tcp_connections_refused_total", "TCP connections closed at once because there were too many.")
-	m.tcpBroken = counter("kinward_tcp_connections_broken_total", "TCP connections closed because of a malformed, half-sent or unread message.")
-	m.tcpIdle = counter("kinward_tcp_connections_idle_total", "TCP connections closed because no question came for too long.")
-	m.tcpUnread = counter("kinward_tcp_connections_unread_total", "TCP connections closed because the client did not take its answers.")
-	m.tcpEvicted = counter("kinward_tcp_connections_evicted_total", "Idle TCP connections closed to make room for another.")
-	m.tcpPipelined = counter("kinward_tcp_pipeline_waits_total", "Times that a TCP connection was not read from because too many of its questions had no answer yet.")
+	crowdOf := func(c *crowd, prefix, what string) {
+		of := func(end, help string) prometheus.Counter { return counter(prefix+end, fmt.Sprintf(help, what)) }
+		c.metrics = &crowdMetrics{
+			refused:   of("_connections_refused_total", "%s connections closed at once because there were too many."),
+			broken:    of("_connections_broken_total", "%s connections closed because of a malformed, half-sent or unread message."),
+			idle:      of("_connections_idle_total", "%s connections closed because no question came for too long."),
+			unread:    of("_connections_unread_total", "%s connections closed because the client did not take its answers."),
+			evicted:   of("_connections_evicted_total", "Idle %s connections closed to make room for another."),
+			pipelined: of("_pipeline_waits_total", "Times that one of the %s connections was not read from because too many of its questions had no answer yet."),
+		}
+		gauge(prefix+"_connections", fmt.Sprintf("Open %s connections of clients.", what), func() float64 { return float64(c.open()) })
+	}
+	crowdOf(s.plain, "kinward_tcp", "TCP")
+	crowdOf(s.secure, "kinward_tls", "encrypted")
+	handshakes := vec("kinward_tls_handshakes_total", "Handshakes of encrypted connections, by transport and by how they ended.", "transport", "outcome")
+	for _, t := range []transport{overTLS, overHTTPS, overQUIC} {
+		for o := range numHandshakes {
+			m.handshakes[t][o] = handshakes.WithLabelValues(transportNames[t], handshakeNames[o])
+		}
+	}
+	m.httpRefused = vec("kinward_doh_refused_total", "Requests over HTTP that were no question, by the status that answered them.", "status")
+	m.proxyBroken = counter("kinward_proxy_broken_total", "Connections and packets from allow-listed proxies that did not say for whom they are.")
 	m.acceptErrors = counter("kinward_accept_errors_total", "TCP connections that the system could not hand over, for want of file descriptors mostly.")
 	m.tooLong = counter("kinward_messages_too_long_total", "Messages not read because they are longer than any question.")
 	m.rebinds = counter("kinward_rebindings_total", "Answers kept back because a public name led into the home's own network.")
@@ -145,11 +160,32 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 		Name: "kinward_cache_evictions_total", Help: "Answers let go to make room for newer ones.",
 	}, func() float64 { return float64(s.cache.evicted.Load()) }))
 	gauge("kinward_queries_in_flight", "Questions that wait for an upstream.", func() float64 { return float64(s.inFlight.Load()) })
-	gauge("kinward_tcp_connections", "Open TCP connections of clients.", func() float64 { return float64(s.tcp.open()) })
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("registering the resolver's metrics: %w", err)
 	}
 	return m, nil
+}
+
+// How a handshake ended, for the counters.
+const (
+	handshakeFull = iota
+	handshakeResumed
+	handshakeFailed
+	numHandshakes
+)
+
+var handshakeNames = [numHandshakes]string{"full", "resumed", "failed"}
+
+// handshake counts one.
+func (m *metrics) handshake(t transport, ok, resumed bool) {
+	o := handshakeFailed
+	switch {
+	case ok && resumed:
+		o = handshakeResumed
+	case ok:
+		o = handshakeFull
+	}
+	m.handshakes[t][o].Inc()
 }
 
 // forPeer returns the children for an upstream.

@@ -17,10 +17,20 @@ type transport uint8
 const (
 	overUDP transport = iota
 	overTCP
+	overTLS
+	overHTTPS
+	overQUIC
 	numTransports
 )
 
-var transportNames = [numTransports]string{"udp", "tcp"}
+var transportNames = [numTransports]string{"udp", "tcp", "dot", "doh", "doq"}
+
+// encrypted says that nobody on the way can read along.
+func (t transport) encrypted() bool { return t >= overTLS }
+
+// keepsAlive says that the transport has the option edns-tcp-keepalive (RFC 7828
+// §3.2.1; RFC 9250 §5.5.2 and HTTP have means of their own).
+func (t transport) keepsAlive() bool { return t == overTCP || t == overTLS }
 
 // outcome is what became of a question, for the counters.
 type outcome uint8
@@ -52,9 +62,11 @@ type question struct {
 // query is one question on its way through the stages. The listener that read
 // it owns it; stages write the answer to out, and only listeners send.
 type query struct {
-	msg  []byte // the message as it came; belongs to the listener
-	from netip.AddrPort
+	msg  []byte         // the message as it came; belongs to the listener
+	from netip.AddrPort // the client, which may stand behind a proxy
 	via  transport
+	idle time.Duration // after which the connection is closed, where it has such an end
+
 	// clues are who the listener says it is; see gather. local is the address that
 	// was asked, none where the listener does not know.
 	clues policy.Clues
@@ -78,6 +90,9 @@ type query struct {
 	cookieLen int             // 0: the client sent none
 	proven    bool            // the cookie was given to this address
 
+	keepalive bool // the client wants to know how long its connection may be idle
+	pads      bool // the client padded its question
+
 	// What was found out about it.
 	now     time.Time
 	set     *settings
@@ -100,7 +115,7 @@ type query struct {
 
 // reset makes q the query for a message. Only the memory of its answer stays.
 func (q *query) reset(msg []byte, from netip.AddrPort, via transport) {
-	*q = query{msg: msg, from: from, via: via, out: q.out[:0]}
+	*q = query{msg: msg, from: from, via: via, out: q.out[:0], clues: policy.Clues{Addr: from.Addr()}}
 }
 
 // detach returns a copy of q that does not use the listener's buffers, so that
@@ -129,7 +144,7 @@ func (q *query) parse() bool {
 		return false
 	}
 	q.limit = maxPlainUDP
-	if q.via == overTCP {
+	if q.via != overUDP {
 		q.limit = maxMessage
 	}
 	if q.opcode() != 0 { // its sections may mean something else (RFC 1996, RFC 2136)

@@ -163,7 +163,7 @@ func (s *bucketSet) find(h uint64) int {
 // limit bounds how often a network is answered, and looks at cookies. It stands
 // above identify and admit: what counts is the address that was received from, and
 // strangers are not to be sent refusals without end, either. TCP is paced where
-// it is read; see tcpConn.pace.
+// it is read; see pace.
 func (s *Server) limit(_ context.Context, q *query) step {
 	s.cookies.check(q)
 	if q.via != overUDP || s.limiter == nil {
@@ -197,31 +197,31 @@ const (
 	limitSlipped
 	limitBadCookie
 	limitDelayed
+	limitTooMany
 	numLimits
 )
 
-var limitNames = [numLimits]string{"dropped", "slipped", "badcookie", "delayed"}
+var limitNames = [numLimits]string{"dropped", "slipped", "badcookie", "delayed", "toomany"}
 
 // paceStep is how long a connection that is above the limit waits before it
 // looks again.
 const paceStep = 20 * time.Millisecond
 
-// pace waits until the connection's network may ask again: a client that asks too
-// fast is read from no faster than it may. It returns false where the server
-// stops or the client would be idle by now.
-func (c *tcpConn) pace() bool {
-	l := c.s.limiter
-	if l == nil {
+// pace waits until a client's network may ask again: a client that asks too fast is
+// read from no faster than it may. It returns false where the server stops or
+// the client has waited as long as it might be idle.
+func (s *Server) pace(from netip.Addr, most time.Duration) bool {
+	if s.limiter == nil {
 		return true
 	}
 	for waited := time.Duration(0); ; waited += paceStep {
-		if ok, _ := l.take(proven, c.from.Addr(), c.s.now()); ok {
+		if ok, _ := s.limiter.take(proven, from, s.now()); ok {
 			return true
 		}
 		if waited == 0 {
-			c.s.metrics.limited[limitDelayed].Inc()
+			s.metrics.limited[limitDelayed].Inc()
 		}
-		if c.s.closing.Load() || waited > c.s.limits.TCPIdle {
+		if s.closing.Load() || waited > most {
 			return false
 		}
 		time.Sleep(paceStep)

@@ -7,6 +7,7 @@ package resolver
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +34,13 @@ type Config struct {
 	AllowNets []netip.Prefix // who may ask; nobody else is served
 	Block     policy.BlockMode
 	Home      Home
+	// Secure are the addresses of encrypted transports. TLS has the certificates for
+	// them (GetCertificate or Certificates); what the transports need besides is set
+	// here. Name is the name below which devices have theirs: TOKEN.NAME.
+	Secure  []SecureListen
+	TLS     *tls.Config
+	Name    string
+	Proxies Proxies
 	// Forwarders and Designated are as in Settings.
 	Forwarders []netip.Prefix
 	Designated Designated
@@ -90,9 +99,15 @@ type Server struct {
 	leases     atomic.Pointer[Hosts]
 	sockets    chan struct{} // one is held for each socket to an upstream
 
-	addrs []netip.AddrPort
-	udp   []*udpSocket
-	tcp   *tcpListeners
+	addrs         []netip.AddrPort
+	udp           []*udpSocket
+	plain, secure *crowd
+	streams       []*streamListener
+	quic          []*quicListener
+	secureAddrs   []SecureAddr
+	scratch       sync.Pool
+	tls           *tls.Config
+	name          string // without a dot at its end
 
 	probing  sync.Mutex    // held while the upstreams are probed for loops
 	probeNow chan struct{} // asks for a probe before its time
@@ -118,7 +133,12 @@ func New(c Config) (*Server, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Forwarders, c.Designated}); err != nil {
+	for _, l := range c.Secure {
+		if err := s.listenSecure(l); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies, c.Forwarders, c.Designated}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -159,7 +179,10 @@ func newServer(c Config) (*Server, error) {
 	s.cookies = newCookies(s.now())
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
-	s.tcp = newTCPListeners(s)
+	s.plain = newCrowd(s.limits.TCPConns, s.limits.TCPConnsPerClient)
+	s.secure = newCrowd(s.limits.TLSConns, s.limits.TLSConnsPerClient)
+	s.tls, s.name = c.TLS, strings.TrimSuffix(c.Name, ".")
+	s.scratch.New = func() any { return &scratch{buf: make([]byte, max(s.limits.Message, 2))} }
 	s.near, s.far = s.stages()
 	var err error
 	s.metrics, err = newMetrics(c.Registerer, s)
@@ -196,9 +219,21 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) closeSockets() error {
-	errs := []error{s.tcp.closeListeners(), s.closeClients()}
+	errs := []error{s.closeListeners(), s.closeClients()}
 	for _, u := range s.udp {
 		errs = append(errs, u.conn.Close())
+	}
+	for _, l := range s.quic {
+		errs = append(errs, l.close())
+	}
+	return errors.Join(errs...)
+}
+
+// closeListeners takes no more connections over TCP.
+func (s *Server) closeListeners() error {
+	var errs []error
+	for _, l := range s.streams {
+		errs = append(errs, l.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -213,26 +248,30 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	broken := make(chan error, len(s.udp)+len(s.tcp.listeners))
+	broken := make(chan error, len(s.udp)+2*len(s.streams)+len(s.quic))
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 
-	var loops, probes sync.WaitGroup
-	for _, u := range s.udp {
-		loops.Go(func() {
-			if err := u.serve(work, s); err != nil {
+	var loops, servers, probes sync.WaitGroup
+	loop := func(wg *sync.WaitGroup, serve func() error) {
+		wg.Go(func() {
+			if err := serve(); err != nil {
 				broken <- err
 				cancel()
 			}
 		})
 	}
-	for _, l := range s.tcp.listeners {
-		loops.Go(func() {
-			if err := s.tcp.serve(work, l); err != nil {
-				broken <- err
-				cancel()
-			}
-		})
+	for _, u := range s.udp {
+		loop(&loops, func() error { return u.serve(work, s) })
+	}
+	for _, l := range s.streams {
+		loop(&loops, func() error { return s.accept(work, l) })
+		if l.http != nil {
+			loop(&servers, func() error { return l.http.serve(work) })
+		}
+	}
+	for _, l := range s.quic {
+		loop(&loops, func() error { return l.serve(work) })
 	}
 	probes.Go(func() { s.probeLoops(ctx) })
 	probes.Go(func() {
@@ -244,19 +283,36 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, u := range s.udp {
 		u.conn.SetReadDeadline(time.Unix(1, 0)) // wakes the loop; answers still go out
 	}
-	err := s.tcp.closeListeners()
-	s.tcp.stopReading()
+	err := s.closeListeners()
+	for _, l := range s.quic {
+		l.stop()
+	}
 	loops.Wait()
 	drained := time.AfterFunc(s.limits.Drain, func() {
 		stopWork() // what still waits for an upstream is answered SERVFAIL
-		s.tcp.closeConns()
+		for _, c := range []*crowd{s.plain, s.secure} {
+			c.each(func(m *member) { m.end() })
+		}
 	})
-	s.tcp.conns.Wait()
+	for _, l := range s.streams {
+		if l.http != nil {
+			l.http.drain()
+		}
+	}
+	for _, c := range []*crowd{s.plain, s.secure} {
+		c.each(func(m *member) { m.hurry(m.busy.Load() > 0) })
+	}
+	s.plain.all.Wait()
+	s.secure.all.Wait()
+	servers.Wait()
 	s.flights.Wait()
 	drained.Stop()
 	probes.Wait()
 	for _, u := range s.udp {
 		err = errors.Join(err, u.conn.Close())
+	}
+	for _, l := range s.quic {
+		err = errors.Join(err, l.close())
 	}
 	err = errors.Join(err, s.closeClients())
 	close(broken)

@@ -206,7 +206,7 @@ func TestStopIsBounded(t *testing.T) {
 	waiting := dial(t, s, "udp", household)
 	defer waiting.Close()
 	waiting.Write(tcpQuestion(5, "ok.example."))
-	for s.inFlight.Load() < 1 || s.tcp.open() < 1 {
+	for s.inFlight.Load() < 1 || s.plain.open() < 1 {
 		time.Sleep(time.Millisecond)
 	}
 	began := time.Now()

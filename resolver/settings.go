@@ -21,6 +21,7 @@ type Settings struct {
 	AllowNets []netip.Prefix
 	Block     policy.BlockMode
 	Home      Home
+	Proxies   Proxies
 	// Forwarders are routers and relays that tell which of their devices asks.
 	Forwarders []netip.Prefix
 	Designated Designated
@@ -51,13 +52,22 @@ func (s *Server) Reconfigure(c Settings) error {
 	for _, n := range c.Home.RebindAllow {
 		next.rebindAllow[n] = true
 	}
+	for _, l := range []struct {
+		what string
+		nets []netip.Prefix
+		to   *bart.Lite
+	}{
+		{"who may ask", c.AllowNets, next.allow},
+		{"the proxies", c.Proxies.V2, &next.proxies},
+		{"the reverse proxies", c.Proxies.Web, &next.web},
+		{"whose clues are believed", c.Forwarders, &next.forwarders.Lite},
+	} {
+		if err := insertAll(l.to, l.nets); err != nil {
+			return fmt.Errorf("setting %s: %w", l.what, err)
+		}
+	}
+	next.proxied = len(c.Proxies.V2) > 0
 	next.designated = c.Designated
-	if err := insertAll(next.allow, c.AllowNets); err != nil {
-		return fmt.Errorf("setting who may ask: %w", err)
-	}
-	if err := insertAll(&next.forwarders.Lite, c.Forwarders); err != nil {
-		return fmt.Errorf("setting whose clues are believed: %w", err)
-	}
 	next.forwarders.some = len(c.Forwarders) > 0
 	if err := CheckRoutes(c.Forward); err != nil {
 		return fmt.Errorf("setting the upstreams of domains: %w", err)
@@ -193,7 +203,11 @@ type settings struct {
 	routes routes
 	all    []*peer // of peers and routes
 	allow  *bart.Lite
-	block  policy.BlockMode
+
+	proxies, web bart.Lite // see Proxies
+	proxied      bool      // there are proxies
+
+	block policy.BlockMode
 
 	records     *Records
 	domain      blocklists.Name

@@ -124,7 +124,7 @@ func TestRFC7766_ConnectionsThatEnd(t *testing.T) {
 			t.Errorf("%s: the connection stays open", tt.name)
 		}
 		conn.Close()
-		for s.tcp.open() > 0 {
+		for s.plain.open() > 0 {
 			time.Sleep(time.Millisecond)
 		}
 		if n := metric(t, reg, "kinward_tcp_connections_broken_total") - before; n != tt.broken {
@@ -180,7 +180,7 @@ func TestRFC7766_SlowReaders(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for began := time.Now(); s.tcp.open() > 0; time.Sleep(time.Millisecond) {
+	for began := time.Now(); s.plain.open() > 0; time.Sleep(time.Millisecond) {
 		if time.Since(began) > 3*time.Second {
 			t.Fatal("the connection stays open")
 		}
