@@ -300,6 +300,12 @@ func (q *query) admitted() bool {
 	return q.set.admits(q.clues.Addr) || q.forwarder || q.clues.Token != "" || q.state.Directory.Linked(q.clues.Addr, q.now)
 }
 
+// welcomes is admitted for who has only connected.
+func (s *Server) welcomes(a netip.Addr) bool {
+	set := s.settings.Load()
+	return set.admits(a) || set.forwards(a) || s.state().Directory.Linked(a, s.now())
+}
+
 // forwarders are those whose clues are believed.
 type forwarders struct {
 	bart.Lite

@@ -80,7 +80,11 @@ func TestRFC9462_Discovery(t *testing.T) {
 			}
 			for _, listen := range []string{"127.0.0.1:0", "0.0.0.0:0"} { // what was asked is told, not what is listened on
 				c.Listen, c.Registerer = []string{listen}, prometheus.NewRegistry()
-				got := ask(t, start(t, c), tt.from, msgFor(tt.qname, tt.qtype))
+				s := start(t, c)
+				got := ask(t, s, tt.from, msgFor(tt.qname, tt.qtype))
+				if diff := cmp.Diff(got.Answer, askBy(t, s, "tcp", tt.from, msgFor(tt.qname, tt.qtype)).Answer, cmp.Comparer(dns.IsDuplicate)); diff != "" {
+					t.Errorf("TCP answers otherwise:\n%s", diff)
+				}
 				want := slices.Clone(tt.want)
 				if listen == "0.0.0.0:0" { // the system takes the client's own for it
 					for i := range want {

@@ -54,7 +54,7 @@ func (s *Server) admitConn(l *streamListener, c *net.TCPConn) *crowdConn {
 	switch {
 	case set.proxies.Lookup(plainAddr(from)):
 		client = netip.Prefix{} // it will say
-	case l.tls == nil && l.http == nil && !set.admits(from.Addr()):
+	case l.tls == nil && l.http == nil && !s.welcomes(from.Addr()):
 		l.crowd.metrics.refused.Inc() // who may not ask must not take the place of who may
 		return nil
 	}
@@ -113,7 +113,7 @@ func (s *Server) hearProxy(l *streamListener, c *crowdConn) bool {
 		return false
 	}
 	c.from = from
-	if l.tls == nil && l.http == nil && !set.admits(from.Addr()) {
+	if l.tls == nil && l.http == nil && !s.welcomes(from.Addr()) {
 		l.crowd.metrics.refused.Inc()
 		return false
 	}

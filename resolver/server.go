@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"strings"
@@ -41,6 +42,10 @@ type Config struct {
 	TLS     *tls.Config
 	Name    string
 	Proxies Proxies
+	// Pages answers what the addresses of DoH are asked besides, nil nothing. It gets
+	// the client's address, without a port, as the request's RemoteAddr; what came in
+	// clear, or by a reverse proxy that is not on the list, it does not get.
+	Pages http.Handler
 	// Forwarders and Designated are as in Settings.
 	Forwarders []netip.Prefix
 	Designated Designated
@@ -93,6 +98,7 @@ type Server struct {
 	limiter    *limiter      // nil: no limit
 	guesses    *guesses
 	unknown    *unknowns
+	pages      http.Handler
 	neighbours *neighbours
 	cookies    *cookies
 	devices    atomic.Pointer[Hosts]
@@ -175,6 +181,7 @@ func newServer(c Config) (*Server, error) {
 	s.fetching = newFlights(s.limits.InFlight)
 	s.hedge.saved.Store(hedgeSaved)
 	s.limiter = newLimiter(s.limits.Rate)
+	s.pages = c.Pages
 	s.guesses, s.unknown, s.neighbours = newGuesses(), newUnknowns(), newNeighbours(readNeighbours)
 	s.cookies = newCookies(s.now())
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
