@@ -144,8 +144,8 @@ func TestMigrationsApplyOnceAndTwice(t *testing.T) {
 			t.Errorf("table %s leads with %s, want family_id", table, first)
 		}
 	}
-	if n != 5 {
-		t.Errorf("%d tables, want 5", n)
+	if n != 6 {
+		t.Errorf("%d tables, want 6", n)
 	}
 }
 
