@@ -341,7 +341,7 @@ func TestHealth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.Path != db.Path() || h.Mode != 0o600 || h.Schema != 2 || h.Bytes == 0 || h.WAL == 0 || h.Incidents != 10 || !h.Oldest.Equal(noon) || h.Revision != 1 {
+	if h.Path != db.Path() || h.Mode != 0o600 || h.Schema != 5 || h.Bytes == 0 || h.WAL == 0 || h.Incidents != 10 || !h.Oldest.Equal(noon) || h.Revision != 1 {
 		t.Errorf("health: %+v", h)
 	}
 }

@@ -64,6 +64,7 @@ func operations() map[string]handler {
 		opServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
 
 		opFamilies, opFamily, opFamilyAdd, opFamilyRemove, opFamilyRename, opFamilyZone, opFamilyUnknown, opFamilyNetwork,
+		opLink, opLinkMake, opLinkRevoke,
 		opFamilyLoosening, opFamilyApply, opFamilyExport,
 		opGuardians, opGuardianAdd, opGuardianRole, opGuardianRename, opGuardianRemove,
 		opProfileShow, opProfileAdd, opProfileSet, opProfileRename, opProfileRemove,

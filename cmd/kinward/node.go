@@ -335,7 +335,10 @@ func (n *node) loadDirectory(ctx context.Context, x *blocklists.Index) (*policy.
 	if err != nil {
 		return nil, err
 	}
-	return d.WithHome(home)
+	if d, err = d.WithHome(home); err != nil {
+		return nil, err
+	}
+	return n.withLinks(ctx, d, time.Now())
 }
 
 // known tells what choices can be about.
