@@ -170,12 +170,12 @@ func TestTwoFamiliesNeverMeet(t *testing.T) {
 					c.State = func() *policy.State { return with }
 					c.AllowNets = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 					c.Forwarders = []netip.Prefix{netip.MustParsePrefix(me.home + "/32"), netip.MustParsePrefix(relay + "/32")}
-					c.Designated = Designated{Name: blocklists.MustName("dns.example"), DoT: 853, DoH: 443, DoQ: 853}
 					s, err := New(c)
 					if err != nil {
 						t.Fatal(err)
 					}
 					defer s.Close()
+					s.designated = designated{name: blocklists.MustName("dns.example"), dot: 853, doh: 443, doq: 853}
 					s.settings.Load().peers[0].looping.Store(true) // so that nothing waits
 					ask := func(name string, qtype uint16) *query {
 						m := msgFor(name+".", qtype)

@@ -35,9 +35,9 @@ func TestRFC9462_Discovery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := Designated{Name: blocklists.MustName("dns.example"), DoT: 853, DoH: 443, DoQ: 8853, HTTP3: true}
+	all := designated{name: blocklists.MustName("dns.example"), dot: 853, doh: 443, doq: 8853}
 	away := all
-	away.Addrs = []netip.Addr{netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("2001:db8::1")}
+	away.addrs = []netip.Addr{netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("2001:db8::1")}
 	nothing := []string{"resolver.arpa. 300 IN SOA resolver.arpa. nobody.invalid. 1 3600 1200 604800 300"}
 	form := func(target string) []string {
 		const head = "_dns.resolver.arpa. 60 IN SVCB "
@@ -50,7 +50,7 @@ func TestRFC9462_Discovery(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name    string
-		offered Designated
+		offered designated
 		from    string
 		qname   string
 		qtype   uint16
@@ -60,7 +60,7 @@ func TestRFC9462_Discovery(t *testing.T) {
 		{"a device with a token", all, "127.0.0.2", "_dns.resolver.arpa.", dns.TypeSVCB, false, form(token + ".dns.example.")},
 		{"one without a token that Kinward made", all, "127.0.0.3", "_dns.resolver.arpa.", dns.TypeSVCB, false, form("dns.example.")},
 		{"an unknown device", all, "127.0.0.4", "_DNS.Resolver.ARPA.", dns.TypeSVCB, false, form("dns.example.")},
-		{"only DoT", Designated{Name: all.Name, DoT: 853}, "127.0.0.2", "_dns.resolver.arpa.", dns.TypeSVCB, false, []string{
+		{"only DoT", designated{name: all.name, dot: 853}, "127.0.0.2", "_dns.resolver.arpa.", dns.TypeSVCB, false, []string{
 			"_dns.resolver.arpa. 60 IN SVCB 1 " + token + `.dns.example. alpn="dot" port="853" ipv4hint="127.0.0.1"`,
 			token + ".dns.example. 60 IN A 127.0.0.1",
 		}},
@@ -68,19 +68,18 @@ func TestRFC9462_Discovery(t *testing.T) {
 		{"through a forwarder", all, "127.0.0.2", "_dns.resolver.arpa.", dns.TypeSVCB, true, nothing},
 		{"another type", all, "127.0.0.2", "_dns.resolver.arpa.", dns.TypeA, false, nothing},
 		{"the name above", all, "127.0.0.2", "resolver.arpa.", dns.TypeSVCB, false, nothing},
-		{"nothing to offer", Designated{}, "127.0.0.2", "_dns.resolver.arpa.", dns.TypeSVCB, false, nothing},
-		{"no listener", Designated{Name: all.Name}, "127.0.0.2", "_dns.resolver.arpa.", dns.TypeSVCB, false, nothing},
+		{"nothing to offer", designated{}, "127.0.0.2", "_dns.resolver.arpa.", dns.TypeSVCB, false, nothing},
+		{"no listener", designated{name: all.name}, "127.0.0.2", "_dns.resolver.arpa.", dns.TypeSVCB, false, nothing},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := config(t, newFake(t))
 			c.State = func() *policy.State { return &policy.State{Index: st.Index, Directory: d} }
-			c.Designated = tt.offered
 			if tt.relayed {
 				c.Forwarders = loopbackNets
 			}
 			for _, listen := range []string{"127.0.0.1:0", "0.0.0.0:0"} { // what was asked is told, not what is listened on
 				c.Listen, c.Registerer = []string{listen}, prometheus.NewRegistry()
-				s := start(t, c)
+				s := startOffering(t, c, tt.offered)
 				got := ask(t, s, tt.from, msgFor(tt.qname, tt.qtype))
 				if diff := cmp.Diff(got.Answer, askBy(t, s, "tcp", tt.from, msgFor(tt.qname, tt.qtype)).Answer, cmp.Comparer(dns.IsDuplicate)); diff != "" {
 					t.Errorf("TCP answers otherwise:\n%s", diff)
@@ -104,20 +103,19 @@ func TestRFC9462_Discovery(t *testing.T) {
 
 	t.Run("who is refused", func(t *testing.T) {
 		c := config(t, newFake(t))
-		c.Designated = all
 		nobody, err := d.WithHome(0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.State = func() *policy.State { return &policy.State{Index: st.Index, Directory: nobody} }
-		if got := ask(t, start(t, c), "127.0.0.2", msgFor("_dns.resolver.arpa.", dns.TypeSVCB)); got.Rcode != dns.RcodeRefused || len(got.Answer)+len(got.Ns) > 0 {
+		if got := ask(t, startOffering(t, c, all), "127.0.0.2", msgFor("_dns.resolver.arpa.", dns.TypeSVCB)); got.Rcode != dns.RcodeRefused || len(got.Answer)+len(got.Ns) > 0 {
 			t.Errorf("the answer is %s", got)
 		}
 	})
 
 	t.Run("away from home", func(t *testing.T) {
 		q := &query{clues: policy.Clues{Addr: netip.MustParseAddr("192.0.2.7")}, local: netip.MustParseAddr("10.0.0.2")}
-		if diff := cmp.Diff(away.Addrs, away.addrsFor(q), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff(away.addrs, away.addrsFor(q), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
@@ -130,4 +128,29 @@ func lowered(s string) string {
 		return name + s[len(name):]
 	}
 	return s
+}
+
+// startOffering starts a server that offers something else than its listeners.
+func startOffering(t *testing.T, c Config, d designated) *Server {
+	t.Helper()
+	s, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.designated = d
+	return run(t, s)
+}
+
+func TestDesignatedAreTheListeners(t *testing.T) {
+	at := netip.MustParseAddrPort
+	s := &Server{name: "dns.example", secureAddrs: []SecureAddr{
+		{DoT, at("127.0.0.1:853")}, {DoT, at("127.0.0.1:8853")}, {DoHClear, at("127.0.0.1:80")}, {DoQ, at("[::1]:784")},
+	}}
+	if got := s.offers(nil); got.name.String() != "dns.example" || got.dot != 853 || got.doh != 0 || got.doq != 784 {
+		t.Errorf("%+v", got)
+	}
+	s.name = ""
+	if got := s.offers(nil); got.name != "" {
+		t.Errorf("without a name: %+v", got)
+	}
 }

@@ -46,9 +46,11 @@ type Config struct {
 	// the client's address, without a port, as the request's RemoteAddr; what came in
 	// clear, or by a reverse proxy that is not on the list, it does not get.
 	Pages http.Handler
-	// Forwarders and Designated are as in Settings.
+	// Forwarders are as in Settings.
 	Forwarders []netip.Prefix
-	Designated Designated
+	// PublicAddrs are the addresses of Name in the world, for discovery; none where
+	// they are not known.
+	PublicAddrs []netip.Addr
 	// State returns what decides. It is called once a query, by many goroutines
 	// at once, and never returns nil.
 	State func() *policy.State
@@ -99,6 +101,7 @@ type Server struct {
 	guesses    *guesses
 	unknown    *unknowns
 	pages      http.Handler
+	designated designated
 	neighbours *neighbours
 	cookies    *cookies
 	devices    atomic.Pointer[Hosts]
@@ -144,7 +147,8 @@ func New(c Config) (*Server, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies, c.Forwarders, c.Designated}); err != nil {
+	s.designated = s.offers(c.PublicAddrs)
+	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies, c.Forwarders}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

@@ -24,7 +24,6 @@ type Settings struct {
 	Proxies   Proxies
 	// Forwarders are routers and relays that tell which of their devices asks.
 	Forwarders []netip.Prefix
-	Designated Designated
 }
 
 // Home is what Kinward knows of the home by itself.
@@ -67,7 +66,6 @@ func (s *Server) Reconfigure(c Settings) error {
 		}
 	}
 	next.proxied = len(c.Proxies.V2) > 0
-	next.designated = c.Designated
 	next.forwarders.some = len(c.Forwarders) > 0
 	if err := CheckRoutes(c.Forward); err != nil {
 		return fmt.Errorf("setting the upstreams of domains: %w", err)
@@ -214,7 +212,6 @@ type settings struct {
 	rebindAllow map[blocklists.Name]bool
 
 	forwarders forwarders
-	designated Designated
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }

@@ -102,10 +102,14 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err != nil {
 		return err
 	}
+	links, err := newLinkServer(n, registry)
+	if err != nil {
+		return err
+	}
 	server, err := resolver.New(resolver.Config{
 		Listen: cfg.DNS, Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block,
 		CacheBytes: int64(cfg.Cache.Megabytes) << 20, MinTTL: set.minTTL, MaxTTL: set.maxTTL,
-		Home: set.home, Limits: set.limits,
+		Home: set.home, Limits: set.limits, Forwarders: set.forwarders, Pages: links,
 		State: n.current.Load, Log: j, Logger: log, Registerer: registry,
 	})
 	if err != nil {
@@ -256,7 +260,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 	}
 	set.home.Domain, _ = blocklists.ParseName(n.cfg.Leases.Domain) // with the leases, at the next start
 	// This refuses what cannot be, before anything has changed.
-	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block, Home: set.home})
+	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block, Home: set.home, Forwarders: set.forwarders})
 	if err != nil {
 		return err
 	}
