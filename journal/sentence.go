@@ -17,7 +17,20 @@ type Names struct {
 	Service  func(id string) string
 	Category func(id string) string
 	Schedule func(policy.ScheduleID) string
-	Now      time.Time
+	// Client tells what the device that has an address now calls itself, "" for
+	// nothing; nil knows nothing of the kind.
+	Client func(addr string) string
+	Now    time.Time
+}
+
+// DeviceAt names a device that has no name by its address.
+func (n Names) DeviceAt(addr string) string {
+	if n.Client != nil {
+		if name := n.Client(addr); name != "" {
+			return fmt.Sprintf("the device at %s (where %q is now)", addr, name)
+		}
+	}
+	return "the device at " + addr
 }
 
 // Sentence tells an incident in one plain line, with times in zone (nil is UTC):
@@ -86,7 +99,7 @@ func who(i Incident, names Names) string {
 	case i.Device != 0:
 		device = call(names.Device, i.Device, "a removed device")
 	case i.Client != "":
-		device = "the device at " + i.Client
+		device = names.DeviceAt(i.Client)
 	}
 	profile := call(names.Profile, i.Profile, "")
 	if profile == "" {

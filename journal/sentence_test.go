@@ -149,3 +149,19 @@ func TestFilterLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestDeviceAt: a name that a device gives itself is told as what it is now.
+func TestDeviceAt(t *testing.T) {
+	n := Names{Client: func(addr string) string { return map[string]string{"192.168.1.20": "tablet"}[addr] }}
+	for addr, want := range map[string]string{
+		"192.168.1.20": `the device at 192.168.1.20 (where "tablet" is now)`,
+		"192.168.1.21": "the device at 192.168.1.21",
+	} {
+		if got := n.DeviceAt(addr); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := (Names{}).DeviceAt("192.168.1.20"); got != "the device at 192.168.1.20" {
+		t.Errorf("without leases: %q", got)
+	}
+}

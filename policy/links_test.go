@@ -133,7 +133,7 @@ func TestLinks(t *testing.T) {
 		{"the next /64", who(linked, netip.MustParseAddr("2001:db8:7:8::1"), at), 0},
 		{"taken back", who(linked.WithoutLink(netip.MustParsePrefix(away+"/32"), 1), home, at), 0},
 		{"taken back by another family", who(linked.WithoutLink(netip.MustParsePrefix(away+"/32"), 2), home, at), 1},
-		{"the family is gone", who(linked.Without(1, 2), home, at), 0},
+		{"the family is gone", who(linked.Without(1), home, at), 0},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: family %d, want %d", tt.name, tt.got, tt.want)

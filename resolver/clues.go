@@ -63,8 +63,8 @@ const dohPath = "/dns-query"
 // tokenOfPath returns the token in a DoH path, "/dns-query/TOKEN".
 func tokenOfPath(path string) string {
 	rest, ok := strings.CutPrefix(path, dohPath)
-	if !ok || rest == "" || rest == "/" {
-		return ""
+	if !ok || rest != "" && rest[0] != '/' {
+		return nobodysToken // a path that is not served
 	}
 	return asToken(strings.TrimSuffix(strings.TrimPrefix(rest, "/"), "/"))
 }
@@ -298,6 +298,12 @@ func (q *query) client() netip.Addr {
 // forwarders let one in), and the addresses that are linked to a family.
 func (q *query) admitted() bool {
 	return q.set.admits(q.clues.Addr) || q.forwarder || q.clues.Token != "" || q.state.Directory.Linked(q.clues.Addr, q.now)
+}
+
+// welcomes is admitted for who has only connected.
+func (s *Server) welcomes(a netip.Addr) bool {
+	set := s.settings.Load()
+	return set.admits(a) || set.forwards(a) || s.state().Directory.Linked(a, s.now())
 }
 
 // forwarders are those whose clues are believed.

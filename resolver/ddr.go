@@ -8,15 +8,39 @@ import (
 	"kinward/blocklists"
 )
 
-// Designated is what this server offers to those who ask it in plain, by
-// discovery (RFC 9462). The zero value offers nothing.
-type Designated struct {
-	Name          blocklists.Name // the server's public name; "": nothing
-	DoT, DoH, DoQ uint16          // ports, 0: not offered
-	HTTP3         bool            // DoH by HTTP/3, too
-	// Addrs are the addresses of Name for those outside the home. Others are told
-	// the address that they asked: only that one can they verify (§4.2, §4.3).
-	Addrs []netip.Addr
+// designated is what this server offers to those who ask it in plain, by
+// discovery (RFC 9462): its encrypted listeners, under its public name. The zero
+// value offers nothing.
+type designated struct {
+	name          blocklists.Name // "": nothing
+	dot, doh, doq uint16          // ports, 0: not offered
+	// addrs are the addresses of the name for those outside the home. Others are
+	// told the address that they asked: only that one can they verify (§4.2, §4.3).
+	addrs []netip.Addr
+}
+
+// offers returns what is offered once the listeners are bound. DoH behind a
+// reverse proxy is not: where that listens, nobody here knows.
+func (s *Server) offers(addrs []netip.Addr) (d designated) {
+	d.name, _ = blocklists.ParseName(s.name) // none: nothing is offered
+	d.addrs = addrs
+	for _, l := range s.secureAddrs {
+		var port *uint16
+		switch l.Scheme {
+		case DoT:
+			port = &d.dot
+		case DoH:
+			port = &d.doh
+		case DoQ:
+			port = &d.doq
+		default:
+			continue
+		}
+		if *port == 0 { // of several the first
+			*port = l.Addr.Port()
+		}
+	}
+	return d
 }
 
 // ddrTTL is how long what is offered may be kept, in seconds: a token can be taken
@@ -30,11 +54,11 @@ var discovery = blocklists.MustName("_dns.resolver.arpa")
 // for types other than SVCB, where nothing is offered, and through a forwarder: a
 // forwarder may keep the answer, and give one device's name to another.
 func (s *Server) designate(q *query) step {
-	d := &q.set.designated
-	if d.Name == "" || q.name != discovery || q.qtype != typeSVCB || q.class != classIN || q.forwarder || d.DoT|d.DoH|d.DoQ == 0 {
+	d := &s.designated
+	if d.name == "" || q.name != discovery || q.qtype != typeSVCB || q.class != classIN || q.forwarder || d.dot|d.doh|d.doq == 0 {
 		return pass
 	}
-	target := d.Name.String() + "."
+	target := d.name.String() + "."
 	if token := q.state.Directory.TokenOf(q.asker); token != "" {
 		target = token + "." + target
 	}
@@ -53,9 +77,9 @@ func (s *Server) designate(q *query) step {
 		alpn []string
 		path string
 	}{
-		{d.DoH, d.alpn(), dohPath + "{?dns}"},
-		{d.DoT, []string{"dot"}, ""},
-		{d.DoQ, []string{"doq"}, ""},
+		{d.doh, []string{alpnH2, "h3"}, dohPath + "{?dns}"},
+		{d.dot, []string{alpnDoT}, ""},
+		{d.doq, []string{alpnDoQ}, ""},
 	} {
 		if offer.port == 0 {
 			continue
@@ -93,17 +117,10 @@ func (s *Server) designate(q *query) step {
 	return done
 }
 
-func (d *Designated) alpn() []string {
-	if d.HTTP3 {
-		return []string{"h2", "h3"}
-	}
-	return []string{"h2"}
-}
-
 // addrsFor returns the addresses that are told to an asker.
-func (d *Designated) addrsFor(q *query) []netip.Addr {
-	if a := q.client(); len(d.Addrs) > 0 && !isHome(a) {
-		return d.Addrs
+func (d *designated) addrsFor(q *query) []netip.Addr {
+	if a := q.client(); len(d.addrs) > 0 && !isHome(a) {
+		return d.addrs
 	}
 	if a := q.local.Unmap().WithZone(""); a.IsValid() && !a.IsUnspecified() {
 		return []netip.Addr{a}

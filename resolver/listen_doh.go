@@ -173,10 +173,6 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, text, status)
 	}
-	if !isDoH(r.URL.Path) {
-		refuse(http.StatusNotFound, "questions go to "+dohPath)
-		return
-	}
 	from := p.from
 	set := s.settings.Load()
 	behind := set.web.Lookup(plainAddr(from))
@@ -190,6 +186,16 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 		from = netip.AddrPortFrom(a, 0)
 	case r.TLS == nil:
 		refuse(http.StatusForbidden, "only allow-listed reverse proxies may ask in clear")
+		return
+	}
+	if !isDoH(r.URL.Path) {
+		if s.pages == nil {
+			refuse(http.StatusNotFound, "questions go to "+dohPath)
+			return
+		}
+		page := r.Clone(r.Context())
+		page.RemoteAddr = from.Addr().Unmap().String()
+		s.pages.ServeHTTP(w, page)
 		return
 	}
 	mem := s.scratch.Get().(*scratch)

@@ -54,7 +54,7 @@ func (s *Server) admitConn(l *streamListener, c *net.TCPConn) *crowdConn {
 	switch {
 	case set.proxies.Lookup(plainAddr(from)):
 		client = netip.Prefix{} // it will say
-	case l.via != overTCP || s.knows(set, from.Addr()):
+	case l.via != overTCP || s.welcomes(from.Addr()):
 	case set.servesStrangers():
 		crowd = s.strangers // who may not ask must not take the place of who may
 	default:
@@ -70,11 +70,6 @@ func (s *Server) admitConn(l *streamListener, c *net.TCPConn) *crowdConn {
 		return nil
 	}
 	return &crowdConn{Conn: c, member: m, from: from}
-}
-
-// knows says whether somebody may ask in clear, as far as an address tells.
-func (s *Server) knows(set *settings, a netip.Addr) bool {
-	return set.admits(a) || set.forwards(a) || s.state().Directory.Linked(a, s.now())
 }
 
 // greet does what comes before the first question: a proxy says for whom it
@@ -121,7 +116,7 @@ func (s *Server) hearProxy(l *streamListener, c *crowdConn) bool {
 		return false
 	}
 	c.from = from
-	if l.via == overTCP && !s.knows(set, from.Addr()) && !set.servesStrangers() {
+	if l.via == overTCP && !s.welcomes(from.Addr()) && !set.servesStrangers() {
 		l.crowd.metrics.refused.Inc()
 		return false
 	}

@@ -83,8 +83,12 @@ func (u *udpSocket) serve(ctx context.Context, s *Server) error {
 			msg = msg[head:]
 		}
 		q.reset(msg, client, overUDP)
-		if q.local = u.addr; u.wild {
+		switch {
+		case client != from: // what the client asked is the proxy's
+		case u.wild:
 			q.local = asked(back)
+		default:
+			q.local = u.addr
 		}
 		switch s.answerNear(ctx, q) {
 		case pass:

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"strings"
@@ -41,10 +42,16 @@ type Config struct {
 	TLS     *tls.Config
 	Name    string
 	Proxies Proxies
-	// Forwarders and Designated are as in Settings.
+	// Pages answers what the addresses of DoH are asked besides, nil nothing. It gets
+	// the client's address, without a port, as the request's RemoteAddr; what came in
+	// clear, or by a reverse proxy that is not on the list, it does not get.
+	Pages http.Handler
+	// Forwarders are as in Settings.
 	Forwarders []netip.Prefix
-	Designated Designated
-	Zone       Zone
+	// PublicAddrs are the addresses of Name in the world, for discovery; none where
+	// they are not known.
+	PublicAddrs []netip.Addr
+	Zone        Zone
 	// State returns what decides. It is called once a query, by many goroutines
 	// at once, and never returns nil.
 	State func() *policy.State
@@ -95,6 +102,8 @@ type Server struct {
 	limiter    *limiter      // nil: no limit
 	guesses    *guesses
 	unknown    *unknowns
+	pages      http.Handler
+	designated designated
 	neighbours *neighbours
 	cookies    *cookies
 	devices    atomic.Pointer[Hosts]
@@ -144,7 +153,8 @@ func New(c Config) (*Server, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies, c.Forwarders, c.Designated, c.Zone}); err != nil {
+	s.designated = s.offers(c.PublicAddrs)
+	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies, c.Forwarders, c.Zone}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -181,6 +191,7 @@ func newServer(c Config) (*Server, error) {
 	s.fetching = newFlights(s.limits.InFlight)
 	s.hedge.saved.Store(hedgeSaved)
 	s.limiter = newLimiter(s.limits.Rate)
+	s.pages = c.Pages
 	s.guesses, s.unknown, s.neighbours = newGuesses(), newUnknowns(), newNeighbours(readNeighbours)
 	s.zoneLimiter = newLimiter(zoneRate)
 	s.challenges = make(chan struct{}, challengeReads)

@@ -24,7 +24,6 @@ type Settings struct {
 	Proxies   Proxies
 	// Forwarders are routers and relays that tell which of their devices asks.
 	Forwarders []netip.Prefix
-	Designated Designated
 	Zone       Zone // of the server's public name
 }
 
@@ -72,7 +71,6 @@ func (s *Server) Reconfigure(c Settings) error {
 		}
 	}
 	next.proxied = len(c.Proxies.V2) > 0
-	next.designated = c.Designated
 	next.forwarders.some = len(c.Forwarders) > 0
 	if err := CheckRoutes(c.Forward); err != nil {
 		return fmt.Errorf("setting the upstreams of domains: %w", err)
@@ -220,7 +218,6 @@ type settings struct {
 	rebindAllow map[blocklists.Name]bool
 
 	forwarders forwarders
-	designated Designated
 }
 
 func (s *settings) admits(a netip.Addr) bool { return s.allow.Lookup(a.Unmap().WithZone("")) }

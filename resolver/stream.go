@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type streamConn struct {
 	peer  *crowdConn
 	via   transport
 	token string
+	local netip.Addr // see query
 	idle  time.Duration
 	slots chan struct{} // one is held for each question until its answer is written
 
@@ -53,10 +55,14 @@ type scratch struct {
 }
 
 func newStreamConn(s *Server, l *streamListener, conn net.Conn, peer *crowdConn, token string) *streamConn {
-	return &streamConn{
+	c := &streamConn{
 		s: s, member: peer.member, conn: conn, peer: peer, via: l.via, token: token,
 		idle: s.limits.idle(l.via), slots: make(chan struct{}, s.limits.TCPInFlight),
 	}
+	if to, ok := conn.LocalAddr().(*net.TCPAddr); ok && peer.RemoteAddr().(*net.TCPAddr).AddrPort() == peer.from {
+		c.local = to.AddrPort().Addr()
+	}
+	return c
 }
 
 // serve answers until the client leaves, is idle or does wrong, then sends what
@@ -144,7 +150,7 @@ func (c *streamConn) readOne(ctx context.Context, r io.Reader, asked *sync.WaitG
 	c.slot()
 	q := &mem.q
 	q.reset(mem.buf[:n], c.peer.from, c.via)
-	q.clues.Token = c.token
+	q.clues.Token, q.local = c.token, c.local
 	q.idle = c.idle
 	switch c.s.answerNear(ctx, q) {
 	case quiet:

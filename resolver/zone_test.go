@@ -19,8 +19,8 @@ import (
 	"kinward/policy"
 )
 
-// stranger is on no allow-list of these tests.
-const stranger = "127.0.0.9"
+// zoneStranger is on no allow-list of these tests.
+const zoneStranger = "127.0.0.9"
 
 // zoneConfig serves dns.example.org to everybody and the rest to the household.
 func zoneConfig(t testing.TB, challenges func() ([]string, error)) Config {
@@ -72,7 +72,7 @@ func TestZoneAnswers(t *testing.T) {
 		{"a label too deep", "a.b.dns.example.org.", dns.TypeA, dns.RcodeNameError, nil, none},
 		{"no host", "_tcp.dns.example.org.", dns.TypeA, dns.RcodeNameError, nil, none},
 	} {
-		for _, from := range []string{household, stranger} {
+		for _, from := range []string{household, zoneStranger} {
 			for _, network := range []string{"udp", "tcp"} {
 				a := askBy(t, s, network, from, msgFor(tt.qname, tt.qtype))
 				if a.Rcode != tt.rcode || !a.Authoritative || a.RecursionAvailable || len(a.Extra) != 1 {
@@ -94,17 +94,17 @@ func TestZoneOpensNothingElse(t *testing.T) {
 	s := start(t, c)
 	for _, name := range []string{"allowed.example.", "org.", "example.org.", "xdns.example.org.", "localhost.", "resolver.arpa.", "."} {
 		for _, network := range []string{"udp", "tcp"} {
-			if a := askBy(t, s, network, stranger, msgFor(name, dns.TypeA)); a.Rcode != dns.RcodeRefused || len(a.Answer)+len(a.Ns) > 0 {
+			if a := askBy(t, s, network, zoneStranger, msgFor(name, dns.TypeA)); a.Rcode != dns.RcodeRefused || len(a.Answer)+len(a.Ns) > 0 {
 				t.Errorf("%s over %s: %v; want REFUSED", name, network, a)
 			}
 		}
 	}
 	for _, qtype := range []uint16{dns.TypeAXFR, dns.TypeIXFR, dns.TypeTKEY} {
-		if a := ask(t, s, stranger, msgFor("dns.example.org.", qtype)); a.Rcode != dns.RcodeRefused {
+		if a := ask(t, s, zoneStranger, msgFor("dns.example.org.", qtype)); a.Rcode != dns.RcodeRefused {
 			t.Errorf("type %d: %s; want REFUSED", qtype, dns.RcodeToString[a.Rcode])
 		}
 	}
-	if a := ask(t, s, stranger, msgFor("dns.example.org.", dns.TypeA, func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS })); a.Rcode != dns.RcodeRefused {
+	if a := ask(t, s, zoneStranger, msgFor("dns.example.org.", dns.TypeA, func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS })); a.Rcode != dns.RcodeRefused {
 		t.Errorf("class CH: %s; want REFUSED", dns.RcodeToString[a.Rcode])
 	}
 }
@@ -114,10 +114,10 @@ func TestZoneWithout(t *testing.T) {
 	c := zoneConfig(t, nil)
 	c.Zone = Zone{}
 	s := start(t, c)
-	if a := ask(t, s, stranger, msgFor("dns.example.org.", dns.TypeA)); a.Rcode != dns.RcodeRefused {
+	if a := ask(t, s, zoneStranger, msgFor("dns.example.org.", dns.TypeA)); a.Rcode != dns.RcodeRefused {
 		t.Errorf("rcode %s; want REFUSED", dns.RcodeToString[a.Rcode])
 	}
-	conn := dial(t, s, "tcp", stranger)
+	conn := dial(t, s, "tcp", zoneStranger)
 	defer conn.Close()
 	if n, err := conn.Read(make([]byte, 1)); err == nil {
 		t.Errorf("a stranger's TCP connection gave %d bytes; want it closed", n)
@@ -133,19 +133,19 @@ func TestZoneBoundsAmplification(t *testing.T) {
 	c.Now = clk.now
 	s := start(t, c)
 	big := msgFor("_acme-challenge.dns.example.org.", dns.TypeTXT)
-	if a := ask(t, s, stranger, big); !a.Truncated || len(a.Answer) > 0 {
+	if a := ask(t, s, zoneStranger, big); !a.Truncated || len(a.Answer) > 0 {
 		t.Errorf("a large answer to a stranger by UDP: TC %t with %d records; want it sent to TCP, empty", a.Truncated, len(a.Answer))
 	}
 	if a := ask(t, s, household, big); a.Truncated || len(a.Answer) != maxChallenges {
 		t.Errorf("to the home: TC %t with %d records; want all %d", a.Truncated, len(a.Answer), maxChallenges)
 	}
-	if a := askBy(t, s, "tcp", stranger, big); len(a.Answer) != maxChallenges {
+	if a := askBy(t, s, "tcp", zoneStranger, big); len(a.Answer) != maxChallenges {
 		t.Errorf("to a stranger by TCP: %d records; want %d", len(a.Answer), maxChallenges)
 	}
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeNS, dns.TypeSOA, dns.TypeCAA, dns.TypeANY, dns.TypeMX} {
 		q := msgFor("dns.example.org.", qtype, plainDNS)
 		wire, _ := q.Pack()
-		if got := len(askRaw(t, s, "udp", stranger, wire)); got > 4*len(wire) {
+		if got := len(askRaw(t, s, "udp", zoneStranger, wire)); got > 4*len(wire) {
 			t.Errorf("type %d: %d bytes for %d; want at most four times as many", qtype, got, len(wire))
 		}
 	}
@@ -203,7 +203,7 @@ func TestZoneChallengesAreFresh(t *testing.T) {
 		return nil, errors.New("the disk is gone")
 	}))
 	q := msgFor("_acme-challenge.dns.example.org.", dns.TypeTXT)
-	first, second, third := ask(t, s, stranger, q), ask(t, s, stranger, q), ask(t, s, stranger, q)
+	first, second, third := ask(t, s, zoneStranger, q), ask(t, s, zoneStranger, q), ask(t, s, zoneStranger, q)
 	if len(first.Answer) != 0 || len(first.Ns) != 1 || first.Ns[0].Header().Ttl != 0 {
 		t.Errorf("before the challenge: %v; want NODATA that nobody keeps", first)
 	}
@@ -245,7 +245,7 @@ func TestZoneHomeRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := start(t, c)
-	for from, want := range map[string]string{household: "192.168.1.10", stranger: "192.0.2.7"} {
+	for from, want := range map[string]string{household: "192.168.1.10", zoneStranger: "192.0.2.7"} {
 		if a := ask(t, s, from, msgFor("k5q7.dns.example.org.", dns.TypeA)); len(a.Answer) != 1 || a.Answer[0].(*dns.A).A.String() != want {
 			t.Errorf("from %s: %v; want %s", from, a.Answer, want)
 		}
@@ -261,7 +261,7 @@ func TestZoneStrangersByTCP(t *testing.T) {
 	q := msgFor("dns.example.org.", dns.TypeA)
 	wire, _ := q.Pack()
 	for i := range zoneConnsPerClient + 2 { // the oldest idle one makes room
-		conn := dial(t, s, "tcp", stranger)
+		conn := dial(t, s, "tcp", zoneStranger)
 		defer conn.Close()
 		writeFrame(t, conn, wire)
 		if got := readFrameT(t, conn); len(got) == 0 {
@@ -270,7 +270,7 @@ func TestZoneStrangersByTCP(t *testing.T) {
 	}
 	strangers := s.strangers.open()
 	if strangers > zoneConnsPerClient {
-		t.Errorf("%d connections of one stranger; want at most %d", strangers, zoneConnsPerClient)
+		t.Errorf("%d connections of one zoneStranger; want at most %d", strangers, zoneConnsPerClient)
 	}
 	for range 2 {
 		conn := dial(t, s, "tcp", household)

@@ -144,8 +144,8 @@ func TestMigrationsApplyOnceAndTwice(t *testing.T) {
 			t.Errorf("table %s leads with %s, want family_id", table, first)
 		}
 	}
-	if n != 7 {
-		t.Errorf("%d tables, want 7", n)
+	if n != 8 {
+		t.Errorf("%d tables, want 8", n)
 	}
 }
 
@@ -341,7 +341,7 @@ func TestHealth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.Path != db.Path() || h.Mode != 0o600 || h.Schema != 3 || h.Bytes == 0 || h.WAL == 0 || h.Incidents != 10 || !h.Oldest.Equal(noon) || h.Revision != 1 {
+	if h.Path != db.Path() || h.Mode != 0o600 || h.Schema != 5 || h.Bytes == 0 || h.WAL == 0 || h.Incidents != 10 || !h.Oldest.Equal(noon) || h.Revision != 1 {
 		t.Errorf("health: %+v", h)
 	}
 }

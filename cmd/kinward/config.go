@@ -36,6 +36,7 @@ type config struct {
 	Pprof       bool            `mapstructure:"pprof" yaml:"pprof"`
 	AllowNet    []string        `mapstructure:"allow-net" yaml:"allow-net"`
 	Block       string          `mapstructure:"block" yaml:"block"`
+	Forwarders  []string        `mapstructure:"forwarders" yaml:"forwarders"`
 	Cache       cacheConfig     `mapstructure:"cache" yaml:"cache"`
 	Records     []string        `mapstructure:"records" yaml:"records"`
 	RebindAllow []string        `mapstructure:"rebind-allow" yaml:"rebind-allow"`
@@ -80,9 +81,10 @@ func defaultConfig() config {
 			"127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
 			"169.254.0.0/16", "fe80::/10", "fc00::/7",
 		},
-		Block:   "nxdomain",
-		Cache:   cacheConfig{Megabytes: 64, MinTTL: "0s", MaxTTL: "24h"},
-		Records: []string{}, RebindAllow: []string{},
+		Block:      "nxdomain",
+		Forwarders: []string{},
+		Cache:      cacheConfig{Megabytes: 64, MinTTL: "0s", MaxTTL: "24h"},
+		Records:    []string{}, RebindAllow: []string{},
 		Leases: leasesConfig{Domain: "home.arpa"},
 		Limits: defaultLimits(),
 		Lists:  listsConfig{Refresh: "24h"},
@@ -158,20 +160,21 @@ func loadConfig(path string, flags *pflag.FlagSet, environ []string) (*config, e
 
 // settings is the configuration in the types that the rooms take.
 type settings struct {
-	upstreams []upstream.Spec
-	forward   []resolver.Route
-	minTTL    time.Duration
-	maxTTL    time.Duration
-	allowNets []netip.Prefix
-	block     policy.BlockMode
-	home      resolver.Home
-	limits    resolver.Limits
-	secure    []resolver.SecureListen
-	proxies   resolver.Proxies
-	refresh   time.Duration // how often lists are looked for; 0: never
-	zone      resolver.Zone
-	certs     *certs.Config // nil: none; without what only serve has
-	level     slog.Level
+	upstreams  []upstream.Spec
+	forward    []resolver.Route
+	minTTL     time.Duration
+	maxTTL     time.Duration
+	allowNets  []netip.Prefix
+	block      policy.BlockMode
+	forwarders []netip.Prefix
+	home       resolver.Home
+	limits     resolver.Limits
+	secure     []resolver.SecureListen
+	proxies    resolver.Proxies
+	refresh    time.Duration // how often lists are looked for; 0: never
+	zone       resolver.Zone
+	certs      *certs.Config // nil: none; without what only serve has
+	level      slog.Level
 }
 
 // resolve checks the configuration as a whole. Every error names the key, the
@@ -220,6 +223,9 @@ func (c *config) resolve() (*settings, error) {
 		}
 		s.allowNets = append(s.allowNets, p)
 	}
+	if s.forwarders, err = parseForwarders(c.Forwarders); err != nil {
+		return nil, fmt.Errorf("forwarders: %w", err)
+	}
 	if s.block, err = policy.ParseBlockMode(c.Block); err != nil {
 		return nil, fmt.Errorf("block: %w", err)
 	}
@@ -251,6 +257,21 @@ func (c *config) resolve() (*settings, error) {
 		return nil, fmt.Errorf("log: format: %q is not text or json", c.Log.Format)
 	}
 	return s, nil
+}
+
+// parseForwarders reads whose word is taken about who asks.
+func parseForwarders(list []string) (out []netip.Prefix, err error) {
+	for _, n := range list {
+		p, err := parseNetwork(n)
+		if err != nil {
+			return nil, err
+		}
+		if p.Bits() == 0 {
+			return nil, fmt.Errorf("%s is everybody; name the routers and relays that say who asks", p)
+		}
+		out = append(out, p)
+	}
+	return out, nil
 }
 
 // parseRefresh reads how often lists are looked for.

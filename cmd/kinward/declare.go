@@ -22,6 +22,7 @@ type declaredFamily struct {
 	Unknown   ref                `yaml:"unknown"` // a profile, or "refuse"
 	Loosening declaredLoosening  `yaml:"loosening,omitempty"`
 	Networks  []network          `yaml:"networks,omitempty"`
+	Tokens    []string           `yaml:"tokens,omitempty"`
 	Guardians []declaredGuardian `yaml:"guardians,omitempty"`
 	Holidays  []declaredHoliday  `yaml:"holidays,omitempty"`
 	Profiles  []declaredProfile  `yaml:"profiles"`
@@ -173,7 +174,7 @@ func declare(f *policy.Family) declaredFamily {
 	at := func(t time.Time) ref { return ref{text: momentText(t, zone)} }
 	d := declaredFamily{
 		Family: f.Name, Zone: f.Zone, Unknown: ref{text: names[f.Default]},
-		Loosening: declaredLoosening(f.Loosening), Networks: networks[network](f.Networks),
+		Loosening: declaredLoosening(f.Loosening), Networks: networks[network](f.Networks), Tokens: f.Tokens,
 	}
 	if f.Default == 0 {
 		d.Unknown.text = refused

@@ -104,6 +104,9 @@ func facts(f *policy.Family) []fact {
 	for _, n := range f.Networks {
 		l.add("the family's network "+networkText(n), "")
 	}
+	for _, t := range f.Tokens {
+		l.add("the family's token "+t, "")
+	}
 	for _, g := range d.Guardians {
 		l.add("guardian "+g.Name, g.Role.String())
 	}

@@ -38,7 +38,7 @@ func readFamily(path string, text []byte) (declaredFamily, error) {
 func (d declaredFamily) onto(base *policy.Family) (*policy.Family, error) {
 	f := &policy.Family{
 		ID: base.ID, Name: d.Family, Zone: d.Zone, Loosening: policy.Loosening(d.Loosening),
-		Networks: networks[netip.Prefix](d.Networks), LastID: base.LastID,
+		Networks: networks[netip.Prefix](d.Networks), Tokens: d.Tokens, LastID: base.LastID,
 	}
 	r := &declaring{base: base, f: f, zone: zoneOf(f), devices: d.Devices}
 	for _, g := range d.Guardians {

@@ -111,6 +111,9 @@ func drawFamily(t *rapid.T) *policy.Family {
 		return f.Profiles[max(i, 0)].ID
 	}
 	f.Default = profile(true)
+	for i := range number(2, "tokens") {
+		f.Tokens = append(f.Tokens, fmt.Sprintf("familytoken%05d", 22222+i))
+	}
 	for i := range number(2, "devices") {
 		f.Devices = append(f.Devices, policy.Device{
 			ID: policy.DeviceID(id()), Name: name("device", i), Profile: profile(false), Until: moment("until"), Then: profile(true),

@@ -115,7 +115,7 @@ time is over; then the device has the household's profile. See: kinward profiles
 			Example: `  kinward devices clue remove Tablet 192.168.1.31`,
 			Args:    clueArgs,
 		}, both))
-	return c.aboutFamily(group, exempt, add, guest, clue,
+	return c.aboutFamily(group, exempt, add, guest, clue, c.seenCommand(),
 		changeCommand(c, opDeviceUnexempt, &cobra.Command{
 			Use: "unexempt ADDRESS|NAME", Short: "End an exemption; the device goes back to the profile that it had",
 			Example: `  kinward devices unexempt 192.168.1.20`,

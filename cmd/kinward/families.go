@@ -131,7 +131,7 @@ line may do all, and only shows it.`,
 		networkCommand("add", "Recognise the family by one more address or network", true),
 		networkCommand("remove", "Recognise the family by an address or network no longer", false))
 
-	return c.aboutFamily(group, add, remove, loosening, network, c.applyCommand(), c.exportCommand(),
+	return c.aboutFamily(group, add, remove, loosening, network, c.linkCommand(), c.applyCommand(), c.exportCommand(),
 		changeCommand(c, opFamilyRename, &cobra.Command{
 			Use: "rename NEW", Short: "Give the family another name",
 			Example: `  kinward families rename Miller

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
-	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -96,49 +93,31 @@ func deviceHosts(f *policy.Family, domain blocklists.Name) []resolver.Host {
 	return out
 }
 
-// maxLeaseFile bounds what is read of a file of leases.
-const maxLeaseFile = 4 << 20
-
-// parseLeases reads dnsmasq's file of leases: on each line the end of the lease
-// in Unix seconds (0: none), the hardware address, the address, the name and the
-// client's identifier. What devices call themselves is what anybody likes, so
-// names that are none, or unsafe, are refused and counted, as is what is above
-// most. A name is its first holder's, by IPv4 and by IPv6.
+// parseLeases returns the names in a file of leases (see readLeases). What devices
+// call themselves is what anybody likes, so names that are none, or unsafe, are
+// refused and counted, as is what is above most. A name is its first holder's, by
+// IPv4 and by IPv6.
 func parseLeases(r io.Reader, domain blocklists.Name, most int, now time.Time) (hosts []resolver.Host, refused int, err error) {
 	type holding struct {
 		name blocklists.Name
 		v6   bool
 	}
 	held := map[holding]bool{}
-	lines := bufio.NewScanner(io.LimitReader(r, maxLeaseFile))
-	for lines.Scan() {
-		f := strings.Fields(lines.Text())
-		if len(f) == 2 && f[0] == "duid" { // the server's own, before leases of IPv6
+	leases, refused, err := readLeases(r, now)
+	for _, l := range leases {
+		if l.name == "" {
 			continue
 		}
-		if len(f) < 4 || f[3] == "*" { // without a name
-			continue
-		}
-		ends, err := strconv.ParseInt(f[0], 10, 64)
-		a, aerr := netip.ParseAddr(f[2])
-		if err != nil || aerr != nil {
-			refused++
-			continue
-		}
-		if ends != 0 && time.Unix(ends, 0).Before(now) {
-			continue
-		}
-		a = a.Unmap().WithZone("")
-		n, ok := hostName(f[3], domain)
-		h := holding{n, a.Is6()}
-		if !ok || held[h] || len(hosts) >= most || a.IsLoopback() || a.IsUnspecified() || a.IsMulticast() {
+		n, ok := hostName(l.name, domain)
+		h := holding{n, l.addr.Is6()}
+		if !ok || held[h] || len(hosts) >= most || l.addr.IsLoopback() || l.addr.IsUnspecified() || l.addr.IsMulticast() {
 			refused++
 			continue
 		}
 		held[h] = true
-		hosts = append(hosts, resolver.Host{Name: n, Addr: a})
+		hosts = append(hosts, resolver.Host{Name: n, Addr: l.addr})
 	}
-	return hosts, refused, lines.Err()
+	return hosts, refused, err
 }
 
 // leaseWatcher keeps the names of leases in force.

@@ -156,7 +156,7 @@ func viewIncident(i journal.Incident, names journal.Names, zone *time.Location) 
 		Why: why(i), Sentence: journal.Sentence(i, names, zone),
 	}
 	if v.DeviceName == "" && i.Client != "" {
-		v.DeviceName = "the device at " + i.Client
+		v.DeviceName = names.DeviceAt(i.Client)
 	}
 	if i.Service != "" {
 		v.ServiceName = names.Service(i.Service)

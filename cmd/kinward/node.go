@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -342,7 +343,10 @@ func (n *node) loadDirectory(ctx context.Context, x *blocklists.Index) (*policy.
 	if err != nil {
 		return nil, err
 	}
-	return d.WithHome(home)
+	if d, err = d.WithHome(home); err != nil {
+		return nil, err
+	}
+	return n.withLinks(ctx, d, time.Now())
 }
 
 // known tells what choices can be about.
@@ -373,8 +377,13 @@ func zoneOf(f *policy.Family) *time.Location {
 // names tells the journal's sentences what guardians call things. What is no
 // longer there has no name.
 func (n *node) names(x *blocklists.Index, f *policy.Family) journal.Names {
+	leases := n.leasesNow(time.Now())
 	return journal.Names{
-		Now:     time.Now(),
+		Now: time.Now(),
+		Client: func(addr string) string {
+			a, _ := netip.ParseAddr(addr)
+			return leases[a].name
+		},
 		Profile: func(id policy.ProfileID) string { return profileNames(f)[id] },
 		Device:  func(id policy.DeviceID) string { return deviceName(f, id) },
 		Service: func(id string) string {

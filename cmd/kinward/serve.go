@@ -115,11 +115,16 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if keeper != nil {
 		defer func() { err = errors.Join(err, keeper.Close()) }()
 	}
+	links, err := newLinkServer(n, registry)
+	if err != nil {
+		return err
+	}
 	server, err := resolver.New(resolver.Config{
 		Listen: cfg.DNS, Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block,
 		CacheBytes: int64(cfg.Cache.Megabytes) << 20, MinTTL: set.minTTL, MaxTTL: set.maxTTL,
 		Home: set.home, Limits: set.limits, Zone: zoneWith(set.zone, keeper),
 		Secure: set.secure, TLS: tlsWith(keeper), Name: cfg.TLS.Name, Proxies: set.proxies,
+		Forwarders: set.forwarders, Pages: links,
 		State: n.current.Load, Log: j, Logger: log, Registerer: registry,
 	})
 	if err != nil {
@@ -279,8 +284,10 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 	}
 	set.home.Domain, _ = blocklists.ParseName(n.cfg.Leases.Domain) // with the leases, at the next start
 	// This refuses what cannot be, before anything has changed.
-	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block, Home: set.home,
-		Zone: zoneWith(set.zone, n.serving.keeper), Proxies: set.proxies})
+	err = n.serving.server.Reconfigure(resolver.Settings{
+		Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block, Home: set.home, Forwarders: set.forwarders,
+		Zone: zoneWith(set.zone, n.serving.keeper), Proxies: set.proxies,
+	})
 	if err != nil {
 		return err
 	}
