@@ -63,6 +63,12 @@ var (
 	hostmaster     = blocklists.MustName("hostmaster")
 )
 
+// CheckZone says what is wrong with a zone.
+func CheckZone(z Zone) error {
+	_, err := newZone(z)
+	return err
+}
+
 // zone is a Zone made ready: its records' data, which never changes.
 type zone struct {
 	Zone

@@ -53,6 +53,7 @@ func (c *config) masked() *config {
 	for i, f := range c.Forward {
 		out.Forward[i] = forwardConfig{f.Domain, maskURLs(f.Upstream)}
 	}
+	out.ACME = c.ACME.masked()
 	return &out
 }
 

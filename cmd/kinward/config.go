@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
+	"kinward/certs"
 	"kinward/policy"
 	"kinward/resolver"
 	"kinward/resolver/upstream"
@@ -33,6 +34,8 @@ type config struct {
 	Cache     cacheConfig     `mapstructure:"cache" yaml:"cache"`
 	Lists     listsConfig     `mapstructure:"lists" yaml:"lists"`
 	Catalogue catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
+	TLS       tlsConfig       `mapstructure:"tls" yaml:"tls"`
+	ACME      acmeConfig      `mapstructure:"acme" yaml:"acme"`
 	Log       logConfig       `mapstructure:"log" yaml:"log"`
 }
 
@@ -69,6 +72,8 @@ func defaultConfig() config {
 		Block: "nxdomain",
 		Cache: cacheConfig{Megabytes: 64, MinTTL: "0s", MaxTTL: "24h"},
 		Lists: listsConfig{Refresh: "24h"},
+		TLS:   tlsConfig{Addresses: []string{}, NameServers: []string{}},
+		ACME:  acmeConfig{Directory: certs.LetsEncrypt, Challenge: []string{}, HTTP: "[::]:80", CAA: []string{}},
 		Log:   logConfig{Level: "info", Format: "text"},
 	}
 }
@@ -146,6 +151,8 @@ type settings struct {
 	allowNets []netip.Prefix
 	block     policy.BlockMode
 	refresh   time.Duration // how often lists are looked for; 0: never
+	zone      resolver.Zone
+	certs     *certs.Config // nil: none; without what only serve has
 	level     slog.Level
 }
 
@@ -200,6 +207,9 @@ func (c *config) resolve() (*settings, error) {
 	}
 	if err := c.Catalogue.check(); err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
+	}
+	if err := c.resolveCertificates(s); err != nil {
+		return nil, err
 	}
 	if s.refresh, err = parseRefresh(c.Lists.Refresh); err != nil {
 		return nil, fmt.Errorf("lists: refresh: %w", err)

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kinward/blocklists"
+	"kinward/certs"
 	"kinward/policy"
 	"kinward/resolver"
 	"kinward/resolver/upstream"
@@ -32,16 +33,17 @@ type finding struct {
 
 // statusReply is what the owner of the data folder knows of itself.
 type statusReply struct {
-	Serving   bool                      `json:"serving"`
-	Version   string                    `json:"version"`
-	Started   time.Time                 `json:"started,omitzero"`
-	Addresses []string                  `json:"addresses,omitempty"`
-	Upstreams []resolver.UpstreamHealth `json:"upstreams,omitempty"`
-	Database  string                    `json:"database"` // "" is well
-	Lost      float64                   `json:"lost"`     // attempts that could not be kept since the start
-	Lists     []listView                `json:"lists"`
-	Blocks    bool                      `json:"blocks"` // the household's profile blocks a name that it must
-	Profile   string                    `json:"profile"`
+	Serving     bool                      `json:"serving"`
+	Version     string                    `json:"version"`
+	Started     time.Time                 `json:"started,omitzero"`
+	Addresses   []string                  `json:"addresses,omitempty"`
+	Upstreams   []resolver.UpstreamHealth `json:"upstreams,omitempty"`
+	Database    string                    `json:"database"` // "" is well
+	Lost        float64                   `json:"lost"`     // attempts that could not be kept since the start
+	Lists       []listView                `json:"lists"`
+	Certificate *certs.Status             `json:"certificate,omitempty"`
+	Blocks      bool                      `json:"blocks"` // the household's profile blocks a name that it must
+	Profile     string                    `json:"profile"`
 }
 
 var opStatus = operation[struct{}, statusReply]{"status", status}
@@ -87,6 +89,10 @@ func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, 
 			r.Addresses = append(r.Addresses, a.String())
 		}
 		r.Upstreams = sv.server.Health()
+		if sv.keeper != nil {
+			st := sv.keeper.Status()
+			r.Certificate = &st
+		}
 		if r.Lost, err = sumOf(sv.registry, "kinward_journal_lost_total"); err != nil {
 			return statusReply{}, err
 		}
@@ -290,7 +296,9 @@ func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
 	}
 	for _, a := range st.Addresses {
 		e.listener(ctx, a)
+		e.zone(ctx, cfg, a)
 	}
+	e.certificate(st.Certificate)
 }
 
 // listener asks the server a name that it knows by itself and one that it must

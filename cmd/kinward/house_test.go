@@ -40,11 +40,13 @@ func TestImports(t *testing.T) {
 		"kinward/policy":     {"kinward/blocklists"},
 		"kinward/journal":    {"kinward/blocklists", "kinward/policy"},
 		"kinward/store":      {"kinward/blocklists", "kinward/policy", "kinward/journal"},
+		"kinward/certs":      {"kinward/store"},
 		"kinward/resolver":   {"kinward/blocklists", "kinward/policy"},
 	}
 	only := map[string]string{ // who alone may import a module
-		"github.com/spf13/viper": "kinward/cmd/kinward",
-		"modernc.org/sqlite":     "kinward/store",
+		"github.com/spf13/viper":           "kinward/cmd/kinward",
+		"modernc.org/sqlite":               "kinward/store",
+		"github.com/caddyserver/certmagic": "kinward/certs",
 	}
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "kinward/...").Output()
 	if err != nil {
@@ -69,6 +71,9 @@ func TestImports(t *testing.T) {
 		for _, i := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
 			if owner := only[i]; owner != "" && owner != p.ImportPath {
 				t.Errorf("%s imports %s, which only %s may", p.ImportPath, i, owner)
+			}
+			if strings.HasPrefix(i, "github.com/letsencrypt/pebble/") && slices.Contains(p.Imports, i) {
+				t.Errorf("%s imports %s outside of tests", p.ImportPath, i)
 			}
 			if strings.HasPrefix(i, "kinward/") && known && i != p.ImportPath && !slices.Contains(rules, i) {
 				t.Errorf("%s imports %s", p.ImportPath, i)

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kinward/blocklists"
+	"kinward/certs"
 	"kinward/journal"
 	"kinward/policy"
 	"kinward/resolver"
@@ -32,6 +34,7 @@ type serving struct {
 	server   *resolver.Server
 	journal  *journal.Journal
 	registry *prometheus.Registry
+	keeper   *certs.Keeper // nil: no certificate is configured
 	started  time.Time
 }
 
@@ -101,15 +104,22 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err != nil {
 		return err
 	}
+	keeper, err := n.openKeeper(ctx, set, registry)
+	if err != nil {
+		return explainBindError(err)
+	}
+	if keeper != nil {
+		defer func() { err = errors.Join(err, keeper.Close()) }()
+	}
 	server, err := resolver.New(resolver.Config{
 		Listen: cfg.DNS, Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block,
 		CacheBytes: int64(cfg.Cache.Megabytes) << 20, MinTTL: set.minTTL, MaxTTL: set.maxTTL,
-		State: n.current.Load, Log: j, Logger: log, Registerer: registry,
+		Zone: zoneWith(set.zone, keeper), State: n.current.Load, Log: j, Logger: log, Registerer: registry,
 	})
 	if err != nil {
 		return explainBindError(err)
 	}
-	n.serving = &serving{server, j, registry, started}
+	n.serving = &serving{server, j, registry, keeper, started}
 	web, err := listenHTTP(cfg.Metrics, n, registry)
 	if err != nil {
 		return err
@@ -126,6 +136,9 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	written := make(chan error, 1)
 	go func() { written <- j.Run(writing) }()
 	running.Go(func() error { return server.Run(ended) })
+	if keeper != nil {
+		running.Go(func() error { return keeper.Run(ended) })
+	}
 	running.Go(control.run)
 	running.Go(web.run)
 	hangup := make(chan os.Signal, 1)
@@ -236,6 +249,8 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		{"cache", cfg.Cache != n.cfg.Cache},
 		{"lists", cfg.Lists != n.cfg.Lists},
 		{"catalogue", cfg.Catalogue != n.cfg.Catalogue},
+		{"tls", cfg.TLS.Name != n.cfg.TLS.Name || cfg.TLS.Certificate != n.cfg.TLS.Certificate || cfg.TLS.Key != n.cfg.TLS.Key || cfg.TLS.SelfSigned != n.cfg.TLS.SelfSigned},
+		{"acme", !reflect.DeepEqual(cfg.ACME, n.cfg.ACME)},
 		{"log format", cfg.Log.Format != n.cfg.Log.Format},
 	} {
 		if fixed.changed {
@@ -243,7 +258,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		}
 	}
 	// This refuses what cannot be, before anything has changed.
-	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block})
+	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block, Zone: zoneWith(set.zone, n.serving.keeper)})
 	if err != nil {
 		return err
 	}
@@ -251,7 +266,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		return fmt.Errorf("the new upstreams, networks and block mode are in force, the lists are as they were: %w", err)
 	}
 	level.Set(set.level)
-	return nil
+	return n.reloadCertificate(ctx)
 }
 
 // banner tells a person who started the program what it does and what to do
