@@ -247,8 +247,8 @@ func (k *Keeper) failed(err error, again time.Time) {
 	k.log.Log(context.Background(), level, what, "error", err, "attempt", k.fails, "next", again)
 }
 
-// The pause after failures: certificate authorities count them (Let's Encrypt
-// allows five failed validations an hour of one name), and what is broken, such
+// The pause after failures: certificate authorities limit how many an hour
+// (letsencrypt.org/docs/rate-limits), and what is broken, such
 // as a delegation, takes a person to mend.
 const (
 	firstPause = 5 * time.Minute
