@@ -86,7 +86,8 @@ type Status struct {
 
 // New makes a keeper. What is there already, in files or in the database, is in
 // force when it returns; nobody else is asked before Run. Files that cannot be
-// used are an error. Where Run is not called, call Close.
+// used are no error, but told and tried again: a home is not to lose its names
+// over a certificate. Where Run is not called, call Close.
 func New(ctx context.Context, c Config) (*Keeper, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -118,9 +119,7 @@ func New(ctx context.Context, c Config) (*Keeper, error) {
 		}
 		return k, nil
 	}
-	if err := k.look(ctx); err != nil {
-		return nil, errors.Join(err, k.source.close())
-	}
+	_ = k.look(ctx) // it is logged, counted and in the status
 	if c.SelfSigned {
 		k.log.Warn("THE CERTIFICATE IS SIGNED BY NOBODY BUT THIS SERVER: for trying things out only. No phone accepts it, and no phone should be made to",
 			"name", c.Name, "do", "set acme, or tls: certificate and key")
@@ -248,8 +247,8 @@ func (k *Keeper) failed(err error, again time.Time) {
 	k.log.Log(context.Background(), level, what, "error", err, "attempt", k.fails, "next", again)
 }
 
-// The pause after failures: certificate authorities count them (Let's Encrypt
-// allows five failed validations an hour of one name), and what is broken, such
+// The pause after failures: certificate authorities limit how many an hour
+// (letsencrypt.org/docs/rate-limits), and what is broken, such
 // as a delegation, takes a person to mend.
 const (
 	firstPause = 5 * time.Minute

@@ -44,7 +44,9 @@ func newMagicStorage(s *store.Secrets, log *slog.Logger) *magicStorage {
 }
 
 // at returns where a key lies. path.Join cleans, so nothing leaves the level.
-func (m *magicStorage) at(key string) string { return acmeLevel + path.Join("/", key) }
+func (m *magicStorage) at(key string) string {
+	return path.Join(acmeLevel, path.Join("/", key))
+}
 
 func (m *magicStorage) Store(ctx context.Context, key string, value []byte) error {
 	return m.secrets.Put(ctx, m.at(key), value)

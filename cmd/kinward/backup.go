@@ -58,7 +58,8 @@ func (c *cli) backupCommand() *cobra.Command {
 		Short: "Write everything that is kept into one file",
 		Long: `Writes the family's choices, the incidents and the lists into one file, also while
 serve runs. The file is as confidential as the incidents in it; only you may read it.
-An existing file is never overwritten. The configuration file is not part of it.`,
+An existing file is never overwritten. The configuration file is not part of it, nor
+are the keys of the server's certificate: after a restore, another is ordered.`,
 		Example: `  kinward backup kinward-2026-11-24.tar.gz`,
 		Args:    exactArgs("the FILE to write"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -110,6 +110,18 @@ func TestConfigRefuses(t *testing.T) {
 		{"a limit of time beyond its most", "limits:\n  question-time: 2h\n", []string{"limits: question-time", "2h", "1m"}},
 		{"an exempt network that is none", "limits:\n  rate-exempt: [here]\n", []string{"limits: rate-exempt", "here"}},
 		{"an unknown limit", "limits:\n  rates: 5\n", []string{"line 2", "rates", "rate"}},
+		{"a certificate without its key", "tls: {name: dns.example.org, certificate: /x}\n", []string{"tls", "certificate and key"}},
+		{"a certificate without a name", "tls: {certificate: /x, key: /y}\n", []string{"tls: name", "dns.example.org"}},
+		{"a name that nobody delegates", "tls: {name: dns.home.arpa, addresses: [203.0.113.7]}\n", []string{"tls", "dns.home.arpa", "dns.example.org"}},
+		{"an address that is none", "tls: {name: dns.example.org, addresses: [myhome]}\n", []string{"tls: addresses", "myhome", "203.0.113.7"}},
+		{"two ways to a certificate", "tls: {name: dns.example.org, self-signed: true}\nacme: {challenge: [http-01]}\n", []string{"tls, acme", "one"}},
+		{"an unknown challenge", "tls: {name: dns.example.org}\nacme: {challenge: [dns-02]}\n", []string{"acme: challenge", "dns-02", "dns-01"}},
+		{"dns-01 without a zone", "tls: {name: dns.example.org}\nacme: {challenge: [dns-01]}\n", []string{"acme: challenge", "tls: addresses"}},
+		{"dns-01 with another", "tls: {name: dns.example.org, addresses: [203.0.113.7]}\nacme: {challenge: [dns-01, http-01]}\n", []string{"acme: challenge", "stands alone"}},
+		{"a directory in clear", "tls: {name: dns.example.org}\nacme: {challenge: [http-01], directory: 'http://ca.example'}\n", []string{"acme: directory", "http://ca.example", "https://"}},
+		{"half an account", "tls: {name: dns.example.org}\nacme: {challenge: [http-01], account-id: x}\n", []string{"acme", "account-key"}},
+		{"an email that is none", "tls: {name: dns.example.org}\nacme: {challenge: [http-01], email: me}\n", []string{"acme: email", "me"}},
+		{"an unknown key of acme", "acme: {chalenge: [http-01]}\n", []string{"line 1", `"chalenge"`, `"challenge"`}},
 		{"an unknown level", "log:\n  level: loud\n", []string{"level", "loud"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -178,6 +190,16 @@ func TestConfigKeysAreFlags(t *testing.T) {
 			t.Errorf("flag --%s is no key", f.Name)
 		}
 	})
+}
+
+// TestMasked: what check prints tells no secret.
+func TestMasked(t *testing.T) {
+	c := defaultConfig()
+	c.ACME.AccountKey, c.ACME.Directory = "verysecret", "https://me:verysecret@ca.example/dir"
+	c.Upstream = []string{"https://me:verysecret@dns.example/dns-query?ip=192.0.2.1"}
+	if text := yamlOf(t, c.masked()); strings.Contains(text, "verysecret") {
+		t.Errorf("check prints a secret:\n%s", text)
+	}
 }
 
 func TestMaskURL(t *testing.T) {
