@@ -41,6 +41,7 @@ func TestImports(t *testing.T) {
 		"kinward/journal":    {"kinward/blocklists", "kinward/policy"},
 		"kinward/store":      {"kinward/blocklists", "kinward/policy", "kinward/journal"},
 		"kinward/resolver":   {"kinward/blocklists", "kinward/policy"},
+		"kinward/setup":      {},
 	}
 	only := map[string]string{ // who alone may import a module
 		"github.com/spf13/viper": "kinward/cmd/kinward",
