@@ -176,6 +176,9 @@ func split(f *Family) (parts, error) {
 	if len(f.Networks) > 0 {
 		s.put("networks", f.Networks)
 	}
+	if len(f.Tokens) > 0 {
+		s.put("tokens", f.Tokens)
+	}
 	for _, h := range f.Holidays {
 		s.put(fmt.Sprintf("holiday/%s/%s/%s", h.First, h.Last, h.Name), h)
 	}
@@ -259,6 +262,8 @@ func (f *Family) join(path string, b json.RawMessage) error {
 		return json.Unmarshal(b, &f.Loosening)
 	case "networks":
 		return json.Unmarshal(b, &f.Networks)
+	case "tokens":
+		return json.Unmarshal(b, &f.Tokens)
 	case "holiday":
 		return appendTo(&f.Holidays, b)
 	case "guardian":
@@ -377,6 +382,7 @@ func (f *Family) Normalize() {
 		return cmp.Or(a.First.compare(b.First), a.Last.compare(b.Last), cmp.Compare(a.Name, b.Name))
 	})
 	slices.SortFunc(f.Networks, netip.Prefix.Compare)
+	slices.Sort(f.Tokens)
 	for i := range f.Devices {
 		slices.SortFunc(f.Devices[i].Networks, netip.Prefix.Compare)
 		normalTime(&f.Devices[i].Until)

@@ -40,6 +40,7 @@ type Directory struct {
 	policies policies
 	index    table               // families, tokens, single addresses and policies
 	networks *bart.Table[uint32] // wider networks that a whole family asks from → slot
+	links    *bart.Table[Link]   // addresses that are a family's for a while
 }
 
 // The kinds of keys in the index have seeds of their own, so that a token's
@@ -59,7 +60,7 @@ const isPolicy = 1 << 31
 const nobody = isPolicy - 1
 
 func emptyDirectory(presets *Presets, x *blocklists.Index) *Directory {
-	d := &Directory{basis: newBasis(presets, x), index: newTable(), networks: new(bart.Table[uint32])}
+	d := &Directory{basis: newBasis(presets, x), index: newTable(), networks: new(bart.Table[uint32]), links: new(bart.Table[Link])}
 	for i := range d.seeds {
 		d.seeds[i] = maphash.MakeSeed()
 	}

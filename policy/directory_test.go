@@ -51,7 +51,12 @@ func (m *naive) taken(f *Family) bool {
 		for _, p := range f.Networks {
 			across["network "+canonical(p).String()] = true
 		}
-		return within, across
+		mine := map[string]bool{}
+		for _, t := range f.Tokens {
+			mine["token "+strings.ToLower(t)] = true
+			across["token "+strings.ToLower(t)] = true
+		}
+		return append(within, slices.Collect(maps.Keys(mine))...), across
 	}
 	within, across := clues(f)
 	slices.Sort(within)
@@ -70,12 +75,40 @@ func (m *naive) taken(f *Family) bool {
 	return false
 }
 
+// owner returns the family that has an address for its own.
+func (m *naive) owner(a netip.Addr) (f *Family) {
+	bits := -1
+	for _, g := range m.families {
+		for _, p := range g.Networks {
+			if p = canonical(p); p.Contains(a) && p.Bits() > bits {
+				f, bits = g, p.Bits()
+			}
+		}
+	}
+	for _, g := range m.families {
+		for _, d := range g.Devices {
+			for _, p := range d.Networks {
+				if p = canonical(p); bits < 0 && p.IsSingleIP() && p.Addr() == a && public(a) {
+					f = g
+				}
+			}
+		}
+	}
+	return f
+}
+
 // identify is Directory.Identify, slowly.
 func (m *naive) identify(c Clues, now time.Time) (family FamilyID, device DeviceID, profile *Profile, until time.Time, ok bool) {
 	var f *Family
 	var dev *Device
+	whole := false
 	if c.Token != "" {
 		for _, g := range m.families {
+			for _, t := range g.Tokens {
+				if strings.EqualFold(t, c.Token) {
+					f, whole = g, true
+				}
+			}
 			for i, d := range g.Devices {
 				for _, t := range d.Tokens {
 					if strings.EqualFold(t, c.Token) {
@@ -84,36 +117,29 @@ func (m *naive) identify(c Clues, now time.Time) (family FamilyID, device Device
 				}
 			}
 		}
+		if own := m.owner(c.Addr); c.Relayed && own != nil && own != f {
+			f = nil
+		}
 	} else {
-		bits := -1
-		for _, g := range m.families {
-			for _, p := range g.Networks {
-				if p = canonical(p); p.Contains(c.Addr) && p.Bits() > bits {
-					f, bits = g, p.Bits()
-				}
-			}
-		}
-		for _, g := range m.families {
-			for _, d := range g.Devices {
-				for _, p := range d.Networks {
-					if p = canonical(p); bits < 0 && p.IsSingleIP() && p.Addr() == c.Addr && public(c.Addr) {
-						f = g
-					}
-				}
-			}
-		}
-		if f == nil {
+		whole = true
+		if f = m.owner(c.Addr); f == nil {
 			f = m.families[m.home]
 		}
 	}
 	if f == nil {
 		return 0, 0, nil, until, false
 	}
-	if dev == nil {
-		bits := -1
+	if whole {
+		bits, addr := -1, c.Addr
+		if c.Relayed {
+			addr = netip.Addr{}
+		}
+		if c.Host.IsValid() {
+			addr = c.Host
+		}
 		for i, d := range f.Devices {
 			for _, p := range d.Networks {
-				if p = canonical(p); p.Contains(c.Addr) && p.Bits() > bits {
+				if p = canonical(p); p.Contains(addr) && p.Bits() > bits {
 					dev, bits = &f.Devices[i], p.Bits()
 				}
 			}
@@ -174,7 +200,7 @@ func drawFamily(t *rapid.T) *Family {
 	large := rapid.SampledFrom([]int64{0, 0, 0, 300, 70_000, 1 << 40}).Draw(t, "IDs from")
 	f := &Family{
 		ID: FamilyID(rapid.SampledFrom([]int64{1, 2, 3, 4, 1 << 50}).Draw(t, "family")), Name: "family",
-		Networks: prefixesOf(some(someNetworks, 2, "asks from")...),
+		Networks: prefixesOf(some(someNetworks, 2, "asks from")...), Tokens: some(someTokens, 1, "the family's tokens"),
 	}
 	profiles := rapid.IntRange(1, 3).Draw(t, "profiles")
 	if rapid.IntRange(0, 20).Draw(t, "many") == 0 {
@@ -354,6 +380,9 @@ func compare(t *rapid.T, d *Directory, x *blocklists.Index, m *naive, presets *P
 			ask(Clues{Addr: a, MAC: mac}, at)
 		}
 		ask(Clues{Addr: a}, at.Add(-time.Second))
+		ask(Clues{Addr: a, MAC: someMACs[1], Relayed: true}, at)
+		ask(Clues{Addr: a, Host: netip.MustParseAddr("192.168.1.20"), Relayed: true}, at)
+		ask(Clues{Addr: a, Token: someTokens[0], Relayed: true}, at)
 	}
 	for _, token := range append(someTokens, "nobody", strings.Repeat("x", 64)) {
 		ask(Clues{Token: token, Addr: netip.MustParseAddr(someAddrs[0]), MAC: someMACs[0]}, at)

@@ -39,6 +39,9 @@ type Family struct {
 	// Networks are the public addresses that the family asks from, by which it is
 	// recognised where one server serves many families.
 	Networks []netip.Prefix `json:"networks,omitempty"`
+	// Tokens are secrets by which the family as a whole is recognised: what its
+	// router sends with each question. They tell no device.
+	Tokens []string `json:"tokens,omitempty"`
 	// LastID is the largest ID that was ever given to a thing of the family.
 	LastID int64 `json:"last_id"`
 }

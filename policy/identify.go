@@ -20,14 +20,24 @@ type Asker struct {
 
 // Clues is what the wire tells about an asker.
 type Clues struct {
-	// Addr is the source address. It tells the family, and the device within it.
+	// Addr is the address that the question came from: a forwarder's where Relayed
+	// says so. It tells the family, and the device within it.
 	Addr netip.Addr
 	// Token is the label of the private-DNS name that was asked, "" where there is
-	// none. It decides alone, in upper or lower case.
+	// none. It decides alone, in upper or lower case; one that was made by [NewToken]
+	// may have an alias and a hyphen before it.
 	Token string
-	// MAC is the hardware address that a trusted forwarder told, zero where none
-	// did. It tells a device only within the family that Addr tells.
+	// MAC is the hardware address that the link or a trusted forwarder told, zero
+	// where none did. It tells a device only within the family that Addr or Token
+	// tells.
 	MAC MAC
+	// Host is the device's own address as a trusted forwarder told it. It tells a
+	// device as MAC does, and never a family.
+	Host netip.Addr
+	// Relayed says that a forwarder told Token, MAC or Host. Addr is its own then,
+	// and tells no device: a device that it does not know must not get the
+	// forwarder's profile.
+	Relayed bool
 }
 
 // maxToken is the length of a DNS label (RFC 1035 §2.3.4).
@@ -36,25 +46,27 @@ const maxToken = 63
 // Identify returns who asks at a time; false says that the question is to be
 // refused, and that nothing is known of the asker.
 //
-// A token decides alone, and one that nobody has is refused. Otherwise the
-// address tells the family: the narrowest network that a family asks from holds
-// it, or else a device has it for its own public address, or else the home family
-// is meant. A device is looked for within that family and nowhere else, by its
-// hardware address, then by the narrowest of the devices' networks; what no
-// device has gets the family's default profile. It is refused where the family
-// has none, and where no family was told.
+// A device's token decides alone, one of a family as a whole tells the family, and
+// one that nobody has is refused, as is one by which a forwarder in one family's
+// network names another family. Without a token the address tells the family: the
+// narrowest network that a family asks from holds it, or else a device has it for
+// its own public address, or else it is linked to a family ([Directory.WithLink]),
+// or else the home family is meant. A device is looked for within that family and
+// nowhere else, by its hardware address, then by the narrowest of the devices'
+// networks; what no device has gets the family's default profile. It is refused
+// where the family has none, and where no family was told.
 //
 // It compares clues byte by byte and does not allocate.
 func (d *Directory) Identify(c Clues, now time.Time) (Asker, bool) {
+	c.Addr = plain(c.Addr)
 	if c.Token != "" {
-		return d.identifyToken(c.Token, now)
+		return d.identifyToken(c, now)
 	}
-	addr := c.Addr.Unmap().WithZone("")
-	slot, ok := d.familyAt(addr)
+	slot, ok := d.familyAt(c.Addr, now)
 	if !ok {
 		return Asker{}, false
 	}
-	return d.within(slot, addr, c.MAC, now)
+	return d.within(slot, c, now)
 }
 
 // IdentifyIn is [Directory.Identify] where the family is known already, whatever
@@ -64,17 +76,25 @@ func (d *Directory) IdentifyIn(family FamilyID, c Clues, now time.Time) (Asker, 
 	if !ok || c.Token != "" {
 		return Asker{}, false
 	}
-	return d.within(slot, c.Addr.Unmap().WithZone(""), c.MAC, now)
+	c.Addr = plain(c.Addr)
+	return d.within(slot, c, now)
 }
 
-func (d *Directory) within(slot uint32, addr netip.Addr, mac MAC, now time.Time) (Asker, bool) {
+// plain returns an address as the directory compares them.
+func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+
+func (d *Directory) within(slot uint32, c Clues, now time.Time) (Asker, bool) {
 	r := openRecord(d.slabs.record(slot))
 	device, ok := noDevice, false
-	if mac != (MAC{}) {
-		device, ok = r.byMAC(mac)
+	if c.MAC != (MAC{}) {
+		device, ok = r.byMAC(c.MAC)
 	}
-	if !ok {
-		device, ok = r.byAddr(addr)
+	switch {
+	case ok:
+	case c.Host.IsValid():
+		device, ok = r.byAddr(plain(c.Host))
+	case !c.Relayed:
+		device, ok = r.byAddr(c.Addr)
 	}
 	if !ok {
 		device = noDevice
@@ -82,28 +102,50 @@ func (d *Directory) within(slot uint32, addr netip.Addr, mac MAC, now time.Time)
 	return d.asker(&r, device, now)
 }
 
-func (d *Directory) identifyToken(token string, now time.Time) (Asker, bool) {
-	if len(token) > maxToken {
+func (d *Directory) identifyToken(c Clues, now time.Time) (Asker, bool) {
+	if len(c.Token) > maxToken {
 		return Asker{}, false
 	}
 	var folded [maxToken]byte
-	for i := range len(token) {
-		folded[i] = token[i]
-		if 'A' <= token[i] && token[i] <= 'Z' {
+	for i := range len(c.Token) {
+		folded[i] = c.Token[i]
+		if 'A' <= c.Token[i] && c.Token[i] <= 'Z' {
 			folded[i] += 'a' - 'A'
 		}
 	}
-	slot, ok := d.byToken(folded[:len(token)], nobody)
+	token := folded[:len(c.Token)]
+	slot, ok := d.byToken(token, nobody)
 	if !ok {
-		return Asker{}, false
+		if token, ok = withoutAlias(token); ok {
+			slot, ok = d.byToken(token, nobody)
+		}
+		if !ok {
+			return Asker{}, false
+		}
+	}
+	if c.Relayed {
+		if own, ok := d.ownerAt(c.Addr, now); ok && own != slot {
+			return Asker{}, false
+		}
 	}
 	r := openRecord(d.slabs.record(slot))
-	device, _ := r.byToken(folded[:len(token)])
+	device, _ := r.byToken(token)
+	if device == r.whole() {
+		return d.within(slot, c, now)
+	}
 	return d.asker(&r, device, now)
 }
 
 // familyAt returns the slot of the family that an address tells.
-func (d *Directory) familyAt(a netip.Addr) (uint32, bool) {
+func (d *Directory) familyAt(a netip.Addr, now time.Time) (uint32, bool) {
+	if slot, ok := d.ownerAt(a, now); ok {
+		return slot, true
+	}
+	return d.home - 1, d.home != 0
+}
+
+// ownerAt returns the slot of the family that has an address for its own.
+func (d *Directory) ownerAt(a netip.Addr, now time.Time) (uint32, bool) {
 	single, whole, found := d.byAddr(a, nobody)
 	if whole {
 		return single, true
@@ -114,7 +156,7 @@ func (d *Directory) familyAt(a netip.Addr) (uint32, bool) {
 	if found {
 		return single, true
 	}
-	return d.home - 1, d.home != 0
+	return d.linkAt(a, now)
 }
 
 // byToken returns the slot of the family, other than the one in slot except,

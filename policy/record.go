@@ -22,7 +22,7 @@ import (
 //	MACs       6 bytes, place of the device; sorted
 //	IPv4, IPv6 4 or 16 bytes, place of the device; sorted
 //	prefixes   kind, bytes, place of the device; the longest first
-//	tokens     length, bytes, place of the device
+//	tokens     length, bytes, place of the device, or all ones for the whole family
 //	networks   kind, bytes: where the family asks from
 //
 // Counts are varints, places and IDs as wide as the family needs.
@@ -209,7 +209,25 @@ func (r *record) bySingle(a netip.Addr) (int, bool) {
 	return 0, false
 }
 
-// byToken returns the place of the device with a token.
+// whole is the place that stands beside a token of the family as a whole; no
+// device has it (see makeRecord).
+func (r *record) whole() int { return 1<<(8*r.place) - 1 }
+
+// tokenOf returns the first token of a device that [NewToken] made, "" where it
+// has none.
+func (r *record) tokenOf(device int) string {
+	b, _ := r.prefixes(nil)
+	for range r.n[atTokens] {
+		n := int(b[0])
+		if token := b[1 : 1+n]; int(number(b[1+n:1+n+r.place])) == device && made(token) {
+			return string(token)
+		}
+		b = b[1+n+r.place:]
+	}
+	return ""
+}
+
+// byToken returns the place of the device with a token, or whole.
 func (r *record) byToken(token []byte) (place int, ok bool) {
 	b, _ := r.prefixes(nil)
 	for range r.n[atTokens] {
@@ -363,6 +381,23 @@ func makeRecord(f *Family, policies []uint32, guarded bool) ([]byte, error) {
 	var ipv4, ipv6, prefixes []placed[netip.Prefix]
 	var n [numSections]int
 	seen := make(used, 4*len(f.Devices))
+	addTokens := func(d *Device, at int) error {
+		for _, t := range d.Tokens {
+			t = strings.ToLower(t)
+			if t == "" || len(t) > maxToken {
+				return fmt.Errorf("compiling device %q: its token %q is none; it has 1 to %d bytes", d.Name, clip(t), maxToken)
+			}
+			again, err := seen.by(d, "token", t)
+			if err != nil {
+				return err
+			}
+			if !again {
+				tokens = appendNumber(append(append(tokens, byte(len(t))), t...), uint64(at), place)
+				n[atTokens]++
+			}
+		}
+		return nil
+	}
 	for i := range f.Devices {
 		d := &f.Devices[i]
 		profile, ok := places[d.Profile]
@@ -412,20 +447,13 @@ func makeRecord(f *Family, policies []uint32, guarded bool) ([]byte, error) {
 				macs = append(macs, placed[MAC]{m, i})
 			}
 		}
-		for _, t := range d.Tokens {
-			t = strings.ToLower(t)
-			if t == "" || len(t) > maxToken {
-				return nil, fmt.Errorf("compiling device %q: its token %q is none; it has 1 to %d bytes", d.Name, clip(t), maxToken)
-			}
-			again, err := seen.by(d, "token", t)
-			if err != nil {
-				return nil, err
-			}
-			if !again {
-				tokens = appendNumber(append(append(tokens, byte(len(t))), t...), uint64(i), place)
-				n[atTokens]++
-			}
+		if err := addTokens(d, i); err != nil {
+			return nil, err
 		}
+	}
+	whole := &Device{Name: "the family as a whole", Tokens: f.Tokens}
+	if err := addTokens(whole, 1<<(8*place)-1); err != nil {
+		return nil, err
 	}
 	family := map[netip.Prefix]bool{}
 	for _, p := range f.Networks {

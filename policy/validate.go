@@ -215,6 +215,7 @@ func (v *validation) family() {
 		_, err := cleanNetworks(f.Networks)
 		v.err(err)
 	})
+	v.in("tokens", func() { v.err(f.checkTokens(f.Tokens)) })
 	v.in("loosening", func() {
 		if f.Loosening.Delay > MaxDelay {
 			v.fault(ErrInvalid, "a delay of %s hours is too long; at most %d hours are allowed", f.Loosening.Delay, MaxDelay/60)

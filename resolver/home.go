@@ -28,8 +28,10 @@ func (s *Server) home(ctx context.Context, q *query) step {
 		}
 	}
 	apex, ours := q.set.reservedZone(q.name)
-	if st := s.hosted(q, apex); st != pass {
-		return st
+	if ours || q.name.Suffix(1) == "\x04arpa" { // a device may have a public address
+		if st := s.hosted(q, apex); st != pass {
+			return st
+		}
 	}
 	switch {
 	case !ours || q.set.routed(q.name):
@@ -61,11 +63,11 @@ func (s *Server) recorded(q *query, r *Records) step {
 		}
 		return q.empty(apex, true)
 	}
-	return q.records(rrs, localTTL)
+	return q.records(rrs)
 }
 
 // records answers with records of the home's own.
-func (q *query) records(rrs []dns.RR, negativeTTL uint32) step {
+func (q *query) records(rrs []dns.RR) step {
 	m := new(dns.Msg)
 	m.Question = []dns.Question{{Name: absolute(q.name), Qtype: q.qtype, Qclass: q.class}}
 	m.Answer = rrs
@@ -97,7 +99,7 @@ func (s *Server) hosted(q *query, apex blocklists.Name) step {
 		if a, ok := h.reverse[q.name]; ok && s.sameFamily(q, a) {
 			known = true
 			if q.qtype == typePTR {
-				return q.records([]dns.RR{&dns.PTR{Hdr: hostHeader(q.name, typePTR), Ptr: absolute(h.names[a])}}, hostTTL)
+				return q.records([]dns.RR{&dns.PTR{Hdr: hostHeader(q.name, typePTR), Ptr: absolute(h.names[a])}})
 			}
 		}
 		var rrs []dns.RR
@@ -114,7 +116,10 @@ func (s *Server) hosted(q *query, apex blocklists.Name) step {
 			}
 		}
 		if len(rrs) > 0 {
-			return q.records(rrs, hostTTL)
+			return q.records(rrs)
+		}
+		if known { // what a device says of itself adds nothing to what guardians say
+			break
 		}
 	}
 	if !known {
@@ -166,10 +171,14 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 				err = ended.Err()
 			}
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+			e = f.e
+		case e == nil:
 			return q.plain(rcodeServFail, failure(err), outFailed)
+		default: // better an old answer than none (RFC 8767)
+			s.metrics.stale.Inc()
 		}
-		e = f.e
 	}
 	m := new(dns.Msg)
 	if err := m.Unpack(e.wire); err != nil {
@@ -178,7 +187,9 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 	age := uint32(e.age(q.now) / time.Second)
 	for _, section := range [...][]dns.RR{m.Answer, m.Ns, m.Extra} {
 		for _, rr := range section {
-			rr.Header().Ttl -= min(age, rr.Header().Ttl)
+			if rr.Header().Ttl -= min(age, rr.Header().Ttl); !e.alive(q.now) {
+				rr.Header().Ttl = staleTTL
+			}
 		}
 	}
 	m.AuthenticatedData = false // nobody signed the first step

@@ -44,6 +44,9 @@ const (
 	defaultMessage = 4096
 )
 
+// DefaultLimits returns the limits that hold where none are given.
+func DefaultLimits() Limits { return Limits{}.withDefaults() }
+
 func (l Limits) withDefaults() Limits {
 	or := func(v *int, d int) {
 		if *v <= 0 {

@@ -17,7 +17,7 @@ type RateLimit struct {
 	Slip      int            // every how manyth question above goes to TCP instead of nowhere; below 0: none
 	IPv4Bits  int            // what of an IPv4 address is one network
 	IPv6Bits  int            // and of an IPv6 one
-	Networks  int            // how many are remembered; 16 bytes each
+	Networks  int            // how many are remembered, at least; 18 to 37 bytes each
 	Exempt    []netip.Prefix // who is never limited
 }
 

@@ -24,6 +24,7 @@ var homeNets = []netip.Prefix{
 	netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("172.16.0.0/12"),
 	netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("64:ff9b:1::/48"), // RFC 8215: translators' inside
 	netip.MustParsePrefix("fc00::/7"),
 	netip.MustParsePrefix("fe80::/10"),
 	netip.MustParsePrefix("fec0::/10"), // RFC 3879: deprecated, and still somebody's
@@ -41,7 +42,7 @@ var embeds4 = []netip.Prefix{
 func isHome(a netip.Addr) bool {
 	if a.Is6() {
 		for _, p := range embeds4 {
-			if p.Contains(a) || a.Is4In6() {
+			if p.Contains(a) {
 				b := a.As16()
 				a = netip.AddrFrom4([4]byte(b[12:]))
 				break

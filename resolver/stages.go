@@ -60,16 +60,20 @@ func (s *Server) read(_ context.Context, q *query) step {
 // encrypted listeners, where a token identifies the asker.
 func (s *Server) admit(_ context.Context, q *query) step {
 	if !q.set.admits(q.from.Addr()) {
-		// Strangers get no more bytes than they sent: whoever writes another's
-		// address into a packet would have them sent there.
-		e := errProhibited
-		q.cookieLen = 0
-		if headerLen+len(q.asked)+q.optLen(e) > len(q.msg) {
-			e = noError
-		}
-		return q.plain(rcodeRefused, e, outRefused)
+		return q.refuseStranger()
 	}
 	return pass
+}
+
+// refuseStranger refuses in no more bytes than the question has: whoever writes
+// another's address into a packet would have them sent there.
+func (q *query) refuseStranger() step {
+	e := errProhibited
+	q.cookieLen = 0
+	if headerLen+len(q.asked)+q.optLen(e) > len(q.msg) {
+		e = noError
+	}
+	return q.plain(rcodeRefused, e, outRefused)
 }
 
 // check answers questions that are malformed or of a kind that is not served.

@@ -109,7 +109,7 @@ func TestRFC7766_ConnectionsThatEnd(t *testing.T) {
 		bytes  []byte
 		broken float64
 	}{
-		{"idle from the start", nil, 0},
+		{"idle from the start", nil, 0}, // the idle ones are counted apart, below
 		{"idle after a question", frame(tcpQuestion(1, "stranger.example.")), 0},
 		{"half a length", []byte{0}, 1},
 		{"half a message", frame(tcpQuestion(1, "stranger.example."))[:20], 1},
@@ -130,6 +130,9 @@ func TestRFC7766_ConnectionsThatEnd(t *testing.T) {
 		if n := metric(t, reg, "kinward_tcp_connections_broken_total") - before; n != tt.broken {
 			t.Errorf("%s: counted %v broken connections, want %v", tt.name, n, tt.broken)
 		}
+	}
+	if n := metric(t, reg, "kinward_tcp_connections_idle_total"); n != 2 {
+		t.Errorf("kinward_tcp_connections_idle_total = %v, want 2", n)
 	}
 }
 
@@ -157,6 +160,14 @@ func TestRFC7766_SlowReaders(t *testing.T) {
 	c := config(t, up)
 	c.Limits.TCPWrite = 50 * time.Millisecond
 	c.Limits.TCPInFlight = 8
+	reg := newRegistry(&c)
+	defer func() {
+		for _, name := range []string{"kinward_tcp_connections_unread_total", "kinward_tcp_pipeline_waits_total"} {
+			if metric(t, reg, name) == 0 {
+				t.Errorf("%s = 0", name)
+			}
+		}
+	}()
 	s := start(t, c)
 	conn := dial(t, s, "tcp", household)
 	defer conn.Close()
@@ -249,6 +260,37 @@ func TestRFC7766_TooManyConnections(t *testing.T) {
 	connect(household, false)
 	if n := metric(t, reg, "kinward_tcp_connections_refused_total"); n != 1 {
 		t.Errorf("kinward_tcp_connections_refused_total = %v, want 1", n)
+	}
+}
+
+// What is longer than any question is not read, over neither transport, and counted.
+func TestMessagesThatAreTooLong(t *testing.T) {
+	c := config(t, newFake(t))
+	c.Limits.Message = 600
+	reg := newRegistry(&c)
+	s := start(t, c)
+	long := packed(msgFor("stranger.example.", dns.TypeA, func(m *dns.Msg) {
+		m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_PADDING{Padding: make([]byte, 600)})
+	}))
+	u := dial(t, s, "udp", household)
+	defer u.Close()
+	for _, wire := range [][]byte{long, tcpQuestion(7, "stranger.example.")} {
+		if _, err := u.Write(wire); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var id [2]byte
+	if u.Read(id[:]); binary.BigEndian.Uint16(id[:]) != 7 {
+		t.Errorf("the answer's ID is %d; want that to the short question, 7", binary.BigEndian.Uint16(id[:]))
+	}
+	conn := dial(t, s, "tcp", household)
+	defer conn.Close()
+	writeFrame(t, conn, long)
+	if err := ended(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection stays open")
+	}
+	if n := metric(t, reg, "kinward_messages_too_long_total"); n != 2 {
+		t.Errorf("kinward_messages_too_long_total = %v, want 2", n)
 	}
 }
 

@@ -27,6 +27,9 @@ type clue struct{ kind, first, last string }
 func cluesOf(f *policy.Family) map[clue]string {
 	networks := slices.Clone(f.Networks)
 	out := map[clue]string{}
+	for _, t := range f.Tokens {
+		out[clue{tokenClue, t, t}] = t
+	}
 	for _, d := range f.Devices {
 		for _, n := range d.Networks {
 			if !policy.IsPrivate(n) {

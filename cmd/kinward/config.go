@@ -23,17 +23,21 @@ import (
 // config is everything an operator can set. Each value comes from the first of
 // these that gives it: a flag, a KINWARD_… variable, the YAML file, the default.
 type config struct {
-	Data      string          `mapstructure:"data" yaml:"data"`
-	DNS       []string        `mapstructure:"dns" yaml:"dns"`
-	Upstream  []string        `mapstructure:"upstream" yaml:"upstream"`
-	Forward   []forwardConfig `mapstructure:"forward" yaml:"forward"`
-	Metrics   string          `mapstructure:"metrics" yaml:"metrics"`
-	AllowNet  []string        `mapstructure:"allow-net" yaml:"allow-net"`
-	Block     string          `mapstructure:"block" yaml:"block"`
-	Cache     cacheConfig     `mapstructure:"cache" yaml:"cache"`
-	Lists     listsConfig     `mapstructure:"lists" yaml:"lists"`
-	Catalogue catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
-	Log       logConfig       `mapstructure:"log" yaml:"log"`
+	Data        string          `mapstructure:"data" yaml:"data"`
+	DNS         []string        `mapstructure:"dns" yaml:"dns"`
+	Upstream    []string        `mapstructure:"upstream" yaml:"upstream"`
+	Forward     []forwardConfig `mapstructure:"forward" yaml:"forward"`
+	Metrics     string          `mapstructure:"metrics" yaml:"metrics"`
+	AllowNet    []string        `mapstructure:"allow-net" yaml:"allow-net"`
+	Block       string          `mapstructure:"block" yaml:"block"`
+	Cache       cacheConfig     `mapstructure:"cache" yaml:"cache"`
+	Records     []string        `mapstructure:"records" yaml:"records"`
+	RebindAllow []string        `mapstructure:"rebind-allow" yaml:"rebind-allow"`
+	Leases      leasesConfig    `mapstructure:"leases" yaml:"leases"`
+	Limits      limitsConfig    `mapstructure:"limits" yaml:"limits"`
+	Lists       listsConfig     `mapstructure:"lists" yaml:"lists"`
+	Catalogue   catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
+	Log         logConfig       `mapstructure:"log" yaml:"log"`
 }
 
 type listsConfig struct {
@@ -66,10 +70,13 @@ func defaultConfig() config {
 			"127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
 			"169.254.0.0/16", "fe80::/10", "fc00::/7",
 		},
-		Block: "nxdomain",
-		Cache: cacheConfig{Megabytes: 64, MinTTL: "0s", MaxTTL: "24h"},
-		Lists: listsConfig{Refresh: "24h"},
-		Log:   logConfig{Level: "info", Format: "text"},
+		Block:   "nxdomain",
+		Cache:   cacheConfig{Megabytes: 64, MinTTL: "0s", MaxTTL: "24h"},
+		Records: []string{}, RebindAllow: []string{},
+		Leases: leasesConfig{Domain: "home.arpa"},
+		Limits: defaultLimits(),
+		Lists:  listsConfig{Refresh: "24h"},
+		Log:    logConfig{Level: "info", Format: "text"},
 	}
 }
 
@@ -145,6 +152,8 @@ type settings struct {
 	maxTTL    time.Duration
 	allowNets []netip.Prefix
 	block     policy.BlockMode
+	home      resolver.Home
+	limits    resolver.Limits
 	refresh   time.Duration // how often lists are looked for; 0: never
 	level     slog.Level
 }
@@ -197,6 +206,12 @@ func (c *config) resolve() (*settings, error) {
 	}
 	if s.minTTL, s.maxTTL, err = c.Cache.check(); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
+	}
+	if s.home, err = c.resolveHome(); err != nil {
+		return nil, err
+	}
+	if s.limits, err = c.Limits.resolve(); err != nil {
+		return nil, fmt.Errorf("limits: %w", err)
 	}
 	if err := c.Catalogue.check(); err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)

@@ -100,6 +100,15 @@ func TestConfigRefuses(t *testing.T) {
 		{"lists refreshed too often", "lists:\n  refresh: 30m\n", []string{"lists: refresh", "30m", "1h"}},
 		{"lists refreshed by no span", "lists:\n  refresh: daily\n", []string{"lists: refresh", "daily", "7d"}},
 		{"a number for a span", "lists:\n  refresh: 24\n", []string{"line 2", "refresh", "text"}},
+		{"a record that is none", "records: [nas.home.arpa A here]\n", []string{"records", "nas.home.arpa A here", "no record"}},
+		{"everything behind the guard", "rebind-allow: [.]\n", []string{"rebind-allow", "root"}},
+		{"leases without a whole path", "leases:\n  file: dnsmasq.leases\n", []string{"leases: file", "dnsmasq.leases", "absolute"}},
+		{"devices in a special domain", "leases:\n  domain: localhost\n", []string{"leases: domain", "localhost", "home.arpa"}},
+		{"a limit below its least", "limits:\n  questions: 0\n", []string{"limits: questions", "16"}},
+		{"a limit of time that is none", "limits:\n  tcp-idle: soon\n", []string{"limits: tcp-idle", "soon"}},
+		{"a limit of time beyond its most", "limits:\n  question-time: 2h\n", []string{"limits: question-time", "2h", "1m"}},
+		{"an exempt network that is none", "limits:\n  rate-exempt: [here]\n", []string{"limits: rate-exempt", "here"}},
+		{"an unknown limit", "limits:\n  rates: 5\n", []string{"line 2", "rates", "rate"}},
 		{"an unknown level", "log:\n  level: loud\n", []string{"level", "loud"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"kinward/blocklists"
 	"kinward/journal"
 	"kinward/policy"
+	"kinward/resolver"
 	"kinward/store"
 )
 
@@ -40,6 +41,8 @@ type node struct {
 
 	compiled     []blocklists.ListInput // what current's index was made of, guarded by mu
 	compiledFrom *blocklists.Catalogue
+
+	hosts atomic.Pointer[resolver.Hosts] // names of the family's devices
 
 	serving *serving // nil where no serve runs
 }
@@ -281,7 +284,7 @@ func (n *node) redirect(ctx context.Context, f func(context.Context, *policy.Dir
 		return err
 	}
 	n.current.Store(&policy.State{Index: s.Index, Directory: d})
-	return nil
+	return n.nameDevices(ctx)
 }
 
 // publish puts an index in force, with the directory compiled against it.
@@ -297,6 +300,24 @@ func (n *node) publish(ctx context.Context, x *blocklists.Index) error {
 		return err
 	}
 	n.current.Store(&policy.State{Index: x, Directory: d})
+	return n.nameDevices(ctx)
+}
+
+// nameDevices gives the home family's devices their names.
+func (n *node) nameDevices(ctx context.Context) error {
+	home, err := n.db.Home(ctx)
+	if err != nil {
+		return err
+	}
+	family, _, err := n.db.Family(ctx, home)
+	if err != nil {
+		return err
+	}
+	domain, _ := blocklists.ParseName(n.cfg.Leases.Domain) // checked when it was read
+	n.hosts.Store(resolver.NewHosts(deviceHosts(family, domain)))
+	if n.serving != nil {
+		n.serving.server.SetDevices(n.hosts.Load())
+	}
 	return nil
 }
 

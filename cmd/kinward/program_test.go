@@ -140,6 +140,8 @@ type home struct {
 	banner string
 	log    *logBuffer
 	ended  chan error
+
+	descriptors int // how many it may have; 0: as many as the system lets it
 }
 
 // logBuffer is read by the test while the program writes to it.
@@ -170,7 +172,11 @@ func startHome(t *testing.T, u *dnsServer, args ...string) *home {
 
 func (h *home) start() {
 	h.t.Helper()
-	h.cmd = exec.Command(binary, append([]string{"serve", "--data", h.data, "--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0"}, h.args...)...)
+	args := append([]string{binary, "serve", "--data", h.data, "--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0"}, h.args...)
+	if h.descriptors > 0 {
+		args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, h.descriptors), "sh"}, args...)
+	}
+	h.cmd = exec.Command(args[0], args[1:]...)
 	h.log = &logBuffer{}
 	h.cmd.Stderr = h.log
 	out, err := h.cmd.StdoutPipe()

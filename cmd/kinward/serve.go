@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -104,12 +105,20 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	server, err := resolver.New(resolver.Config{
 		Listen: cfg.DNS, Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block,
 		CacheBytes: int64(cfg.Cache.Megabytes) << 20, MinTTL: set.minTTL, MaxTTL: set.maxTTL,
+		Home: set.home, Limits: set.limits,
 		State: n.current.Load, Log: j, Logger: log, Registerer: registry,
 	})
 	if err != nil {
 		return explainBindError(err)
 	}
 	n.serving = &serving{server, j, registry, started}
+	server.SetDevices(n.hosts.Load())
+	leases, err := newLeaseWatcher(&leaseWatcher{
+		file: cfg.Leases.File, domain: set.home.Domain, most: cfg.Limits.Leases, log: log, set: server.SetLeases,
+	}, registry)
+	if err != nil {
+		return err
+	}
 	web, err := listenHTTP(cfg.Metrics, n, registry)
 	if err != nil {
 		return err
@@ -127,6 +136,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	go func() { written <- j.Run(writing) }()
 	running.Go(func() error { return server.Run(ended) })
 	running.Go(control.run)
+	running.Go(func() error { return leases.run(ended) })
 	running.Go(web.run)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from here on, lest an early one end the process
@@ -234,6 +244,8 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		{"dns", !slices.Equal(cfg.DNS, n.cfg.DNS)},
 		{"metrics", cfg.Metrics != n.cfg.Metrics},
 		{"cache", cfg.Cache != n.cfg.Cache},
+		{"leases", cfg.Leases != n.cfg.Leases},
+		{"limits", !reflect.DeepEqual(cfg.Limits, n.cfg.Limits)},
 		{"lists", cfg.Lists != n.cfg.Lists},
 		{"catalogue", cfg.Catalogue != n.cfg.Catalogue},
 		{"log format", cfg.Log.Format != n.cfg.Log.Format},
@@ -242,8 +254,9 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 			n.log.Warn("a changed setting takes effect at the next start", "key", fixed.key)
 		}
 	}
+	set.home.Domain, _ = blocklists.ParseName(n.cfg.Leases.Domain) // with the leases, at the next start
 	// This refuses what cannot be, before anything has changed.
-	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block})
+	err = n.serving.server.Reconfigure(resolver.Settings{Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block, Home: set.home})
 	if err != nil {
 		return err
 	}
