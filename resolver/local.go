@@ -24,7 +24,7 @@ func AnswersItself(n blocklists.Name) bool {
 	case "\x09localhost", "\x07invalid", "\x04test", "\x05onion":
 		return true
 	}
-	return n.IsBelow(resolverArpa)
+	return n.IsBelow(resolverArpa) || n.IsBelow(checkDomain)
 }
 
 // local answers names that mean the same everywhere, and no policy decides about.
@@ -57,6 +57,9 @@ func (s *Server) local(_ context.Context, q *query) step {
 		}
 		return q.negative(rcodeNXDomain, top, localTTL, noError, outLocal)
 	case "\x04arpa":
+		if q.name.IsBelow(checkDomain) {
+			return s.checked(q) // at bedtime, too: a device shows who it is, and nothing else
+		}
 		if q.name.IsBelow(resolverArpa) {
 			// RFC 9462 §6.4: what another resolver designates is not ours to pass
 			// on, since it would lead past the filter.

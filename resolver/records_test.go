@@ -223,7 +223,7 @@ func TestNamesOfDevices(t *testing.T) {
 	}
 	// For an asker of another family they do not exist.
 	q := &query{now: s.now(), set: s.settings.Load(), state: st, question: question{name: blocklists.MustName("tv.home.arpa"), qtype: typeA, class: classIN}}
-	q.asker = st.Directory.Identify(policy.Clues{Addr: netip.MustParseAddr(household)}, q.now)
+	q.asker, _ = st.Directory.Identify(policy.Clues{Addr: netip.MustParseAddr(household)}, q.now)
 	q.asker.Family++
 	for _, n := range []string{"tv.home.arpa", "tablet.home.arpa", "30.1.168.192.in-addr.arpa"} {
 		q.name = blocklists.MustName(n)
