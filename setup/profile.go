@@ -112,7 +112,7 @@ func Sign(profile []byte, chain []*x509.Certificate, key crypto.PrivateKey) ([]b
 		return nil, fmt.Errorf("signing a profile: %w", err)
 	}
 	if rest, err := asn1.Unmarshal(out, new(asn1.RawValue)); err != nil || len(rest) > 0 {
-		return nil, fmt.Errorf("signing a profile: what was made is not whole")
+		return nil, errors.New("signing a profile: what was made is not whole")
 	}
 	return out, nil
 }

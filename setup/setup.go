@@ -20,7 +20,8 @@ type Values struct {
 	Family string // the number of the family: part of what identifies a profile
 	Device string // the number of the device in it
 	Name   string // what guardians call the device
-	Token  string // the device's secret label; "" only where no guide needs it
+	Token  string // the device's label, its secret; "" is none
+	Secret string // the family's, for its router; "" is none
 	// Server is the server's public name, such as dns.example; "" is none.
 	Server string
 	// Home are the server's addresses in the home; empty where they are not known.
@@ -77,7 +78,10 @@ func (v Values) check() error {
 		}
 	}
 	if v.Token != "" && !isLabel(v.Token) {
-		return fmt.Errorf("making instructions: the device's label is not one of a host name")
+		return errors.New("making instructions: the device's label is not one of a host name")
+	}
+	if v.Secret != "" && !isLabel(v.Secret) {
+		return errors.New("making instructions: the family's secret is not made of letters and digits")
 	}
 	if len(v.Host()) > 253 {
 		return fmt.Errorf("making instructions: the name of the device below %q would be longer than 253 characters", v.Server)

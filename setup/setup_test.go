@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write what is made to testdata")
 // family are the values of the golden files.
 func family() Values {
 	return Values{
-		Family: "7", Device: "12", Name: `Lea's <phone> & "more"`, Token: "k3v7m2q4x5n6p7ra", Server: "dns.example",
+		Family: "7", Device: "12", Name: `Lea's <phone> & "more"`, Token: "k3v7m2q4x5n6p7ra", Secret: "q2w7e5r3t6y4u2aa", Server: "dns.example",
 		Home:   []netip.Addr{netip.MustParseAddr("192.168.1.10"), netip.MustParseAddr("fd00:1234::10")},
 		Public: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")},
 	}
@@ -125,6 +125,7 @@ func TestValuesAreChecked(t *testing.T) {
 		{"a token with a dot", func(v *Values) { v.Token = "a.b" }},
 		{"a token in capitals", func(v *Values) { v.Token = "ABC" }},
 		{"a token longer than a label", func(v *Values) { v.Token = strings.Repeat("a", 64) }},
+		{"a secret with a quote", func(v *Values) { v.Secret = "a'b" }},
 		{"a name longer than DNS takes", func(v *Values) { v.Server = strings.TrimSuffix(strings.Repeat("a23456789.", 25), ".") }},
 		{"an address with a zone", func(v *Values) { v.Home = []netip.Addr{netip.MustParseAddr("fe80::1%eth0")} }},
 		{"no address", func(v *Values) { v.Public = []netip.Addr{{}} }},

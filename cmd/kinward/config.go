@@ -28,6 +28,7 @@ type config struct {
 	Upstream    []string        `mapstructure:"upstream" yaml:"upstream"`
 	Forward     []forwardConfig `mapstructure:"forward" yaml:"forward"`
 	Metrics     string          `mapstructure:"metrics" yaml:"metrics"`
+	TLS         tlsConfig       `mapstructure:"tls" yaml:"tls"`
 	AllowNet    []string        `mapstructure:"allow-net" yaml:"allow-net"`
 	Block       string          `mapstructure:"block" yaml:"block"`
 	Cache       cacheConfig     `mapstructure:"cache" yaml:"cache"`
@@ -190,6 +191,9 @@ func (c *config) resolve() (*settings, error) {
 	}
 	if s.forward, err = parseRoutes(c.Forward); err != nil {
 		return nil, err
+	}
+	if err := c.TLS.check(); err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
 	}
 	if len(c.AllowNet) == 0 {
 		return nil, errors.New("allow-net: nobody may ask; give at least one network, for example 192.168.0.0/16")

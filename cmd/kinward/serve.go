@@ -243,6 +243,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		{"data", cfg.Data != n.cfg.Data},
 		{"dns", !slices.Equal(cfg.DNS, n.cfg.DNS)},
 		{"metrics", cfg.Metrics != n.cfg.Metrics},
+		{"tls", cfg.TLS != n.cfg.TLS},
 		{"cache", cfg.Cache != n.cfg.Cache},
 		{"leases", cfg.Leases != n.cfg.Leases},
 		{"limits", !reflect.DeepEqual(cfg.Limits, n.cfg.Limits)},
