@@ -50,6 +50,7 @@ var ErrStopped = errors.New("the journal has stopped")
 // Config is what a journal is made of. Zero values mean the defaults.
 type Config struct {
 	Store      Store                 // required
+	Seen       SeenStore             // nil: when devices asked last is kept in memory only
 	Logger     *slog.Logger          // nil discards; never told a name, a device or a family
 	Registerer prometheus.Registerer // nil: the metrics are not exported
 	Now        func() time.Time      // default time.Now; says when open incidents have ended
@@ -62,6 +63,8 @@ type Config struct {
 // concurrent use.
 type Journal struct {
 	store      Store
+	seenStore  SeenStore
+	seen       *seen
 	log        *slog.Logger
 	now        func() time.Time
 	limit      int // see Config.Queue
@@ -106,7 +109,7 @@ func New(c Config) (*Journal, error) {
 		return nil, fmt.Errorf("making a journal: %w", err)
 	}
 	return &Journal{
-		store: c.Store, log: c.Logger, now: c.Now,
+		store: c.Store, seenStore: c.Seen, seen: newSeen(), log: c.Logger, now: c.Now,
 		limit: c.Queue, open: c.Open, flushEvery: c.FlushEvery,
 		metrics: m,
 		queue:   make(chan policy.Attempt, c.Queue),

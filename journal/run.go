@@ -40,7 +40,8 @@ type waiter struct {
 // Run merges and writes until ctx ends; then it drains the queue, writes for at
 // most five seconds and returns nil if nothing was left over. It takes up the
 // incidents that a former run left open; if the store cannot tell them, it goes
-// on without. A store that fails is tried again, with pauses of up to 30 s,
+// on without. It also writes when devices were seen last, if [Config] has a store
+// for that. A store that fails is tried again, with pauses of up to 30 s,
 // while incidents wait in memory; attempts beyond Config.Queue incidents are
 // counted as lost. Stop recording before ctx ends. Run can run once.
 func (j *Journal) Run(ctx context.Context) error {
@@ -48,6 +49,11 @@ func (j *Journal) Run(ctx context.Context) error {
 		return errors.New("running the journal: it was run already")
 	}
 	defer close(j.done)
+	if j.seenStore != nil {
+		kept := make(chan struct{})
+		go func() { j.keepSeen(ctx, j.seenStore); close(kept) }()
+		defer func() { <-kept }()
+	}
 	l := &loop{
 		Journal: j,
 		m:       newMerger(j.open, j.limit),

@@ -107,8 +107,21 @@ func state(t testing.TB, danger ...string) *policy.State {
 
 // kept is a Log that remembers.
 type kept struct {
-	mu  sync.Mutex
-	all []policy.Attempt
+	mu   sync.Mutex
+	all  []policy.Attempt
+	seen []sighting
+}
+
+type sighting struct {
+	family policy.FamilyID
+	device policy.DeviceID
+	at     time.Time
+}
+
+func (k *kept) Seen(f policy.FamilyID, d policy.DeviceID, at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.seen = append(k.seen, sighting{f, d, at})
 }
 
 func (k *kept) Record(a policy.Attempt) {

@@ -78,6 +78,9 @@ type Log interface {
 	// Record takes an attempt over. It is called on the way of a query, by many
 	// goroutines at once, and must return at once.
 	Record(policy.Attempt)
+	// Seen takes note that a device, never 0, got an answer at a time. It is called
+	// as Record is.
+	Seen(policy.FamilyID, policy.DeviceID, time.Time)
 }
 
 // Server answers questions. Make it with New.
@@ -108,6 +111,7 @@ type Server struct {
 	cookies    *cookies
 	devices    atomic.Pointer[Hosts]
 	leases     atomic.Pointer[Hosts]
+	checks     checks
 	sockets    chan struct{} // one is held for each socket to an upstream
 
 	addrs         []netip.AddrPort
@@ -218,6 +222,8 @@ func newServer(c Config) (*Server, error) {
 type noLog struct{}
 
 func (noLog) Record(policy.Attempt) {}
+
+func (noLog) Seen(policy.FamilyID, policy.DeviceID, time.Time) {}
 
 // Addrs returns the addresses that the server listens on, in the order of
 // Config.Listen, each for UDP and TCP alike.
@@ -404,6 +410,9 @@ func (s *Server) finish(q *query, st step) {
 	}
 	if q.verdict.Keep != policy.KeepNothing {
 		s.sink.Record(q.attempt())
+	}
+	if q.asker.Device != 0 {
+		s.sink.Seen(q.asker.Family, q.asker.Device, q.now)
 	}
 	s.metrics.count(q)
 }

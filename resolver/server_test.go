@@ -356,6 +356,8 @@ type panics struct{}
 
 func (panics) Record(a policy.Attempt) { panic("about " + a.Name) }
 
+func (panics) Seen(policy.FamilyID, policy.DeviceID, time.Time) {}
+
 // Who may ask is a matter of networks, IPv4 in IPv6 and zones included.
 func TestAllowNets(t *testing.T) {
 	c := config(t, newFake(t))

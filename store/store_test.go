@@ -144,8 +144,8 @@ func TestMigrationsApplyOnceAndTwice(t *testing.T) {
 			t.Errorf("table %s leads with %s, want family_id", table, first)
 		}
 	}
-	if n != 8 {
-		t.Errorf("%d tables, want 8", n)
+	if n != 9 {
+		t.Errorf("%d tables, want 9", n)
 	}
 }
 
@@ -221,7 +221,7 @@ func TestOpenRefusesWhatIsNotOurs(t *testing.T) {
 			}
 			closeDB(t, db)
 			return db.Path()
-		}, ErrNewer, "version 4711, this program knows up to 3"},
+		}, ErrNewer, "version 4711, this program knows up to 5"},
 		{"overwritten pages", func(t *testing.T) string {
 			path := filled(t)
 			f, err := os.OpenFile(path, os.O_RDWR, 0)

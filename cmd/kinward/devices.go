@@ -115,7 +115,7 @@ time is over; then the device has the household's profile. See: kinward profiles
 			Example: `  kinward devices clue remove Tablet 192.168.1.31`,
 			Args:    clueArgs,
 		}, both))
-	return c.aboutFamily(group, exempt, add, guest, clue, c.seenCommand(),
+	return c.aboutFamily(group, exempt, add, guest, clue, c.seenCommand(), c.deviceSetupCommand(), c.deviceCheckCommand(),
 		changeCommand(c, opDeviceUnexempt, &cobra.Command{
 			Use: "unexempt ADDRESS|NAME", Short: "End an exemption; the device goes back to the profile that it had",
 			Example: `  kinward devices unexempt 192.168.1.20`,
@@ -149,7 +149,11 @@ func printDevices(w io.Writer, f familyView) {
 		for _, token := range d.Tokens {
 			clues = append(clues, privateDNS+token)
 		}
-		fmt.Fprintf(t, "%s\t%s\tprofile %s\t%s\n", d.Name, strings.Join(clues, ", "), d.Profile, until)
+		last := "never seen"
+		if d.Seen != nil {
+			last = "last seen " + d.Seen.Format("Mon 2 Jan 15:04")
+		}
+		fmt.Fprintf(t, "%s\t%s\tprofile %s\t%s\t%s\n", d.Name, strings.Join(clues, ", "), d.Profile, last, until)
 	}
 	t.Flush()
 	for _, p := range f.Profiles {

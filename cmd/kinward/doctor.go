@@ -119,7 +119,8 @@ func (c *cli) doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what works, what does not, and what to do",
 		Long: `Looks at the configuration, the data folder, the running server, the upstreams, the
-lists and port 53. Exits with 1 if something is at fault. It asks the server for
+lists, port 53, and what a phone away from home needs: the public name's records, the
+certificate and the ports 853 and 443. Exits with 1 if something is at fault. It asks the server for
 example.com; nothing that it does is recorded as an attempt.`,
 		Example: `  kinward doctor
   kinward doctor --json
@@ -236,6 +237,7 @@ func examineAll(ctx context.Context, cfg *config) []finding {
 			e.fault(upstreamWhat(u), "give the address of another resolver, or make that one answer the domain by itself", "it leads back to Kinward, so questions would go round in circles; it is not used")
 		}
 	}
+	e.examineAway(ctx, cfg, set.upstreams)
 	for _, h := range port53Holders("/proc") {
 		if !strings.HasPrefix(h.Program, "kinward") {
 			e.note("port 53", letGo(h), "%s holds it on %s", h.who(), h.Address)

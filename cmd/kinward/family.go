@@ -65,6 +65,7 @@ type deviceView struct {
 	Tokens   []string   `json:"tokens"`
 	Until    *time.Time `json:"until,omitempty"`
 	Then     string     `json:"then,omitempty"` // the profile from then on
+	Seen     *time.Time `json:"seen,omitempty"` // the minute in which it asked last
 }
 
 type grantView struct {
@@ -85,7 +86,21 @@ func family(ctx context.Context, n *node, who about, _ progress) (familyView, er
 	if err != nil {
 		return familyView{}, err
 	}
-	return viewFamily(f, revision, time.Now()), nil
+	v := viewFamily(f, revision, time.Now())
+	seen, err := n.db.Seen(ctx, f.ID)
+	if err != nil {
+		return familyView{}, err
+	}
+	for i, d := range f.Devices {
+		last := seen[d.ID]
+		if n.serving != nil { // it knows the minutes that are not written yet
+			if now := n.serving.journal.LastSeen(f.ID, d.ID); now.After(last) {
+				last = now
+			}
+		}
+		v.Devices[i].Seen = untilIn(last, zoneOf(f))
+	}
+	return v, nil
 }
 
 func viewFamily(f *policy.Family, revision uint64, now time.Time) familyView {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
@@ -110,7 +111,7 @@ func (n *node) linkURL(token string) string {
 
 // publicName returns the server's public name, or what stands for it where none
 // is set.
-func (n *node) publicName() string { return "NAME-OF-THIS-SERVER" }
+func (n *node) publicName() string { return cmp.Or(n.cfg.TLS.Name, "NAME-OF-THIS-SERVER") }
 
 func linkMake(ctx context.Context, n *node, who about, _ progress) (linkReply, error) {
 	f, _, err := n.family(ctx, who.Family)

@@ -104,7 +104,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	j, err := journal.New(journal.Config{Store: n.db, Logger: log, Registerer: registry})
+	j, err := journal.New(journal.Config{Store: n.db, Seen: n.db, Logger: log, Registerer: registry})
 	if err != nil {
 		return err
 	}
