@@ -124,7 +124,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		CacheBytes: int64(cfg.Cache.Megabytes) << 20, MinTTL: set.minTTL, MaxTTL: set.maxTTL,
 		Home: set.home, Limits: set.limits, Zone: zoneWith(set.zone, keeper),
 		Secure: set.secure, TLS: tlsWith(keeper), Name: cfg.TLS.Name, Proxies: set.proxies,
-		Forwarders: set.forwarders, Pages: links,
+		Forwarders: set.forwarders, Pages: links, PublicAddrs: set.zone.Addrs,
 		State: n.current.Load, Log: j, Logger: log, Registerer: registry,
 	})
 	if err != nil {
