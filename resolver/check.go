@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -9,9 +10,15 @@ import (
 	"kinward/policy"
 )
 
-// checkDomain holds the names by which a device shows that it asks here. It is no
-// name of the internet (RFC 8375): a device that asks somebody else is not seen.
-var checkDomain = blocklists.MustName("kinward.home.arpa")
+// Below the portal's name stand those by which a device shows that it asks here.
+// It is no name of the internet (RFC 8375): a device that asks somebody else is
+// not seen.
+const checkPrefix = "check-"
+
+// isCheck reports whether n is such a name.
+func isCheck(n blocklists.Name) bool {
+	return n.Parent() == policy.Portal && len(n) > 0 && strings.HasPrefix(string(n[1:]), checkPrefix)
+}
 
 // Checked is one question for a name that was watched.
 type Checked struct {
@@ -30,7 +37,7 @@ type checks struct {
 
 // CheckName returns the name that stands for a token in checks, without a dot at
 // its end. A token is a label of a host name that nobody can guess.
-func CheckName(token string) string { return "check-" + token + "." + checkDomain.String() }
+func CheckName(token string) string { return checkPrefix + token + "." + policy.Portal.String() }
 
 // Check sends every question for the name of a token on the channel that it
 // returns, until stop is called. Who reads slowly misses some; nobody waits.
@@ -68,7 +75,7 @@ func (s *Server) checked(q *query) step {
 		}
 	}
 	s.checks.mu.Unlock()
-	return q.negative(rcodeNoError, checkDomain, checkTTL, noError, outLocal)
+	return q.negative(rcodeNoError, policy.Portal, checkTTL, noError, outLocal)
 }
 
 // checkTTL lets a device ask again at once: seconds.

@@ -25,7 +25,7 @@ func AnswersItself(n blocklists.Name) bool {
 	case "\x09localhost", "\x07invalid", "\x04test", "\x05onion":
 		return true
 	}
-	return n.IsBelow(resolverArpa) || n.IsBelow(checkDomain)
+	return n.IsBelow(resolverArpa) || isCheck(n)
 }
 
 // local answers names that mean the same everywhere, and no policy decides about.
@@ -58,7 +58,7 @@ func (s *Server) local(_ context.Context, q *query) step {
 		}
 		return q.negative(rcodeNXDomain, top, localTTL, noError, outLocal)
 	case "\x04arpa":
-		if q.name.IsBelow(checkDomain) {
+		if isCheck(q.name) {
 			return s.checked(q) // at bedtime, too: a device shows who it is, and nothing else
 		}
 		if q.name.IsBelow(resolverArpa) {

@@ -136,10 +136,23 @@ func startSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
+	presets, err := policy.EmbeddedPresets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := blocklists.Compile(&blocklists.Catalogue{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := policy.LoadDirectory(func(func(policy.Versioned, error) bool) {}, presets, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := &policy.State{Index: x, Directory: d} // whoever asks in these tests is a stranger
 	server, err := resolver.New(resolver.Config{
 		Listen: []string{"127.0.0.1:0"}, Upstreams: []upstream.Spec{away},
-		AllowNets: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, // whoever asks in these tests is a stranger
-		State:     func() *policy.State { return nil },                   // and must not get so far
+		AllowNets: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		State:     func() *policy.State { return nobody },
 		Zone: resolver.Zone{
 			Name: blocklists.MustName(publicName), Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
 			Challenges: func(ctx context.Context) ([]string, error) {
