@@ -133,6 +133,7 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 		}
 	}
 	m.httpRefused = vec("kinward_doh_refused_total", "Requests over HTTP that were no question, by the status that answered them.", "status")
+	m.httpRefused.WithLabelValues("400") // so that the series are there before somebody does wrong
 	m.proxyBroken = counter("kinward_proxy_broken_total", "Connections and packets from allow-listed proxies that did not say for whom they are.")
 	m.acceptErrors = counter("kinward_accept_errors_total", "TCP connections that the system could not hand over, for want of file descriptors mostly.")
 	m.tooLong = counter("kinward_messages_too_long_total", "Messages not read because they are longer than any question.")

@@ -195,7 +195,7 @@ devices alone.`,
 	f.StringVar(&o.alias, "alias", "", "a word before the label, to tell names apart: letters and digits, seen on the way")
 	f.BoolVar(&o.renew, "renew", false, "make another private-DNS name; the old one ends at once")
 	f.StringArrayVar(&o.addresses, "address", nil, "public address of this server, for devices that want one (Windows, Linux); repeatable")
-	f.BoolVar(&o.profile.DoT, "dot", false, "Apple: DNS over TLS instead of HTTPS")
+	f.BoolVar(&o.profile.DoT, "over-tls", false, "Apple: DNS over TLS instead of HTTPS")
 	f.BoolVar(&o.profile.Locked, "locked", false, "Apple, supervised devices: whoever holds it cannot switch it off")
 	f.StringVar(&o.certificate, "certificate", "", "Apple: sign with this certificate (default: tls.certificate)")
 	f.StringVar(&o.key, "key", "", "Apple: the certificate's key (default: tls.key)")

@@ -66,7 +66,7 @@ func find(all map[string]*series, name string) *series {
 
 // observedHome is one that was asked a little of everything.
 func observedHome(t *testing.T) *home {
-	h := startHome(t, startUpstream(t))
+	h := startHome(t, startUpstream(t), "--config", writeConfig(t, "tls: {name: dns.example.org, self-signed: true}\n"))
 	file := filepath.Join(t.TempDir(), "list.txt")
 	if err := os.WriteFile(file, []byte("listed.example\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -229,7 +229,7 @@ func checkPrivacy(t *testing.T, h *home, all map[string]*series) {
 	t.Helper()
 	// list is what the operator called a list; reason, category and the like are
 	// words of the program's own.
-	labels := strings.Fields("transport outcome way stage verdict reason category upstream list le version go_version quantile code cause")
+	labels := strings.Fields("transport outcome status way stage verdict reason category upstream list le version go_version quantile code cause")
 	for name, s := range all {
 		for l := range s.labels {
 			if !slices.Contains(labels, l) {

@@ -83,7 +83,7 @@ func TestProgramSetupProfile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	said := h.must("devices", "setup", "Lea's phone", "--for", "mac", "--dot", "--out", out, "--certificate", filepath.Join(dir, "cert"), "--key", filepath.Join(dir, "key"))
+	said := h.must("devices", "setup", "Lea's phone", "--for", "mac", "--over-tls", "--out", out, "--certificate", filepath.Join(dir, "cert"), "--key", filepath.Join(dir, "key"))
 	wantNone(t, "with a certificate", said, "not signed")
 	verified, err := exec.Command("openssl", "cms", "-verify", "-inform", "DER", "-purpose", "any", "-in", path, "-CAfile", filepath.Join(dir, "cert")).CombinedOutput()
 	if err != nil || !strings.Contains(string(verified), "<string>TLS</string>") {
