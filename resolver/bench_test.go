@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -118,5 +119,22 @@ func TestAllocationsOfAQuery(t *testing.T) {
 		if n := testing.AllocsPerRun(1000, run); n > 1 {
 			t.Errorf("%s: %v allocations, want 1, for the name", name, n)
 		}
+	}
+}
+
+// BenchmarkSampling is what timing costs: the draw alone, and a blocked question
+// whose stages are never, one time in 64, and always timed.
+func BenchmarkSampling(b *testing.B) {
+	b.Run("draw", func(b *testing.B) {
+		s := still(b)
+		b.ReportAllocs()
+		for b.Loop() {
+			s.sample()
+		}
+	})
+	for _, every := range []uint32{1 << 31, sampleEvery, 1} {
+		b.Run(fmt.Sprintf("every=%d", every), func(b *testing.B) {
+			benchmark(b, func(s *Server) { s.sampleEvery = every }, msgFor("www.stranger.example.", dns.TypeA), dns.RcodeNameError)
+		})
 	}
 }

@@ -194,6 +194,9 @@ func (c *cache) flushName(n blocklists.Name, below bool) (gone int) {
 	return gone
 }
 
+// most returns the bytes that the cache may take.
+func (c *cache) most() int64 { return int64(c.budget) * int64(len(c.shards)) }
+
 // usage returns how many entries there are and the bytes they take.
 func (c *cache) usage() (entries, bytes int) {
 	for i := range c.shards {

@@ -23,7 +23,7 @@ type CacheStats struct {
 func (s *Server) CacheStats() CacheStats {
 	entries, bytes := s.cache.usage()
 	return CacheStats{
-		Entries: entries, Bytes: bytes, Budget: int64(s.cache.budget) * int64(len(s.cache.shards)),
+		Entries: entries, Bytes: bytes, Budget: s.cache.most(),
 		Hits: counted(s.metrics.cacheHits), Misses: counted(s.metrics.cacheMisses),
 		Stale: counted(s.metrics.stale), Prefetched: counted(s.metrics.prefetched), Evicted: s.cache.evicted.Load(),
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -34,6 +35,7 @@ type metrics struct {
 
 	upstreamQueries, upstreamFailures *prometheus.CounterVec
 	upstreamSeconds                   *prometheus.HistogramVec
+	answerSeconds, stageSeconds       *prometheus.HistogramVec
 }
 
 // peerMetrics are an upstream's.
@@ -127,15 +129,22 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 	m.upstreamQueries = vec("kinward_upstream_queries_total", "Questions sent to an upstream.", "upstream")
 	m.upstreamFailures = vec("kinward_upstream_failures_total", "Questions that an upstream did not answer.", "upstream")
 	register(&connectionCollector{s})
-	m.upstreamSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "kinward_upstream_duration_seconds",
-		Help:    "How long an upstream took to answer.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 1.5},
-	}, []string{"upstream"})
-	register(m.upstreamSeconds)
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		v := histogramVec(name, help, buckets, labels...)
+		register(v)
+		return v
+	}
+	m.upstreamSeconds = histogram("kinward_upstream_duration_seconds", "How long an upstream took to answer.",
+		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 1.5}, "upstream")
+	m.answerSeconds = histogram("kinward_answer_duration_seconds", fmt.Sprintf("How long answers took, by what became of the question: "+
+		"all that waited for an upstream (far), and of those that did not (near) one in %d.", sampleEvery),
+		[]float64{1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2, 4}, "outcome", "way")
+	m.stageSeconds = histogram("kinward_stage_duration_seconds", fmt.Sprintf("How long the stages of a question took, of one question in %d.", sampleEvery),
+		[]float64{1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 1e-5, 1e-4, .001, .01, .1, 1, 4}, "stage")
 
 	gauge("kinward_cache_entries", "Answers in the cache.", func() float64 { n, _ := s.cache.usage(); return float64(n) })
 	gauge("kinward_cache_bytes", "Memory that the cache's answers take.", func() float64 { _, b := s.cache.usage(); return float64(b) })
+	gauge("kinward_cache_max_bytes", "Memory that the cache's answers may take.", func() float64 { return float64(s.cache.most()) })
 	register(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "kinward_cache_evictions_total", Help: "Answers let go to make room for newer ones.",
 	}, func() float64 { return float64(s.cache.evicted.Load()) }))
@@ -188,8 +197,16 @@ var connectionMetrics = [...]struct {
 	{upstreamDesc("lost_connections", "Connections to an upstream that broke while an answer was due."), func(s upstream.Stats) uint64 { return s.Lost }},
 }
 
-var loopingDesc = prometheus.NewDesc("kinward_upstream_looping",
-	"1 where an upstream leads back to Kinward, for a domain that it is asked for, and is not used for that.", []string{"upstream"}, nil)
+// Gauges of an upstream. One that is asked for several domains is as good as it
+// is for the worst of them.
+var (
+	usableDesc = prometheus.NewDesc("kinward_upstream_usable",
+		"1 where an upstream answers, for all domains that it is asked for; 0 while others go first, or it is not used.", []string{"upstream"}, nil)
+	loopingDesc = prometheus.NewDesc("kinward_upstream_looping",
+		"1 where an upstream leads back to Kinward, for a domain that it is asked for, and is not used for that.", []string{"upstream"}, nil)
+	srttDesc = prometheus.NewDesc("kinward_upstream_srtt_seconds",
+		"The smoothed time (RFC 6298) that an upstream takes to answer, by which upstreams are chosen; absent before the first answer.", []string{"upstream"}, nil)
+)
 
 func upstreamDesc(what, help string) *prometheus.Desc {
 	return prometheus.NewDesc("kinward_upstream_"+what+"_total", help, []string{"upstream"}, nil)
@@ -200,7 +217,9 @@ func (c *connectionCollector) Describe(to chan<- *prometheus.Desc) {
 	for _, m := range connectionMetrics {
 		to <- m.desc
 	}
+	to <- usableDesc
 	to <- loopingDesc
+	to <- srttDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -210,25 +229,34 @@ func (c *connectionCollector) Collect(to chan<- prometheus.Metric) {
 		return
 	}
 	type sum struct {
-		stats   upstream.Stats
-		looping float64
+		stats           upstream.Stats
+		usable, looping float64
+		srtt            int64
 	}
 	sums := map[string]*sum{} // a server that is asked for several domains is one series
 	for _, p := range set.all {
 		of := sums[p.name]
 		if of == nil {
-			of = &sum{}
+			of = &sum{usable: 1}
 			sums[p.name] = of
 		}
 		of.stats = of.stats.Plus(p.client.Stats())
-		if p.looping.Load() {
-			of.looping = 1
+		if h := p.health(); !h.Usable {
+			of.usable = 0
+			if h.Looping {
+				of.looping = 1
+			}
 		}
+		of.srtt = max(of.srtt, p.latency.srtt.Load())
 	}
 	for name, of := range sums {
 		for _, m := range connectionMetrics {
 			to <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(m.value(of.stats)), name)
 		}
+		to <- prometheus.MustNewConstMetric(usableDesc, prometheus.GaugeValue, of.usable, name)
 		to <- prometheus.MustNewConstMetric(loopingDesc, prometheus.GaugeValue, of.looping, name)
+		if of.srtt > 0 {
+			to <- prometheus.MustNewConstMetric(srttDesc, prometheus.GaugeValue, time.Duration(of.srtt).Seconds(), name)
+		}
 	}
 }

@@ -124,7 +124,7 @@ func checkMetricNames(t *testing.T, reg *prometheus.Registry) {
 	for _, p := range problems {
 		t.Errorf("promlint: %s: %s", p.Metric, p.Text)
 	}
-	allowed := map[string]bool{"transport": true, "outcome": true, "reason": true, "upstream": true, "verdict": true, "category": true}
+	allowed := map[string]bool{"transport": true, "outcome": true, "reason": true, "upstream": true, "verdict": true, "category": true, "stage": true, "way": true}
 	for _, f := range families {
 		if !strings.HasPrefix(f.GetName(), "kinward_") {
 			t.Errorf("%s does not begin with kinward_", f.GetName())

@@ -46,7 +46,8 @@ type Config struct {
 	Limits     Limits
 	Roots      *x509.CertPool // who is believed about upstreams' certificates; nil: the system's authorities
 
-	dial func(ctx context.Context, network, addr string) (net.Conn, error) // for tests: how upstreams are reached
+	dial        func(ctx context.Context, network, addr string) (net.Conn, error) // for tests: how upstreams are reached
+	sampleEvery uint32                                                            // for tests: see the constant
 }
 
 // DefaultCacheBytes holds the names of a busy household many times over.
@@ -61,7 +62,7 @@ type Log interface {
 
 // Server answers questions. Make it with New.
 type Server struct {
-	near, far []stage
+	near, far *way
 	settings  atomic.Pointer[settings]
 	changing  sync.Mutex // held by Reconfigure, never on the way of a query
 
@@ -88,12 +89,13 @@ type Server struct {
 	udp   []*udpSocket
 	tcp   *tcpListeners
 
-	probing  sync.Mutex    // held while the upstreams are probed for loops
-	probeNow chan struct{} // asks for a probe before its time
-	inFlight atomic.Int64
-	flights  sync.WaitGroup // of the goroutines that answer and fetch
-	closing  atomic.Bool
-	ran      atomic.Bool
+	probing     sync.Mutex    // held while the upstreams are probed for loops
+	probeNow    chan struct{} // asks for a probe before its time
+	sampleEvery uint32
+	inFlight    atomic.Int64
+	flights     sync.WaitGroup // of the goroutines that answer and fetch
+	closing     atomic.Bool
+	ran         atomic.Bool
 }
 
 // New makes a server and binds all its sockets, so that an address that is
@@ -153,10 +155,16 @@ func newServer(c Config) (*Server, error) {
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
 	s.tcp = newTCPListeners(s)
-	s.near, s.far = s.stages()
 	var err error
-	s.metrics, err = newMetrics(c.Registerer, s)
-	return s, err
+	if s.metrics, err = newMetrics(c.Registerer, s); err != nil {
+		return nil, err
+	}
+	if s.sampleEvery = c.sampleEvery; s.sampleEvery == 0 {
+		s.sampleEvery = sampleEvery
+	}
+	near, far := s.stages()
+	s.near, s.far = s.newWay("near", false, near), s.newWay("far", true, far)
+	return s, nil
 }
 
 type noLog struct{}
@@ -267,9 +275,9 @@ func (s *Server) answerFar(ctx context.Context, q *query) {
 	s.run(ctx, s.far, q)
 }
 
-// run takes q through stages. A panic becomes SERVFAIL: a bad packet must not
+// run takes q through the stages of w. A panic becomes SERVFAIL: a bad packet must not
 // end the process.
-func (s *Server) run(ctx context.Context, stages []stage, q *query) (st step) {
+func (s *Server) run(ctx context.Context, w *way, q *query) (st step) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.metrics.panics.Inc()
@@ -281,9 +289,16 @@ func (s *Server) run(ctx context.Context, stages []stage, q *query) (st step) {
 			s.metrics.count(q)
 		}
 	}()
+	stages, sampled := w.stages, s.sample()
+	if sampled {
+		stages = w.timed
+	}
 	for _, f := range stages {
 		if st = f(ctx, q); st != pass {
 			s.finish(q, st)
+			if sampled || w.always {
+				w.took.observe(q.outcome, s.now().Sub(q.now))
+			}
 			return st
 		}
 	}

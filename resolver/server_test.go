@@ -322,13 +322,13 @@ func TestPanicIsServfail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	far := s.far
-	s.far = []stage{func(ctx context.Context, q *query) step {
+	far := s.far.stages
+	s.far = s.newWay("far", true, []namedStage{{"forward", func(ctx context.Context, q *query) step {
 		if q.name == blocklists.MustName("far.example") {
 			panic("far " + q.name)
 		}
 		return far[len(far)-1](ctx, q)
-	}}
+	}}})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()

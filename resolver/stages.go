@@ -23,24 +23,24 @@ type stage func(context.Context, *query) step
 // listener's own loop; what passes them all goes to the far ones, in one of a
 // bounded number of goroutines. run stands around both, so that a bad packet
 // cannot end the process.
-func (s *Server) stages() (near, far []stage) {
-	near = []stage{
-		s.read,     // nothing else looks at bytes that a stranger chose
-		s.limit,    // keyed on the address received from; refusals are counted, too
-		s.admit,    // before everything that costs or tells something
-		s.check,    // what cannot be served is not worth a look-up
-		s.identify, // everything below may ask who it is
-		s.local,    // special names: never asked of others, the same for all
-		s.decide,   // before the cache: families differ, answers do not
-		s.enforce,  // what is blocked is asked of nobody, what is rewritten only under the safe name
-		s.portal,   // after enforce, since a guardian may deny it
-		s.home,     // after enforce, which a family's own names do not pass by; before anybody else is asked
-		s.minimise, // after enforce, or ANY would tell that a blocked name exists
-		s.recall,   // the cache
+func (s *Server) stages() (near, far []namedStage) {
+	near = []namedStage{
+		{"read", s.read},         // nothing else looks at bytes that a stranger chose
+		{"limit", s.limit},       // keyed on the address received from; refusals are counted, too
+		{"admit", s.admit},       // before everything that costs or tells something
+		{"check", s.check},       // what cannot be served is not worth a look-up
+		{"identify", s.identify}, // everything below may ask who it is
+		{"local", s.local},       // special names: never asked of others, the same for all
+		{"decide", s.decide},     // before the cache: families differ, answers do not
+		{"enforce", s.enforce},   // what is blocked is asked of nobody, what is rewritten only under the safe name
+		{"portal", s.portal},     // after enforce, since a guardian may deny it
+		{"home", s.home},         // after enforce, which a family's own names do not pass by; before anybody else is asked
+		{"minimise", s.minimise}, // after enforce, or ANY would tell that a blocked name exists
+		{"recall", s.recall},     // the cache
 	}
-	far = []stage{
-		s.follow,  // where a local CNAME leads out of the home
-		s.forward, // the upstreams
+	far = []namedStage{
+		{"follow", s.follow},   // where a local CNAME leads out of the home
+		{"forward", s.forward}, // the upstreams
 	}
 	return near, far
 }

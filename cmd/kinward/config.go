@@ -28,6 +28,7 @@ type config struct {
 	Upstream    []string        `mapstructure:"upstream" yaml:"upstream"`
 	Forward     []forwardConfig `mapstructure:"forward" yaml:"forward"`
 	Metrics     string          `mapstructure:"metrics" yaml:"metrics"`
+	Pprof       bool            `mapstructure:"pprof" yaml:"pprof"`
 	AllowNet    []string        `mapstructure:"allow-net" yaml:"allow-net"`
 	Block       string          `mapstructure:"block" yaml:"block"`
 	Cache       cacheConfig     `mapstructure:"cache" yaml:"cache"`
@@ -180,6 +181,9 @@ func (c *config) resolve() (*settings, error) {
 		if err := checkListenAddr("metrics", c.Metrics); err != nil {
 			return nil, err
 		}
+	}
+	if c.Pprof && c.Metrics == "" {
+		return nil, errors.New("pprof: profiles are served beside the metrics, which are off; set metrics to an address, for example 127.0.0.1:9153")
 	}
 	if len(c.Upstream) == 0 {
 		return nil, fmt.Errorf("upstream: give at least one server that resolves what is allowed, for example %s", defaultUpstreams[0])

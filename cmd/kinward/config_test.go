@@ -76,6 +76,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"nothing for a list", "dns:\n", []string{"line 1", "dns", "list"}},
 		{"nothing for a text", "metrics:\n", []string{"line 1", "metrics has no value"}},
 		{"no mapping", "- dns\n", []string{"line 1", "keys"}},
+		{"profiles without metrics", "metrics: ''\npprof: true\n", []string{"pprof", "metrics"}},
 		{"a second document", "block: nxdomain\n---\nblok: 3\n", []string{"line", "second document"}},
 		{"one address twice", "dns: ['[::]:53', '0.0.0.0:53']\n", []string{"dns", "0.0.0.0:53", "[::]:53"}},
 		{"no YAML", "dns: [\n", []string{"line"}},

@@ -73,6 +73,7 @@ func addSettingFlags(cmd *cobra.Command) {
 	f.StringArray("dns", nil, "address to answer on, UDP and TCP; repeatable (default "+strings.Join(d.DNS, ", ")+")")
 	f.StringArray("upstream", nil, "server that resolves what is allowed, as tls://NAME?ip=ADDRESS, or https, h3, quic, tcp, udp; repeatable (default "+strings.Join(d.Upstream, ", ")+")")
 	f.String("metrics", "", "address for health and metrics over HTTP (default "+d.Metrics+")")
+	f.Bool("pprof", false, "serve Go's profiles beside the metrics, to this machine alone")
 	f.StringArray("allow-net", nil, "network that may ask; repeatable (default: loopback and private networks)")
 }
 
@@ -243,6 +244,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		{"data", cfg.Data != n.cfg.Data},
 		{"dns", !slices.Equal(cfg.DNS, n.cfg.DNS)},
 		{"metrics", cfg.Metrics != n.cfg.Metrics},
+		{"pprof", cfg.Pprof != n.cfg.Pprof},
 		{"cache", cfg.Cache != n.cfg.Cache},
 		{"leases", cfg.Leases != n.cfg.Leases},
 		{"limits", !reflect.DeepEqual(cfg.Limits, n.cfg.Limits)},
@@ -279,6 +281,9 @@ func (c *cli) banner(n *node, home *policy.Family, server *resolver.Server, metr
 	fmt.Fprintf(w, "Kinward %s answers DNS questions on %s (UDP and TCP).\n", version(), strings.Join(addrs, " and "))
 	if metrics != "" {
 		fmt.Fprintf(w, "Health and metrics: http://%s/healthz and http://%s/metrics\n", metrics, metrics)
+		if n.cfg.Pprof {
+			fmt.Fprintf(w, "Profiles, for this machine alone: http://%s/debug/pprof/\n", metrics)
+		}
 	}
 	fmt.Fprintf(w, "What it keeps: %s\n", n.cfg.Data)
 	fmt.Fprintf(w, "What is allowed is resolved by %s (another: --upstream tls://NAME?ip=ADDRESS).\n\n", upstreamWords(n.cfg.Upstream))
