@@ -1,10 +1,15 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"math"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
+	"weak"
 
 	"kinward/blocklists"
 )
@@ -21,10 +26,11 @@ type basis struct {
 	mu    sync.Mutex
 	zones map[string]*time.Location
 	still map[groupSet]*phase // phases without schedules, each kept once
+	made  map[[sha256.Size]byte]weak.Pointer[choices]
 }
 
 func newBasis(presets *Presets, x *blocklists.Index) *basis {
-	b := &basis{index: x, presets: presets, zones: map[string]*time.Location{}, still: map[groupSet]*phase{}}
+	b := &basis{index: x, presets: presets, zones: map[string]*time.Location{}, still: map[groupSet]*phase{}, made: map[[sha256.Size]byte]weak.Pointer[choices]{}}
 	for c := range blocklists.NumCategories {
 		b.rank[c] = uint8(min(x.Categories()[c].Rank, math.MaxUint8))
 	}
@@ -56,6 +62,50 @@ func (b *basis) zone(name string) (*time.Location, error) {
 	}
 	b.zones[name] = z
 	return z, nil
+}
+
+// choicesOf returns a source's choices. They are compiled once for all sources
+// that differ in rules only, and kept for as long as a policy has them. A rule
+// that ends is a matter of time like a schedule, so what it belongs to is not
+// shared.
+func (b *basis) choicesOf(s *source) (*choices, error) {
+	if slices.ContainsFunc(s.Profile.Rules, func(r Rule) bool { return !r.Until.IsZero() }) {
+		return compileChoices(b, s)
+	}
+	rest := *s
+	rest.Profile.Rules = nil
+	text, err := json.Marshal(&rest)
+	if err != nil {
+		return nil, err
+	}
+	key := sha256.Sum256(text)
+	b.mu.Lock()
+	c := b.made[key].Value()
+	b.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	made, err := compileChoices(b, s)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.made[key].Value(); c != nil {
+		return c, nil
+	}
+	b.made[key] = weak.Make(made)
+	runtime.AddCleanup(made, b.unmake, key)
+	return made, nil
+}
+
+// unmake forgets choices that are gone, but not those that were made again since.
+func (b *basis) unmake(key [sha256.Size]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.made[key].Value() == nil {
+		delete(b.made, key)
+	}
 }
 
 // groupSet is a set of groups of services.

@@ -12,10 +12,21 @@ import (
 // Policy is a profile compiled against one index: all that [Decide] needs. It
 // is immutable and shared by everybody whom an equal profile applies to, in
 // whichever family, so it holds no names that people gave.
+//
+// What a family is most likely to have like nobody else is rules. So a policy
+// is one line of the processor's cache that no other question touched, and the
+// rest is shared and warm.
 type Policy struct {
-	Preset     Preset
+	*choices
+	rules      ruleSet
 	Restricted bool // blocks or rewrites something, so its answers must not outlive a change of mind by much
-	Response   *BlockMode
+}
+
+// choices is a policy but for its rules, shared by all policies that differ in
+// nothing else.
+type choices struct {
+	Preset   Preset
+	Response *BlockMode
 
 	guests     bool // what they try is counted, never named
 	bypass     bool // the canaries are answered
@@ -25,7 +36,6 @@ type Policy struct {
 	services   []numbered[blocklists.ServiceID] // in order of their numbers
 	lists      []numbered[blocklists.ListID]
 	search     SearchModes
-	rules      ruleSet
 	still      *phase // what holds while no schedule is active
 	timed      *timed // nil where nothing ever changes by itself
 }
@@ -52,6 +62,19 @@ func chosen[ID ~uint16](all []numbered[ID], id ID) (Choice, bool) {
 
 // compilePolicy compiles a source. The error says what in it is wrong.
 func compilePolicy(b *basis, s *source) (*Policy, error) {
+	c, err := b.choicesOf(s)
+	if err != nil {
+		return nil, err
+	}
+	out := &Policy{choices: c}
+	if out.rules, err = newRuleSet(s.Profile.Rules, c.timed); err != nil {
+		return nil, err
+	}
+	out.Restricted = out.restricted()
+	return out, nil
+}
+
+func compileChoices(b *basis, s *source) (*choices, error) {
 	p := &s.Profile
 	for _, choices := range []func(func(blocklists.Category) bool){mapKeys(p.Categories), mapKeys(p.Log)} {
 		for c := range choices {
@@ -60,7 +83,7 @@ func compilePolicy(b *basis, s *source) (*Policy, error) {
 			}
 		}
 	}
-	out := &Policy{Preset: p.Preset, Response: p.Response, guests: p.Guests, bypass: p.guardsBypass(), basis: b}
+	out := &choices{Preset: p.Preset, Response: p.Response, guests: p.Guests, bypass: p.guardsBypass(), basis: b}
 	for c := range out.categories {
 		out.categories[c] = p.choice(blocklists.Category(c), b.presets)
 	}
@@ -83,11 +106,7 @@ func compilePolicy(b *basis, s *source) (*Policy, error) {
 	if out.timed, err = newTimed(b, s); err != nil {
 		return nil, err
 	}
-	if out.rules, err = newRuleSet(p.Rules, out.timed); err != nil {
-		return nil, err
-	}
-	out.still = b.stillPhase(b.blockedGroups(out, 0))
-	out.Restricted = out.restricted()
+	out.still = b.stillPhase(b.blockedGroups(&Policy{choices: out}, 0))
 	return out, nil
 }
 

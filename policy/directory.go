@@ -197,7 +197,7 @@ func (d *Directory) slot(id FamilyID) (uint32, bool) {
 // guarded reports whether somebody in the family is restricted.
 func (d *Directory) guarded(r *record) bool {
 	for i := range r.n[atProfiles] {
-		if _, n := r.profile(i); d.policies.at(n).policy.Restricted {
+		if _, n := r.profile(i); d.policies.policy(n).Restricted {
 			return true
 		}
 	}
@@ -227,7 +227,7 @@ func (e *edit) put(f *Family, revision uint64) error {
 			return err
 		}
 		numbers[i] = n
-		guarded = guarded || e.policies.at(n).policy.Restricted
+		guarded = guarded || e.policies.policy(n).Restricted
 	}
 	b, err := makeRecord(f, revision, numbers, guarded)
 	if err != nil {

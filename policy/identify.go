@@ -201,7 +201,7 @@ func (d *Directory) asker(r *record, device int, now time.Time) (Asker, bool) {
 	}
 	var n uint32
 	a.Profile, n = r.profile(profile)
-	a.Policy = d.policies.at(n).policy
+	a.Policy = d.policies.policy(n)
 	return a, true
 }
 

@@ -18,16 +18,18 @@ type policies struct {
 	free   uint32 // a number to use again, +1
 }
 
+// policyChunk has the policies beside one another, since they are all that a
+// question needs.
 type policyChunk struct {
-	owner   *owner
-	entries [chunkPolicies]interned
+	owner    *owner
+	policies [chunkPolicies]*Policy // nil where the number is free
+	entries  [chunkPolicies]interned
 }
 
 type interned struct {
-	policy *Policy // nil where the number is free
-	key    string  // its source as JSON
-	refs   uint32
-	next   uint32 // in a free number: the next one, +1
+	key  string // its source as JSON
+	refs uint32
+	next uint32 // in a free number: the next one, +1
 }
 
 const chunkPolicies = 128 // 4 KiB
@@ -42,13 +44,22 @@ func (p *policies) at(n uint32) *interned {
 	return &p.chunks[n/chunkPolicies].entries[n%chunkPolicies]
 }
 
+// policy returns the policy with a number.
+func (p *policies) policy(n uint32) *Policy {
+	return p.chunks[n/chunkPolicies].policies[n%chunkPolicies]
+}
+
+func (p *policies) setPolicy(n uint32, policy *Policy) {
+	p.chunks[n/chunkPolicies].policies[n%chunkPolicies] = policy
+}
+
 // own returns an entry that o may change.
 func (p *policies) own(o *owner, n uint32) *interned {
 	i := int(n / chunkPolicies)
 	if i == len(p.chunks) {
 		p.chunks = append(p.chunks, &policyChunk{owner: o})
 	} else if c := p.chunks[i]; c.owner != o {
-		p.chunks[i] = &policyChunk{owner: o, entries: c.entries}
+		p.chunks[i] = &policyChunk{owner: o, policies: c.policies, entries: c.entries}
 	}
 	return p.at(n)
 }
@@ -62,7 +73,8 @@ func (p *policies) add(o *owner, policy *Policy, key string) uint32 {
 	} else {
 		p.made++
 	}
-	*p.own(o, n) = interned{policy: policy, key: key, refs: 1}
+	*p.own(o, n) = interned{key: key, refs: 1}
+	p.setPolicy(n, policy)
 	return n
 }
 
@@ -97,6 +109,7 @@ func (e *edit) release(n uint32) {
 	}
 	e.index.remove(e.owner, e.hash(hashPolicy, []byte(p.key)), n|isPolicy)
 	*p = interned{next: e.policies.free}
+	e.policies.setPolicy(n, nil)
 	e.policies.free = n + 1
 }
 
@@ -112,23 +125,22 @@ func (p *policies) rebased(b *basis) (_ policies, changed bool, err error) {
 	for i, from := range p.chunks {
 		g.Go(func() error {
 			to := &policyChunk{entries: from.entries}
-			for j := range to.entries {
-				e := &to.entries[j]
-				if e.policy == nil {
+			for j, old := range from.policies {
+				if old == nil {
 					continue
 				}
 				var src source
-				if err := json.Unmarshal([]byte(e.key), &src); err != nil {
+				if err := json.Unmarshal([]byte(to.entries[j].key), &src); err != nil {
 					return fmt.Errorf("compiling a policy again: %w", err)
 				}
 				next, err := compilePolicy(b, &src)
 				if err != nil {
 					return fmt.Errorf("compiling a policy again: %w", err)
 				}
-				if next.Restricted != e.policy.Restricted {
+				if next.Restricted != old.Restricted {
 					differs.Store(true)
 				}
-				e.policy = next
+				to.policies[j] = next
 			}
 			out.chunks[i] = to
 			return nil

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"slices"
 
@@ -14,10 +15,26 @@ import (
 // Of the rules that match a name those for the longest name win: exact before
 // pattern, pattern before "all below", that before "the name and all below". A
 // pattern counts as long as the labels behind its last star. Deny wins a tie.
+//
+// Most names have no rule. The filter says so for nearly all of them, so that
+// the rules themselves, which lie elsewhere, need not be looked at.
 type ruleSet struct {
-	rules  []ruleEntry // by name, then by what wins
-	globs  []globEntry // what wins first
+	filter uint64       // a bit for each name in rules
+	rules  []ruleEntry  // by name, then by what wins
+	globs  *[]globEntry // what wins first; nil where there are none
 	denies bool
+}
+
+var filterSeed = maphash.MakeSeed()
+
+// filterBit returns a name's bit in filters.
+func filterBit(n blocklists.Name) uint64 { return 1 << (maphash.String(filterSeed, string(n)) >> 58) }
+
+func (s *ruleSet) patterns() []globEntry {
+	if s.globs == nil {
+		return nil
+	}
+	return *s.globs
 }
 
 // ruleEntry is a rule for a name. One without an ID says that an allowed name
@@ -63,6 +80,7 @@ func compareRules(a, b ruleEntry) int {
 
 func newRuleSet(rules []Rule, t *timed) (s ruleSet, err error) {
 	above := map[blocklists.Name]bool{}
+	var globs []globEntry
 	for _, r := range rules {
 		if r.ID == 0 || r.Name == "" || int(r.Match) >= len(matchOrder) {
 			return s, fmt.Errorf("rule %d for %s: a rule needs an ID and a name", r.ID, r.Name)
@@ -78,7 +96,7 @@ func newRuleSet(rules []Rule, t *timed) (s ruleSet, err error) {
 			if err != nil {
 				return s, fmt.Errorf("rule %d: %w", r.ID, err)
 			}
-			s.globs = append(s.globs, globEntry{e, g, g.Base().Labels()})
+			globs = append(globs, globEntry{e, g, g.Base().Labels()})
 			top = g.Base()
 			above[top] = above[top] || r.Allow && top != ""
 		} else {
@@ -97,7 +115,14 @@ func newRuleSet(rules []Rule, t *timed) (s ruleSet, err error) {
 		}
 	}
 	slices.SortFunc(s.rules, func(a, b ruleEntry) int { return cmp.Or(cmp.Compare(a.name, b.name), compareRules(a, b)) })
-	slices.SortFunc(s.globs, func(a, b globEntry) int {
+	for i := range s.rules {
+		s.filter |= filterBit(s.rules[i].name)
+	}
+	if len(globs) == 0 {
+		return s, nil
+	}
+	s.globs = &globs
+	slices.SortFunc(globs, func(a, b globEntry) int {
 		return cmp.Or(cmp.Compare(b.depth, a.depth), compareRules(a.ruleEntry, b.ruleEntry))
 	})
 	return s, nil
@@ -105,6 +130,9 @@ func newRuleSet(rules []Rule, t *timed) (s ruleSet, err error) {
 
 // of returns the rules for exactly this name, in the order of what wins.
 func (s *ruleSet) of(n blocklists.Name) []ruleEntry {
+	if s.filter == 0 || s.filter&filterBit(n) == 0 {
+		return nil
+	}
 	lo, hi := 0, len(s.rules)
 	for lo < hi {
 		m := int(uint(lo+hi) >> 1)
@@ -122,7 +150,7 @@ func (s *ruleSet) of(n blocklists.Name) []ruleEntry {
 
 // match returns the rule that decides about n now, nil where none does.
 func (s *ruleSet) match(n blocklists.Name, mask uint64, unix int64) *ruleEntry {
-	if len(s.rules) == 0 && len(s.globs) == 0 {
+	if s.filter == 0 && s.globs == nil {
 		return nil
 	}
 	glob, globDepth := s.matchGlob(n, mask, unix)
@@ -152,8 +180,9 @@ func (s *ruleSet) match(n blocklists.Name, mask uint64, unix int64) *ruleEntry {
 }
 
 func (s *ruleSet) matchGlob(n blocklists.Name, mask uint64, unix int64) (*ruleEntry, int) {
-	for i := range s.globs {
-		if g := &s.globs[i]; g.holds(mask, unix) && g.glob.Match(n) {
+	globs := s.patterns()
+	for i := range globs {
+		if g := &globs[i]; g.holds(mask, unix) && g.glob.Match(n) {
 			return &g.ruleEntry, g.depth
 		}
 	}
@@ -182,8 +211,8 @@ func (s *ruleSet) allowsBelow(n blocklists.Name) bool {
 			return true
 		}
 	}
-	for i := range s.globs {
-		if s.globs[i].allow && s.globs[i].depth == 0 {
+	for _, g := range s.patterns() {
+		if g.allow && g.depth == 0 {
 			return true
 		}
 	}
