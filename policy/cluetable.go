@@ -12,8 +12,8 @@ type owner struct{ _ byte }
 // one another, and replaced where they differ (extendible hashing: a page that
 // is full is split without touching the others).
 type table struct {
-	depth uint8  // pages has 1<<depth elements, indexed by the hash's first bits
-	pages []page // a page of a smaller depth stands in several places
+	depth uint8        // pages has 1<<depth elements, indexed by the hash's first bits
+	pages vector[page] // a page of a smaller depth stands in several places
 }
 
 type page struct {
@@ -27,16 +27,19 @@ const (
 	maxTableDepth = 20  // for 300 million entries; the seeds are random, so hashes spread
 )
 
-func newTable() table { return table{pages: make([]page, 1)} }
+func newTable() (t table) {
+	t.pages.own(new(owner), 0)
+	return t
+}
 
 // edit returns a table whose pages can be replaced without t seeing it.
-func (t *table) edit() table { return table{depth: t.depth, pages: slices.Clone(t.pages)} }
+func (t *table) edit() table { return table{depth: t.depth, pages: t.pages.edit()} }
 
 func (t *table) at(hash uint64) int { return int(hash >> (64 - t.depth)) }
 
 // find returns the first number under hash that is what is looked for.
 func (t *table) find(hash uint64, is func(uint32) bool) (uint32, bool) {
-	p := &t.pages[t.at(hash)]
+	p := t.pages.at(t.at(hash))
 	for i := p.search(hash &^ 0xFFFFFFFF); i < len(p.entries) && p.entries[i]>>32 == hash>>32; i++ {
 		if n := uint32(p.entries[i]); is(n) {
 			return n, true
@@ -68,7 +71,7 @@ func (t *table) insert(o *owner, hash uint64, n uint32) {
 	}
 	entry := hash&^0xFFFFFFFF | uint64(n)
 	p.entries = slices.Insert(p.entries, p.search(entry), entry)
-	t.place(t.at(hash), p)
+	t.place(o, t.at(hash), p)
 }
 
 // remove takes a number away from under hash.
@@ -78,13 +81,13 @@ func (t *table) remove(o *owner, hash uint64, n uint32) {
 	if i := p.search(entry); i < len(p.entries) && p.entries[i] == entry {
 		p.entries = slices.Delete(p.entries, i, i+1)
 	}
-	t.place(t.at(hash), p)
+	t.place(o, t.at(hash), p)
 }
 
 // own returns the page for hash with entries that o may change. It counts once
 // it is placed.
 func (t *table) own(o *owner, hash uint64) page {
-	p := t.pages[t.at(hash)]
+	p := *t.pages.at(t.at(hash))
 	if p.owner == o {
 		return p
 	}
@@ -94,22 +97,22 @@ func (t *table) own(o *owner, hash uint64) page {
 }
 
 // place puts p wherever a page of its depth at i stands.
-func (t *table) place(i int, p page) {
+func (t *table) place(o *owner, i int, p page) {
 	span := 1 << (t.depth - p.depth)
 	first := i &^ (span - 1)
 	for j := range span {
-		t.pages[first+j] = p
+		*t.pages.own(o, first+j) = p
 	}
 }
 
 // split puts the entries of the page for hash into two pages.
 func (t *table) split(o *owner, hash uint64) {
 	i := t.at(hash)
-	p := t.pages[i]
+	p := *t.pages.at(i)
 	if p.depth == t.depth {
-		pages := make([]page, 2*len(t.pages))
-		for j, p := range t.pages {
-			pages[2*j], pages[2*j+1] = p, p
+		var pages vector[page]
+		for j := range 2 * t.pages.n {
+			*pages.own(o, j) = *t.pages.at(j / 2)
 		}
 		t.pages, t.depth = pages, t.depth+1
 		i = t.at(hash)
@@ -122,17 +125,17 @@ func (t *table) split(o *owner, hash uint64) {
 	}
 	span := 1 << (t.depth - p.depth)
 	first := i &^ (span - 1)
-	t.place(first, page{owner: o, depth: p.depth + 1, entries: slices.Clone(p.entries[:mid])})
-	t.place(first+span/2, page{owner: o, depth: p.depth + 1, entries: slices.Clone(p.entries[mid:])})
+	t.place(o, first, page{owner: o, depth: p.depth + 1, entries: slices.Clone(p.entries[:mid])})
+	t.place(o, first+span/2, page{owner: o, depth: p.depth + 1, entries: slices.Clone(p.entries[mid:])})
 }
 
 // trim gives back what the pages of o have too much of.
 func (t *table) trim(o *owner) {
-	for i := 0; i < len(t.pages); i += 1 << (t.depth - t.pages[i].depth) {
-		p := t.pages[i]
+	for i := 0; i < t.pages.n; i += 1 << (t.depth - t.pages.at(i).depth) {
+		p := *t.pages.at(i)
 		if p.owner == o && cap(p.entries) > len(p.entries)+len(p.entries)/8 {
 			p.entries = slices.Clone(p.entries)
-			t.place(i, p)
+			t.place(o, i, p)
 		}
 	}
 }

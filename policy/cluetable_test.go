@@ -90,6 +90,7 @@ func TestDirectoryOfThousands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := slabBytes(d)
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 500 {
 		id := FamilyID(rng.IntN(n) + 1)
@@ -116,7 +117,14 @@ func TestDirectoryOfThousands(t *testing.T) {
 			}
 		}
 	}
-	if d.Families() != len(rounds) || d.slabs.slots > n+1 {
-		t.Errorf("%d families for %d, in %d slots", d.Families(), len(rounds), d.slabs.slots)
+	if size := slabBytes(d); d.Families() != len(rounds) || size > before {
+		t.Errorf("%d families for %d, in %d bytes; there were %d", d.Families(), len(rounds), size, before)
 	}
+}
+
+func slabBytes(d *Directory) (n int) {
+	for i := range d.slabs.shards.n {
+		n += len(d.slabs.shards.at(i).slab)
+	}
+	return n
 }

@@ -243,7 +243,14 @@ func (e *edit) put(f *Family, revision uint64) error {
 	}
 	if exists {
 		e.forget(slot)
-		e.slabs.set(e.owner, slot, b)
+		if now := e.slabs.set(e.owner, slot, b); now != slot {
+			e.index.remove(e.owner, e.hashFamily(f.ID), slot)
+			e.index.insert(e.owner, e.hashFamily(f.ID), now)
+			if e.home == slot+1 {
+				e.home = now + 1
+			}
+			slot = now
+		}
 	} else {
 		slot = e.slabs.add(e.owner, b)
 		e.index.insert(e.owner, e.hashFamily(f.ID), slot)

@@ -373,8 +373,8 @@ func compare(t *rapid.T, d *Directory, x *blocklists.Index, m *naive, presets *P
 	}
 
 	entries := 0
-	for i := 0; i < len(d.index.pages); i += 1 << (d.index.depth - d.index.pages[i].depth) {
-		entries += len(d.index.pages[i].entries)
+	for i := 0; i < d.index.pages.n; i += 1 << (d.index.depth - d.index.pages.at(i).depth) {
+		entries += len(d.index.pages.at(i).entries)
 	}
 	want, wider, keys := len(m.families), 0, map[string]uint32{}
 	for _, b := range d.slabs.all {

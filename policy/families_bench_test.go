@@ -202,13 +202,21 @@ func BenchmarkFamilies(b *testing.B) {
 		{"network", func(id int) Clues { return Clues{Addr: benchFamily(id &^ 1).Networks[1].Addr().Next()} }},
 	} {
 		// From any of all families, so that nothing of one is in the processor's
-		// caches, and from the few that are busy at a time.
+		// caches: of all kinds, of those that have what the presets say, and of those
+		// with rules of their own; and from the few that are busy at a time.
+		any := func() int { return 2 + rng.IntN(n-2) }
 		for _, of := range []struct {
 			name  string
 			asked []Clues
-		}{{"any", make([]Clues, 1<<16)}, {"busy", make([]Clues, min(1<<12, n))}} {
+			id    func() int
+		}{
+			{"any", make([]Clues, 1<<16), any},
+			{"presets", make([]Clues, 1<<16), func() int { return any()/10*10 + 2 + 2*rng.IntN(4) }},
+			{"own-rules", make([]Clues, 1<<16), func() int { return max(any()/30, 1) * 30 }},
+			{"busy", make([]Clues, min(1<<12, n)), any},
+		} {
 			for i := range of.asked {
-				of.asked[i] = by.clue(2 + rng.IntN(n-2))
+				of.asked[i] = by.clue(min(of.id(), n))
 			}
 			b.Run("identify+Decide/"+by.name+"/"+of.name, func(b *testing.B) {
 				timed(b, func(i int) {

@@ -7,103 +7,195 @@ import (
 
 // slabs hold the families' records: bytes, so that the garbage collector has
 // nothing to walk in a million families, and one change copies one shard. A
-// family has a slot, a number that it keeps while it is there.
+// record has a slot, which says where it is, so that nothing has to be looked
+// up on the way there; it keeps it while it does not grow.
 type slabs struct {
-	shards []shard
-	slots  uint32 // how many were ever given out
-	free   uint32 // a slot to use again, +1; its record says which is next
+	shards vector[shard]
+	loose  int // how many granules were given back and not used since
 }
 
-// shard begins with where each record begins and where the last one ends, 4
-// bytes each, so that finding a record touches little memory.
+// shard is blocks one after another. Each begins with a varint, twice its size in
+// granules, plus one where it is free.
 type shard struct {
-	owner   *owner
-	records int
-	slab    []byte
+	owner *owner
+	slab  []byte
+	room  int // the largest block that fits, in granules
 }
 
-const shardHead = 4 * (shardFamilies + 1)
-
-func (sh *shard) off(i int) uint32 { return binary.LittleEndian.Uint32(sh.slab[4*i:]) }
-
-func (sh *shard) setOff(i int, off uint32) { binary.LittleEndian.PutUint32(sh.slab[4*i:], off) }
-
-// shardFamilies is how many families share a shard: few enough that copying
-// them takes microseconds, enough that the list of shards stays short.
-const shardFamilies = 256
-
-// freeRecord is the size of a free slot's record: the next free slot, +1.
-const freeRecord = 4
+const (
+	granule       = 8
+	shardBits     = 12
+	shardGranules = 1 << shardBits // 32 KiB: what a change copies. A larger record has a shard for itself.
+)
 
 // edit returns slabs whose shards can be replaced without s seeing it.
-func (s *slabs) edit() slabs {
-	c := *s
-	c.shards = slices.Clone(s.shards)
-	return c
+func (s *slabs) edit() slabs { return slabs{s.shards.edit(), s.loose} }
+
+// block returns the size of the block that b begins with, in granules, and of
+// what says so, in bytes.
+func block(b []byte) (size, head int, free bool) {
+	if b[0] < 0x80 { // nearly always
+		return int(b[0] >> 1), 1, b[0]&1 != 0
+	}
+	v, head := binary.Uvarint(b)
+	return int(v >> 1), head, v&1 != 0
 }
 
-// record returns the record in a slot. It must not be changed.
-func (s *slabs) record(slot uint32) []byte {
-	sh := &s.shards[slot/shardFamilies]
-	i := int(slot % shardFamilies)
-	return sh.slab[sh.off(i):sh.off(i+1)]
-}
-
-// all calls yield for each slot that holds a family.
-func (s *slabs) all(yield func(slot uint32, record []byte) bool) {
-	for slot := range s.slots {
-		if r := s.record(slot); len(r) > freeRecord && !yield(slot, r) {
-			return
+// granules returns the size of the block that a record needs.
+func granules(record []byte) int {
+	for head := 1; ; head++ {
+		n := (head + len(record) + granule - 1) / granule
+		if n<<1 < 1<<(7*head) {
+			return n
 		}
 	}
 }
 
+// record returns the record in a slot, and whatever fills its block. It must not
+// be changed.
+func (s *slabs) record(slot uint32) []byte {
+	b := s.shards.at(int(slot >> shardBits)).slab[slot%shardGranules*granule:]
+	size, head, _ := block(b)
+	return b[head : size*granule]
+}
+
+// all calls yield for each slot that holds a family.
+func (s *slabs) all(yield func(slot uint32, record []byte) bool) {
+	for i := range s.shards.n {
+		slab := s.shards.at(i).slab
+		for at := 0; at < len(slab); {
+			size, head, free := block(slab[at:])
+			if !free && !yield(uint32(i<<shardBits+at/granule), slab[at+head:at+size*granule]) {
+				return
+			}
+			at += size * granule
+		}
+	}
+}
+
+// own returns a shard that o may change.
+func (s *slabs) own(o *owner, i int) *shard {
+	sh := s.shards.own(o, i)
+	if sh.owner != o {
+		sh.owner, sh.slab = o, slices.Clone(sh.slab)
+	}
+	return sh
+}
+
 // add gives a record a slot.
 func (s *slabs) add(o *owner, record []byte) uint32 {
-	slot := s.slots
-	if s.free != 0 {
-		slot = s.free - 1
-		s.free = binary.LittleEndian.Uint32(s.record(slot))
-	} else {
-		s.slots++
+	need := granules(record)
+	i := s.shards.n - 1 // while families are loaded, one follows the other
+	if s.loose >= need {
+		for j := range s.shards.n {
+			if s.shards.at(j).room >= need {
+				i = j
+				break
+			}
+		}
 	}
-	s.set(o, slot, record)
+	if i < 0 || s.shards.at(i).room < need {
+		if last := i; last >= 0 && s.shards.at(last).owner == o { // it is as large as it gets
+			sh := s.own(o, last)
+			sh.slab = slices.Clone(sh.slab)
+		}
+		i = s.shards.n
+		*s.shards.own(o, i) = shard{owner: o, room: shardGranules}
+	}
+	sh := s.own(o, i)
+	at := sh.gap(need)
+	slot := uint32(i<<shardBits + at/granule)
+	if at == len(sh.slab) {
+		sh.slab = append(sh.slab, make([]byte, need*granule)...)
+		sh.write(at, need, record)
+		if s.loose == 0 { // there are no free blocks
+			sh.room = max(shardGranules-len(sh.slab)/granule, 0)
+			return slot
+		}
+	} else {
+		size, _, _ := block(sh.slab[at:])
+		sh.write(at, need, record)
+		if size > need {
+			sh.release(at+need*granule, size-need)
+		}
+		s.loose -= need
+	}
+	sh.tidy()
 	return slot
 }
 
 // drop frees a slot.
 func (s *slabs) drop(o *owner, slot uint32) {
-	s.set(o, slot, binary.LittleEndian.AppendUint32(nil, s.free))
-	s.free = slot + 1
+	sh, at := s.own(o, int(slot>>shardBits)), int(slot%shardGranules*granule)
+	size, _, _ := block(sh.slab[at:])
+	sh.release(at, size)
+	sh.tidy()
+	s.loose += size
 }
 
-// set replaces the record in a slot. A slot is first set in order.
-func (s *slabs) set(o *owner, slot uint32, record []byte) {
-	n, i := int(slot/shardFamilies), int(slot%shardFamilies)
-	if n == len(s.shards) {
-		s.shards = append(s.shards, shard{owner: o, slab: make([]byte, shardHead)})
-		s.shards[n].setOff(0, shardHead)
+// set replaces the record in a slot, and returns the slot where it is then.
+func (s *slabs) set(o *owner, slot uint32, record []byte) uint32 {
+	size, _, _ := block(s.shards.at(int(slot >> shardBits)).slab[slot%shardGranules*granule:])
+	need := granules(record)
+	if need > size {
+		s.drop(o, slot)
+		return s.add(o, record)
 	}
-	sh := &s.shards[n]
-	if i == sh.records && sh.owner == o { // loading: all records come in order
-		sh.slab = append(sh.slab, record...)
-		sh.records++
-		sh.setOff(sh.records, uint32(len(sh.slab)))
-		if sh.records == shardFamilies { // it is as large as it gets
-			sh.slab = slices.Clone(sh.slab)
+	sh, at := s.own(o, int(slot>>shardBits)), int(slot%shardGranules*granule)
+	sh.write(at, need, record)
+	if size > need {
+		sh.release(at+need*granule, size-need)
+		sh.tidy()
+		s.loose += size - need
+	}
+	return slot
+}
+
+// write makes a block of a record.
+func (sh *shard) write(at, size int, record []byte) {
+	b := sh.slab[at : at+size*granule]
+	head := binary.PutUvarint(b, uint64(size)<<1)
+	clear(b[head+copy(b[head:], record):])
+}
+
+// release makes a free block.
+func (sh *shard) release(at, size int) {
+	b := sh.slab[at : at+size*granule]
+	clear(b)
+	binary.PutUvarint(b, uint64(size)<<1|1)
+}
+
+// gap returns where a block of a size fits: in a free one, or at the end.
+func (sh *shard) gap(need int) int {
+	for at := 0; at < len(sh.slab) && sh.room != shardGranules-len(sh.slab)/granule; {
+		size, _, free := block(sh.slab[at:])
+		if free && size >= need {
+			return at
 		}
-		return
+		at += size * granule
 	}
-	from, to := sh.off(i), sh.off(i)
-	if i < sh.records {
-		to = sh.off(i + 1)
+	return len(sh.slab)
+}
+
+// tidy makes one block of free ones that follow one another, drops those at the
+// end, and measures the room.
+func (sh *shard) tidy() {
+	free, room := -1, 0 // where the free blocks before at begin
+	at := 0
+	for at < len(sh.slab) {
+		size, _, isFree := block(sh.slab[at:])
+		switch {
+		case isFree && free < 0:
+			free = at
+		case !isFree && free >= 0:
+			room = max(room, (at-free)/granule)
+			sh.release(free, (at-free)/granule)
+			free = -1
+		}
+		at += size * granule
 	}
-	next := shard{owner: o, records: max(sh.records, i+1)}
-	next.slab = make([]byte, 0, len(sh.slab)-int(to-from)+len(record))
-	next.slab = append(append(append(next.slab, sh.slab[:from]...), record...), sh.slab[to:]...)
-	next.setOff(i+1, from+uint32(len(record)))
-	for j := i + 2; j <= sh.records; j++ {
-		next.setOff(j, sh.off(j)-to+from+uint32(len(record)))
+	if free >= 0 {
+		sh.slab = sh.slab[:free]
 	}
-	*sh = next
+	sh.room = max(room, shardGranules-len(sh.slab)/granule)
 }
