@@ -393,7 +393,7 @@ func compare(t *rapid.T, d *Directory, x *blocklists.Index, m *naive, presets *P
 	}
 	live := 0
 	for n := range d.policies.made {
-		if p := d.policies.at(n); d.policies.policy(n) != nil {
+		if p := d.policies.at(n); d.policies.policy(n).choices != nil {
 			live++
 			if keys[p.key] != p.refs {
 				t.Fatalf("policy %d is counted %d times and used %d times", n, p.refs, keys[p.key])

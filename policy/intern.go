@@ -18,12 +18,12 @@ type policies struct {
 	free   uint32 // a number to use again, +1
 }
 
-// policyChunk has the policies beside one another, since they are all that a
-// question needs.
+// policyChunk has the policies themselves, a cache line each, beside one another:
+// they are all that a question needs, and no pointer is to be read on the way.
 type policyChunk struct {
-	owner    *owner
-	policies [chunkPolicies]*Policy // nil where the number is free
+	policies [chunkPolicies]Policy // without choices where the number is free
 	entries  [chunkPolicies]interned
+	owner    *owner
 }
 
 type interned struct {
@@ -32,7 +32,7 @@ type interned struct {
 	next uint32 // in a free number: the next one, +1
 }
 
-const chunkPolicies = 128 // 4 KiB
+const chunkPolicies = 64 // 6 KiB
 
 func (p *policies) edit() policies {
 	c := *p
@@ -46,11 +46,7 @@ func (p *policies) at(n uint32) *interned {
 
 // policy returns the policy with a number.
 func (p *policies) policy(n uint32) *Policy {
-	return p.chunks[n/chunkPolicies].policies[n%chunkPolicies]
-}
-
-func (p *policies) setPolicy(n uint32, policy *Policy) {
-	p.chunks[n/chunkPolicies].policies[n%chunkPolicies] = policy
+	return &p.chunks[n/chunkPolicies].policies[n%chunkPolicies]
 }
 
 // own returns an entry that o may change.
@@ -74,7 +70,7 @@ func (p *policies) add(o *owner, policy *Policy, key string) uint32 {
 		p.made++
 	}
 	*p.own(o, n) = interned{key: key, refs: 1}
-	p.setPolicy(n, policy)
+	*p.policy(n) = *policy
 	return n
 }
 
@@ -109,7 +105,7 @@ func (e *edit) release(n uint32) {
 	}
 	e.index.remove(e.owner, e.hash(hashPolicy, []byte(p.key)), n|isPolicy)
 	*p = interned{next: e.policies.free}
-	e.policies.setPolicy(n, nil)
+	*e.policies.policy(n) = Policy{}
 	e.policies.free = n + 1
 }
 
@@ -125,8 +121,9 @@ func (p *policies) rebased(b *basis) (_ policies, changed bool, err error) {
 	for i, from := range p.chunks {
 		g.Go(func() error {
 			to := &policyChunk{entries: from.entries}
-			for j, old := range from.policies {
-				if old == nil {
+			for j := range from.policies {
+				old := &from.policies[j]
+				if old.choices == nil {
 					continue
 				}
 				var src source
@@ -140,7 +137,7 @@ func (p *policies) rebased(b *basis) (_ policies, changed bool, err error) {
 				if next.Restricted != old.Restricted {
 					differs.Store(true)
 				}
-				to.policies[j] = next
+				to.policies[j] = *next
 			}
 			out.chunks[i] = to
 			return nil
