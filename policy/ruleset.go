@@ -19,16 +19,18 @@ import (
 // Most names have no rule. The filter says so for nearly all of them, so that
 // the rules themselves, which lie elsewhere, need not be looked at.
 type ruleSet struct {
-	filter uint64       // a bit for each name in rules
-	rules  []ruleEntry  // by name, then by what wins
+	filter uint64       // two bits for each name in rules
+	rules  []ruleEntry  // by the name's hash, the name, then by what wins
 	globs  *[]globEntry // what wins first; nil where there are none
 	denies bool
 }
 
-var filterSeed = maphash.MakeSeed()
+var ruleSeed = maphash.MakeSeed()
 
-// filterBit returns a name's bit in filters.
-func filterBit(n blocklists.Name) uint64 { return 1 << (maphash.String(filterSeed, string(n)) >> 58) }
+func hashName(n blocklists.Name) uint64 { return maphash.String(ruleSeed, string(n)) }
+
+// filterBits returns the bits of a name with a hash.
+func filterBits(hash uint64) uint64 { return 1<<(hash>>58) | 1<<(hash>>52&63) }
 
 func (s *ruleSet) patterns() []globEntry {
 	if s.globs == nil {
@@ -40,6 +42,7 @@ func (s *ruleSet) patterns() []globEntry {
 // ruleEntry is a rule for a name. One without an ID says that an allowed name
 // lies below.
 type ruleEntry struct {
+	hash  uint64 // of the name
 	name  blocklists.Name
 	id    RuleID
 	until int64
@@ -114,10 +117,14 @@ func newRuleSet(rules []Rule, t *timed) (s ruleSet, err error) {
 			s.rules = append(s.rules, ruleEntry{name: n, match: MatchSuffix})
 		}
 	}
-	slices.SortFunc(s.rules, func(a, b ruleEntry) int { return cmp.Or(cmp.Compare(a.name, b.name), compareRules(a, b)) })
 	for i := range s.rules {
-		s.filter |= filterBit(s.rules[i].name)
+		r := &s.rules[i]
+		r.hash = hashName(r.name)
+		s.filter |= filterBits(r.hash)
 	}
+	slices.SortFunc(s.rules, func(a, b ruleEntry) int {
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.name, b.name), compareRules(a, b))
+	})
 	if len(globs) == 0 {
 		return s, nil
 	}
@@ -130,19 +137,23 @@ func newRuleSet(rules []Rule, t *timed) (s ruleSet, err error) {
 
 // of returns the rules for exactly this name, in the order of what wins.
 func (s *ruleSet) of(n blocklists.Name) []ruleEntry {
-	if s.filter == 0 || s.filter&filterBit(n) == 0 {
+	if s.filter == 0 {
+		return nil
+	}
+	hash := hashName(n)
+	if bits := filterBits(hash); s.filter&bits != bits {
 		return nil
 	}
 	lo, hi := 0, len(s.rules)
 	for lo < hi {
 		m := int(uint(lo+hi) >> 1)
-		if s.rules[m].name < n {
+		if r := &s.rules[m]; r.hash < hash || r.hash == hash && r.name < n {
 			lo = m + 1
 		} else {
 			hi = m
 		}
 	}
-	for hi < len(s.rules) && s.rules[hi].name == n {
+	for hi < len(s.rules) && s.rules[hi].hash == hash && s.rules[hi].name == n {
 		hi++
 	}
 	return s.rules[lo:hi]
