@@ -416,7 +416,8 @@ func TestProgramHousehold(t *testing.T) {
 			return err
 		}
 		content, err := os.ReadFile(path)
-		for _, name := range []string{"omegle.com", "allowed.example", "childline", "nothing.example"} {
+		// As text, and as the cache has them.
+		for _, name := range []string{"omegle.com", "allowed.example", "\x07allowed\x07example", "childline", "nothing.example", "\x07nothing\x07example"} {
 			if bytes.Contains(content, []byte(name)) {
 				found[name] = true
 			}
