@@ -135,7 +135,7 @@ func TestTimingDoesNotAllocate(t *testing.T) {
 		from := netip.MustParseAddrPort(household + ":1053")
 		q, ctx := &query{}, t.Context()
 		run := func() {
-			q.reset(wire, from, netip.Addr{}, overUDP)
+			q.reset(wire, from, overUDP)
 			if s.answerNear(ctx, q) != done {
 				t.Fatal("no answer")
 			}
