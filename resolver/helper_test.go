@@ -235,6 +235,17 @@ func run(t testing.TB, s *Server) *Server {
 	return s
 }
 
+// settle waits until nothing is asked of upstreams any more. Waiting for
+// s.flights beside a server that runs would be a race with what it starts.
+func settle(t testing.TB, s *Server) {
+	t.Helper()
+	for limit := time.Now().Add(10 * time.Second); s.fetching.count.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("what goes on beside does not end")
+		}
+	}
+}
+
 // msgFor returns a question with EDNS; edits change it.
 func msgFor(name string, qtype uint16, edits ...func(*dns.Msg)) *dns.Msg {
 	m := new(dns.Msg)

@@ -152,7 +152,7 @@ func TestPrefetch(t *testing.T) {
 			up.queries()
 			clk.advance(tt.at)
 			q()
-			s.flights.Wait() // what goes on beside
+			settle(t, s)
 			if n := asksFor(up, "ok.example."); n != tt.want {
 				t.Errorf("asked upstream %d times, want %d", n, tt.want)
 			}
