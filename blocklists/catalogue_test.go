@@ -464,7 +464,7 @@ func TestLoadCatalogue_errorsSayWhere(t *testing.T) {
 		{"unknown category", "categories.tsv", "datng\tDating\tWhy.\t1\n", `reading categories.tsv line 1: no category is called "datng"`},
 		{"rank taken", "categories.tsv", "dating\tDating\tWhy.\t1\nadult\tAdult\tWhy.\t1\n", `reading categories.tsv line 2: adult and dating`},
 		{"category twice", "categories.tsv", "dating\tDating\tWhy.\t1\ndating\tDating\tWhy.\t2\n", `reading categories.tsv line 2: dating and dating`},
-		{"bad rank", "categories.tsv", "dating\tDating\tWhy.\t24\n", `reading categories.tsv line 1: rank "24"`},
+		{"bad rank", "categories.tsv", "dating\tDating\tWhy.\t26\n", `reading categories.tsv line 1: rank "26"`},
 		{"column missing", "quiet.tsv", "# head\nx.com\tsuffix\twhy\n", `reading quiet.tsv line 2: 3 columns, want 5`},
 		{"column empty", "quiet.tsv", "x.com\tsuffix\t\ts\t2026-11\n", `reading quiet.tsv line 1: column 3 is empty`},
 		{"quiet match", "quiet.tsv", "x.com\toptional\twhy\ts\t2026-11\n", `reading quiet.tsv line 1: match "optional"`},

@@ -40,6 +40,8 @@ const (
 	Security
 	KnownRiskCategory // the mark KnownRisk, as a choice of its own
 	Piracy
+	SearchUnsafe // search engines whose safe mode a filter cannot switch on
+	OwnLists     // what an operator's lists are about that say no more: for profiles that choose them
 	NumCategories
 )
 
@@ -72,6 +74,8 @@ var categoryIDs = [NumCategories]string{
 	Security:          "security",
 	KnownRiskCategory: "known-risk",
 	Piracy:            "piracy",
+	SearchUnsafe:      "search-unsafe",
+	OwnLists:          "own",
 }
 
 // String returns the id of the category, "unknown" for a value that is none. It

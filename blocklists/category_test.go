@@ -63,7 +63,7 @@ func TestCategories_fileAndCodeAgree(t *testing.T) {
 	c := mustEmbedded(t)
 	want := strings.Fields(`self-harm sex-ads anonymous-chat known-risk dating adult-creators adult violence gambling
 		drugs vpn-proxy anonymous-messages ai-companions live-streaming forums social messaging games-chat
-		file-sharing ai-chat encrypted-dns security piracy`)
+		file-sharing ai-chat encrypted-dns security piracy search-unsafe own`)
 	got := make([]string, len(want)+1)
 	for cat := AnonymousChat; cat < NumCategories; cat++ {
 		info := c.Categories[cat]

@@ -82,12 +82,15 @@ What is not understood is skipped and counted; a list that is a web page, empty,
 short, or blocks a whole top-level domain is refused. Compressed lists (gzip) and
 archives (tar) are unpacked.
 
+A list of the category own does nothing until a profile chooses it.
+
 Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
 		Example: `  kinward lists add sw-dating
   kinward lists add https://example.org/dating.txt --category dating
   kinward lists add https://example.org/dating.txt --category dating --mirror https://example.net/dating.txt
   kinward lists add https://example.org/all.tar.gz --member gambling --category gambling
-  kinward lists add /srv/lists/hosts --category adult --format hosts --match suffix`,
+  kinward lists add /srv/lists/hosts --category adult --format hosts --match suffix
+  kinward lists add ours.txt --category own`,
 		Args: exactArgs("the ID of a list of the directory, a URL or a FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := req.place(args[0]); err != nil {
