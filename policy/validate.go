@@ -28,8 +28,9 @@ const (
 	MaxExceptions = 400   // of a schedule
 	MaxHolidays   = 200
 	MaxGrants     = 200
-	MaxText       = 300      // characters of a reason
-	MaxDelay      = 7 * 1440 // minutes that a loosening can wait
+	MaxGrant      = 31 * 24 * time.Hour // what is meant for longer is a choice, and should stand among the choices
+	MaxText       = 300                 // characters of a reason
+	MaxDelay      = 7 * 1440            // minutes that a loosening can wait
 )
 
 // Known is what a family's choices can be about. Where a field is nil, what it
@@ -333,6 +334,8 @@ func (v *validation) grants() {
 				v.fault(ErrInvalid, "it never ends; give it an end, or make an allow rule or another choice")
 			case !g.From.Before(g.Until):
 				v.fault(ErrInvalid, "it ends before it begins; give it a later end")
+			case g.Until.Sub(g.From) > MaxGrant:
+				v.fault(ErrInvalid, "it lasts longer than %d days; for longer, make an allow rule or another choice", MaxGrant/(24*time.Hour))
 			}
 			if g.What.Kind == ForRule {
 				v.fault(ErrInvalid, "it is for a rule; a grant is for everything, a category, a service or a name")

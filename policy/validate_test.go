@@ -148,6 +148,7 @@ func TestValidate(t *testing.T) {
 		{"a device called like an address", func(f *Family) { f.Devices[0].Name = "10.0.0.1" }, `the name "10.0.0.1" is an address`},
 		{"a grant that ends before it begins", func(f *Family) { f.Grants[0].Until = monday }, "grant 50: it ends before it begins"},
 		{"a grant without an end", func(f *Family) { f.Grants[0].Until = time.Time{} }, "grant 50: it never ends"},
+		{"a grant that lasts longer than anybody remembers it", func(f *Family) { f.Grants[0].Until = monday.Add(MaxGrant + time.Hour) }, "grant 50: it lasts longer than 31 days"},
 		{"a grant for a rule", func(f *Family) { f.Grants[0].What = Target{Kind: ForRule, Rule: 20} }, "grant 50: it is for a rule"},
 		{"a grant of no profile", func(f *Family) { f.Grants[0].Profile = 9 }, "grant 50: its profile 9 does not exist"},
 		{"a grant with a reason that steers a terminal", func(f *Family) { f.Grants[0].Why = "\x1b[2J" }, "grant 50: the reason holds the character U+001B"},
