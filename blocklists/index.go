@@ -75,6 +75,10 @@ func (x *Index) Lookup(n Name) SetID {
 
 // lookup returns the node of the deepest entry that covers n, 0 where none does,
 // and whether that is n's own.
+//
+// What a look-up takes is mostly waiting for memory. So the buckets of several
+// parents are asked for at once, before the first of them is looked at, and the
+// deepest is looked at first, since it answers for all above it.
 func (x *Index) lookup(n Name) (v uint32, self bool) {
 	var at [MaxLabels]uint8 // where each label starts
 	k := 0
@@ -83,15 +87,25 @@ func (x *Index) lookup(n Name) (v uint32, self bool) {
 		k++
 	}
 	h := x.key
-	for i, depth := k-1, 1; i >= 0 && depth <= x.maxDepth; i, depth = i-1, depth+1 {
-		off := int(at[i])
-		h = fingerprint(n[off+1:off+1+int(n[off])], h)
-		if depth < x.minDepth && i != 0 {
-			continue
+	var hashes [8]uint64 // of this many parents at a time, which is nearly always all
+	for from, last := 1, min(k, x.maxDepth); from <= last; {
+		asked := 0
+		for depth := from; asked < len(hashes) && depth <= last; depth++ {
+			off := int(at[k-depth])
+			h = fingerprint(n[off+1:off+1+int(n[off])], h)
+			hashes[asked] = h
+			asked++
+			if depth >= x.minDepth || depth == k {
+				x.fetch(h)
+			}
 		}
-		if found := x.find(h); found != 0 {
-			v, self = found, i == 0
+		for i := asked - 1; i >= 0 && (from+i >= x.minDepth || from+i == k); i-- {
+			if found := x.find(hashes[i]); found != 0 {
+				v, self = found, from+i == k
+				break
+			}
 		}
+		from += asked
 	}
 	runtime.KeepAlive(x) // the table is given back when x is garbage
 	return v, self
@@ -102,18 +116,32 @@ func fingerprint(label Name, parent uint64) uint64 {
 	return xxh3.HashStringSeed(string(label), parent)
 }
 
+// fetch brings the bucket of a fingerprint into the processor's caches, which
+// goes on while the program does. It must not become part of its caller, where
+// what is read would be dropped as unused.
+//
+//go:noinline
+func (x *Index) fetch(h uint64) uint64 { return x.slots[bucketOf(h, x.buckets)*slotsPerBucket] }
+
 // find returns the node of a fingerprint, 0 where there is none.
 func (x *Index) find(h uint64) uint32 {
 	want := h << x.nodeBits
 	mask := uint64(1)<<x.nodeBits - 1
 	for at := bucketOf(h, x.buckets) * slotsPerBucket; ; {
-		for _, s := range x.slots[at : at+slotsPerBucket] {
-			if s&^mask == want && s != 0 {
-				return uint32(s & mask)
+		// No branch for each slot: which of them it is cannot be foreseen.
+		bucket := (*[slotsPerBucket]uint64)(x.slots[at:])
+		found := uint64(0)
+		for _, s := range bucket {
+			if s&^mask != want {
+				s = 0
 			}
-			if s == 0 { // a bucket fills from its front, and overflows only when it is full
-				return 0
-			}
+			found |= s
+		}
+		if found != 0 {
+			return uint32(found & mask)
+		}
+		if bucket[slotsPerBucket-1] == 0 { // a bucket fills from its front, and overflows only when it is full
+			return 0
 		}
 		if at += slotsPerBucket; at == len(x.slots) {
 			at = 0

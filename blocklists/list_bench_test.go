@@ -71,14 +71,14 @@ func BenchmarkList(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
 	hits := make([]Name, 1<<16)
 	for i := range hits {
-		// A copy: a name that is asked for was just read from a packet, and does
-		// not have to be fetched from far away in memory as those of names do.
+		// A copy, as for misses: a name that is asked for was just read from a packet,
+		// and does not have to be fetched from far away in memory as those of names do.
 		hits[i] = Name(strings.Clone(string(names[r.IntN(len(names))])))
 	}
 	misses := make([]Name, 1<<16)
 	z := rand.NewZipf(r, 1.1, 8, uint64(len(popular)-1))
 	for i := range misses {
-		misses[i] = popular[z.Uint64()]
+		misses[i] = Name(strings.Clone(string(popular[z.Uint64()])))
 	}
 	for kind, set := range map[string][]Name{"hit": hits, "miss": misses} {
 		b.Run(kind, func(b *testing.B) {

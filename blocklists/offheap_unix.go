@@ -18,11 +18,10 @@ func offHeap(owner *Index, n int) []uint64 {
 	if n == 0 {
 		return nil
 	}
-	mem, err := unix.Mmap(-1, 0, n*8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	mem, err := unix.Mmap(-1, 0, n*8+hugeSlack(n*8), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		return make([]uint64, n) // the heap does as well
 	}
-	adviseHuge(mem)
 	runtime.AddCleanup(owner, func(mem []byte) { _ = unix.Munmap(mem) }, mem)
-	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(mem))), n)
+	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(huge(mem, n*8)))), n)
 }

@@ -64,22 +64,29 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 	if err := sweep(c.Data); err != nil {
 		return nil, err
 	}
-	catalogue := make(chan error, 1) // parsed while the database opens
+	catalogue := make(chan error, 1) // parsed while the rest opens
 	go func() {
 		catalogue <- n.openCatalogue()
 	}()
-	n.db, err = store.Open(ctx, filepath.Join(c.Data, store.FileName), store.Options{Logger: log, Who: "command line", Known: n.known})
+	err = n.openRest(ctx)
 	if err := errors.Join(err, <-catalogue); err != nil {
 		return nil, err
 	}
-	if n.presets, err = policy.EmbeddedPresets(); err != nil {
-		return nil, err
-	}
-	if n.safe, err = policy.EmbeddedSafeSearch(); err != nil {
-		return nil, err
-	}
-	n.lists, err = n.openLists()
+	n.lists, err = n.openLists() // may put the folder aside that the catalogue lies in too
 	return n, err
+}
+
+// openRest opens what needs neither the catalogue nor the lists.
+func (n *node) openRest(ctx context.Context) (err error) {
+	n.db, err = store.Open(ctx, filepath.Join(n.cfg.Data, store.FileName), store.Options{Logger: n.log, Who: "command line", Known: n.known})
+	if err != nil {
+		return err
+	}
+	if n.presets, err = policy.EmbeddedPresets(); err != nil {
+		return err
+	}
+	n.safe, err = policy.EmbeddedSafeSearch()
+	return err
 }
 
 // openLists opens the lists. A record of them that is damaged is put aside with
@@ -162,10 +169,6 @@ func (n *node) recompile(ctx context.Context) error {
 	if s := n.current.Load(); s != nil && catalogue == n.compiledFrom && sameInputs(inputs, n.compiled) {
 		return n.publish(ctx, s.Index)
 	}
-	// What reading lists leaves behind is collected early, so that a refresh does
-	// not need half again the memory that the process has.
-	defer debug.SetGCPercent(debug.SetGCPercent(10))
-	debug.FreeOSMemory()
 	start := time.Now()
 	file := filepath.Join(n.cfg.Data, indexFile)
 	broken := map[string]string{}
@@ -174,6 +177,12 @@ func (n *node) recompile(ctx context.Context) error {
 		if !errors.Is(err, os.ErrNotExist) {
 			n.log.Info("making the index anew", "why", err)
 		}
+		// What reading lists leaves behind is collected early, so that a refresh does
+		// not need half again the memory that the process has. A start that finds its
+		// index has better things to do.
+		defer debug.SetGCPercent(debug.SetGCPercent(10))
+		debug.FreeOSMemory()
+		defer debug.FreeOSMemory() // the index before is garbage, and so is what compiling left
 		if x, inputs, err = n.compile(catalogue, inputs, broken); err != nil {
 			return err
 		}
@@ -187,7 +196,6 @@ func (n *node) recompile(ctx context.Context) error {
 	n.broken.Store(&broken)
 	n.compiled, n.compiledFrom = without(inputs, broken), catalogue // a list that was left out is tried again
 	n.log.Debug("an index is in force", "names", x.Names(), "lists", len(x.Lists()), "bytes", x.Bytes(), "took", time.Since(start))
-	debug.FreeOSMemory() // the index before is garbage, and so is what compiling left
 	return nil
 }
 
