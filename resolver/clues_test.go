@@ -306,7 +306,8 @@ func TestUnknownDevices(t *testing.T) {
 	note(1, policy.Clues{Addr: a("192.168.1.1"), Host: a("192.168.1.21"), Relayed: true})
 	note(1, policy.Clues{Addr: a("192.168.1.1"), Relayed: true})
 	note(2, policy.Clues{Addr: a("192.168.1.20")})
-	s := &Server{unknown: u}
+	st := withLea(t)
+	s := &Server{unknown: u, state: func() *policy.State { return st }, now: clock.now}
 	late, early := clock.now().Truncate(time.Minute), clock.now().Add(-61*time.Second).Truncate(time.Minute)
 	want := []Unknown{{1, netip.Addr{}, mac, late}, {1, a("192.168.1.21"), policy.MAC{}, late}, {1, a("192.168.1.20"), policy.MAC{}, early}}
 	sameTime := cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) })

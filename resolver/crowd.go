@@ -176,6 +176,16 @@ type crowdConn struct {
 	once sync.Once
 }
 
+// asked returns the address of this server that the client connected to; none where
+// somebody stands between.
+func (c *crowdConn) asked() netip.Addr {
+	to, ok := c.LocalAddr().(*net.TCPAddr)
+	if from, tcp := c.RemoteAddr().(*net.TCPAddr); !ok || !tcp || from.AddrPort() != c.from {
+		return netip.Addr{}
+	}
+	return to.AddrPort().Addr()
+}
+
 // Close implements net.Conn.
 func (c *crowdConn) Close() error {
 	err := c.Conn.Close()

@@ -1,14 +1,21 @@
 package resolver
 
 import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 
 	"kinward/blocklists"
 	"kinward/policy"
@@ -119,6 +126,57 @@ func TestRFC9462_Discovery(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
+}
+
+// TestRFC9462_DiscoveryEncrypted: whoever asks by an encrypted transport already, as
+// clients do to see whether what plain DNS said holds, is told the address, too.
+func TestRFC9462_DiscoveryEncrypted(t *testing.T) {
+	for _, any := range []bool{false, true} {
+		s := startSecure(t, func(c *Config) {
+			if any { // the address is the connection's, not the listener's
+				c.Secure = []SecureListen{{DoT, "0.0.0.0:0"}, {DoH, "0.0.0.0:0"}, {DoQ, "0.0.0.0:0"}}
+			}
+		})
+		at := func(scheme Scheme) string {
+			return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), netip.MustParseAddrPort(s.addr(scheme)).Port()).String()
+		}
+		m := msgFor("_dns.resolver.arpa.", dns.TypeSVCB)
+		zeroID(m)
+		answers := map[string]*dns.Msg{}
+		dot, err := tls.Dial("tcp", at(DoT), s.client(serverName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dot.Close()
+		answers["DoT"] = exchange(t, dot, m)
+		doq, err := quic.DialAddr(t.Context(), at(DoQ), s.client(serverName, alpnDoQ), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer doq.CloseWithError(0, "")
+		framed := append([]byte{0, byte(len(packed(m)))}, packed(m)...)
+		got, err := askStream(t, doq, framed, true)
+		if err != nil || len(got) < 2 {
+			t.Fatal(err)
+		}
+		answers["DoQ"] = unpacked(t, got[2:])
+		h1 := &http.Transport{TLSClientConfig: s.client(serverName), DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, at(DoH))
+		}}
+		h3 := &http3.Transport{TLSClientConfig: s.client(serverName), Dial: func(ctx context.Context, _ string, t *tls.Config, q *quic.Config) (*quic.Conn, error) {
+			return quic.DialAddr(ctx, at(DoH), t, q)
+		}}
+		for name, rt := range map[string]http.RoundTripper{"HTTP/1.1": h1, "HTTP/3": h3} {
+			_, answers[name] = post(t, &http.Client{Transport: rt, Timeout: 5 * time.Second}, "https://"+serverName+dohPath, m)
+		}
+		h1.CloseIdleConnections()
+		h3.Close()
+		for by, got := range answers {
+			if len(got.Answer) != 3 || len(got.Extra) == 0 || !strings.Contains(got.Answer[0].String(), `ipv4hint="127.0.0.1"`) {
+				t.Errorf("by %s, listening on any address: %t: %v", by, any, got)
+			}
+		}
+	}
 }
 
 // lowered spells the discovery's own name one way, whatever its case was.

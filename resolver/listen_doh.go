@@ -62,7 +62,7 @@ func (s *Server) newHTTP(at net.Addr, h3 *quicListener) *httpServer {
 				c = t.NetConn()
 			}
 			peer := c.(*crowdConn)
-			return withPeer(ctx, httpPeer{peer.member, peer.from})
+			return withPeer(ctx, httpPeer{peer.member, peer.from, peer.asked()})
 		},
 		ErrorLog: log.New(io.Discard, "", 0), // what clients do wrong is counted, and nobody's business
 	}
@@ -133,7 +133,8 @@ func (h *handoff) Addr() net.Addr { return h.at }
 // httpPeer is the connection that a request came by.
 type httpPeer struct {
 	*member
-	from netip.AddrPort
+	from  netip.AddrPort
+	local netip.Addr // of this server; none where somebody stands between
 }
 
 type peerOfRequest struct{} // a key of a context
@@ -222,6 +223,9 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 	q := &mem.q
 	q.reset(mem.buf[:n], from, overHTTPS)
 	q.clues.Token = s.tokenOf(r.TLS, askedName(r, behind), r)
+	if !behind {
+		q.local = p.local
+	}
 	work := workOf(r.Context())
 	switch s.answerNear(work, q) {
 	case quiet:

@@ -98,7 +98,7 @@ func (l *quicListener) serve(ctx context.Context) error {
 	if l.h3 != nil {
 		l.h3.ConnContext = func(c context.Context, conn *quic.Conn) context.Context {
 			from := conn.RemoteAddr().(*net.UDPAddr).AddrPort()
-			return context.WithValue(withPeer(c, httpPeer{from: from}), workKey{}, ctx)
+			return context.WithValue(withPeer(c, httpPeer{from: from, local: localOf(conn)}), workKey{}, ctx)
 		}
 	}
 	for {
@@ -139,6 +139,14 @@ func (l *quicListener) take(ctx context.Context, conn *quic.Conn) {
 			c.serveDoQ(reading, ctx)
 		}
 	}()
+}
+
+// localOf returns the address of this server that a client connected to.
+func localOf(conn *quic.Conn) netip.Addr {
+	if a, ok := conn.LocalAddr().(*net.UDPAddr); ok {
+		return a.AddrPort().Addr()
+	}
+	return netip.Addr{}
 }
 
 // stop takes no more connections; those that are open go on.
@@ -220,7 +228,7 @@ func (c *quicConn) answer(work context.Context, str *quic.Stream) {
 	}
 	q := &mem.q
 	q.reset(mem.buf[:n], c.from, overQUIC)
-	q.clues.Token = c.token
+	q.clues.Token, q.local = c.token, localOf(c.conn)
 	st := c.s.answerNear(work, q)
 	switch {
 	case st == quiet, q.keepalive: // §5.5.2 has no use for that option

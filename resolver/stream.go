@@ -55,14 +55,10 @@ type scratch struct {
 }
 
 func newStreamConn(s *Server, l *streamListener, conn net.Conn, peer *crowdConn, token string) *streamConn {
-	c := &streamConn{
-		s: s, member: peer.member, conn: conn, peer: peer, via: l.via, token: token,
+	return &streamConn{
+		s: s, member: peer.member, conn: conn, peer: peer, via: l.via, token: token, local: peer.asked(),
 		idle: s.limits.idle(l.via), slots: make(chan struct{}, s.limits.TCPInFlight),
 	}
-	if to, ok := conn.LocalAddr().(*net.TCPAddr); ok && peer.RemoteAddr().(*net.TCPAddr).AddrPort() == peer.from {
-		c.local = to.AddrPort().Addr()
-	}
-	return c
 }
 
 // serve answers until the client leaves, is idle or does wrong, then sends what

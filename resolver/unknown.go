@@ -96,13 +96,17 @@ func (u *unknowns) forget(family policy.FamilyID, only bool) {
 }
 
 // Unknown returns the devices that asked for a family since the start and that it
-// has not named, the latest first.
+// has not named until now, the latest first.
 func (s *Server) Unknown(family policy.FamilyID) []Unknown {
+	directory, now := s.state().Directory, s.now()
 	s.unknown.mu.Lock()
 	defer s.unknown.mu.Unlock()
 	out := []Unknown{}
 	for k, t := range s.unknown.all {
-		if k.family == family {
+		if k.family != family {
+			continue
+		}
+		if a, ok := directory.IdentifyIn(family, policy.Clues{Addr: k.addr, MAC: k.mac}, now); !ok || a.Device == 0 {
 			out = append(out, Unknown{k.family, k.addr, k.mac, t})
 		}
 	}

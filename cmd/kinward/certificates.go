@@ -30,6 +30,7 @@ type tlsConfig struct {
 	Certificate string   `mapstructure:"certificate" yaml:"certificate"`
 	Key         string   `mapstructure:"key" yaml:"key"`
 	SelfSigned  bool     `mapstructure:"self-signed" yaml:"self-signed"`
+	ClientRoots string   `mapstructure:"client-roots" yaml:"client-roots"`
 }
 
 // acmeConfig says which certificate authority is asked. Without a challenge none
@@ -39,6 +40,7 @@ type acmeConfig struct {
 	Directory  string   `mapstructure:"directory" yaml:"directory"`
 	Challenge  []string `mapstructure:"challenge" yaml:"challenge"`
 	HTTP       string   `mapstructure:"http" yaml:"http"`
+	TLSALPN    string   `mapstructure:"tls-alpn" yaml:"tls-alpn"`
 	CAA        []string `mapstructure:"caa" yaml:"caa"`
 	Roots      string   `mapstructure:"roots" yaml:"roots"`
 	AccountID  string   `mapstructure:"account-id" yaml:"account-id"`
@@ -63,7 +65,7 @@ func (c *config) resolveCertificates(s *settings) error {
 		return errors.New("tls, acme: give one: tls: certificate and key, or acme: challenge, or tls: self-signed")
 	case (t.Certificate == "") != (t.Key == ""):
 		return errors.New("tls: certificate and key belong together; give both")
-	case t.Name == "" && (ways > 0 || len(t.Addresses) > 0 || len(t.NameServers) > 0):
+	case t.Name == "" && (ways > 0 || len(t.Addresses) > 0 || len(t.NameServers) > 0 || t.ClientRoots != ""):
 		return errors.New("tls: name: give the public name of this server, for example dns.example.org")
 	case t.Name == "":
 		return nil
@@ -88,7 +90,26 @@ func (c *config) resolveCertificates(s *settings) error {
 	case !t.SelfSigned:
 		s.certs = nil // a name alone
 	}
+	if t.ClientRoots == "" {
+		return nil
+	}
+	if s.clientRoots, err = readRoots(t.ClientRoots); err != nil {
+		return fmt.Errorf("tls: client-roots: %w", err)
+	}
 	return nil
+}
+
+// readRoots reads the certificates of authorities.
+func readRoots(path string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", path)
+	}
+	return pool, nil
 }
 
 // resolveZone reads the zone of the public name.
@@ -132,6 +153,11 @@ func (a acmeConfig) resolve(zone bool) (*certs.ACME, error) {
 				return nil, err
 			}
 			out.HTTP = a.HTTP
+		case ch == certs.TLSALPN01:
+			if err := checkListenAddr("tls-alpn", a.TLSALPN); err != nil {
+				return nil, err
+			}
+			out.TLSALPN = a.TLSALPN
 		}
 		out.Challenges = append(out.Challenges, ch)
 	}
@@ -147,12 +173,9 @@ func (a acmeConfig) resolve(zone bool) (*certs.ACME, error) {
 		return nil, errors.New("account-id and account-key belong together; give both, as your certificate authority gave them to you")
 	}
 	if a.Roots != "" {
-		text, err := os.ReadFile(a.Roots)
-		if err != nil {
+		var err error
+		if out.Roots, err = readRoots(a.Roots); err != nil {
 			return nil, fmt.Errorf("roots: %w", err)
-		}
-		if out.Roots = x509.NewCertPool(); !out.Roots.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("roots: %s holds no certificate in PEM", a.Roots)
 		}
 	}
 	return out, nil

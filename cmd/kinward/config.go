@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -89,7 +90,7 @@ func defaultConfig() config {
 		Limits: defaultLimits(),
 		Lists:  listsConfig{Refresh: "24h"},
 		TLS:    tlsConfig{Addresses: []string{}, NameServers: []string{}},
-		ACME:   acmeConfig{Directory: certs.LetsEncrypt, Challenge: []string{}, HTTP: "[::]:80", CAA: []string{}},
+		ACME:   acmeConfig{Directory: certs.LetsEncrypt, Challenge: []string{}, HTTP: "[::]:80", TLSALPN: "[::]:443", CAA: []string{}},
 		Log:    logConfig{Level: "info", Format: "text"},
 	}
 }
@@ -174,7 +175,9 @@ type settings struct {
 	refresh    time.Duration // how often lists are looked for; 0: never
 	zone       resolver.Zone
 	certs      *certs.Config // nil: none; without what only serve has
-	level      slog.Level
+	// clientRoots are the authorities of clients' certificates; nil: none is asked for.
+	clientRoots *x509.CertPool
+	level       slog.Level
 }
 
 // resolve checks the configuration as a whole. Every error names the key, the

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -88,10 +89,15 @@ func (c *config) resolveSecure(s *settings) (err error) {
 }
 
 // tlsWith returns what encrypted listeners begin with; nil where there is no
-// certificate.
-func tlsWith(k *certs.Keeper) *tls.Config {
+// certificate. A client that shows a certificate of clients' authorities is known
+// by it; one that shows another's is turned away, and none is asked for elsewhere.
+func tlsWith(k *certs.Keeper, clients *x509.CertPool) *tls.Config {
 	if k == nil {
 		return nil
 	}
-	return k.TLSConfig()
+	c := k.TLSConfig()
+	if clients != nil {
+		c.ClientCAs, c.ClientAuth = clients, tls.VerifyClientCertIfGiven
+	}
+	return c
 }

@@ -147,6 +147,19 @@ func (r checkReply) own() (checkSeen, bool) {
 	return checkSeen{}, false
 }
 
+// transportWord returns a transport as people write it.
+func transportWord(t string) string {
+	switch t {
+	case "dot":
+		return "DoT"
+	case "doh":
+		return "DoH"
+	case "doq":
+		return "DoQ"
+	}
+	return t
+}
+
 func printCheck(w io.Writer, r checkReply) {
 	s, ok := r.own()
 	if !ok {
@@ -172,7 +185,7 @@ func printCheck(w io.Writer, r checkReply) {
 	fmt.Fprintf(w, "This device:  yes, %s, at %s\n", s.Device, s.Address)
 	switch {
 	case s.Encrypted:
-		fmt.Fprintf(w, "Encrypted:    yes (%s)\n", s.Transport)
+		fmt.Fprintf(w, "Encrypted:    yes (%s)\n", transportWord(s.Transport))
 	case r.Private:
 		fmt.Fprintf(w, "Encrypted:    NO (%s). It has a private-DNS name but does not use it: {kinward} devices setup %s --for android\n", s.Transport, shellQuote(r.Device))
 	default:

@@ -15,7 +15,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -196,26 +198,51 @@ forward-zone:
 }
 
 // dnsperf keeps many connections busy over DoT and DoH; no question is lost.
+//
+// Over DoH dnsperf has room for one answer at a time: of two that arrive in one piece
+// it takes one for lost (DNS-OARC/dnsperf issue 240: all answered with 200, some timed
+// out). So there the same is asked twice: by many at once, where each request must be
+// answered, and by some that have one question under way each, where each answer must
+// arrive as it should.
 func TestProgramDnsperf(t *testing.T) {
 	h, _ := startSecureHome(t)
 	file := filepath.Join(t.TempDir(), "queries")
 	if err := os.WriteFile(file, []byte("allowed.example A\nomegle.com A\nexample.com A\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for mode, what := range map[string]string{"dot": "DoT", "doh": "DoH, HTTP/3 included"} {
-		_, port := h.secureAt(what)
-		all := regexp.MustCompile(`Queries completed:\s+3000 \(100.00%\)`)
-		args := []string{"-m", mode, "-s", "127.0.0.1", "-p", port, "-d", file, "-c", "20", "-n", "1000", "-q", "50"}
-		if mode == "doh" {
-			args = append(args, "-O", "doh-uri=https://127.0.0.1/dns-query", "-O", "doh-method=POST")
-			// dnsperf 2.10 takes some answers that it received for lost: what counts is
-			// that each request was answered.
-			all = regexp.MustCompile(`HTTP/2 return codes:\s+200: 3000\s`)
+	_, dot := h.secureAt("DoT")
+	_, doh := h.secureAt("DoH, HTTP/3 included")
+	perf := func(args ...string) string {
+		out, err := exec.Command("dnsperf", append([]string{"-s", "127.0.0.1", "-d", file}, args...)...).CombinedOutput()
+		if err != nil {
+			return err.Error() + string(out)
 		}
-		out := client(t, "dnsperf", args...)
-		t.Log(regexp.MustCompile(`Queries per second:.*`).FindString(out))
-		if !all.MatchString(out) {
-			t.Errorf("%s:\n%s", mode, out)
+		return string(out)
+	}
+	want := func(what, out string, all ...string) {
+		for _, w := range all {
+			if !regexp.MustCompile(w).MatchString(out) {
+				t.Errorf("%s: want %s\n%s", what, w, out)
+			}
 		}
 	}
+	const codes = `Response codes: +NOERROR \d+ \(66.67%\), NXDOMAIN \d+ \(33.33%\)`
+	many := []string{"-c", "20", "-q", "50", "-n", "1000", "-t", "2"}
+	want("DoT", perf(append(many, "-m", "dot", "-p", dot)...), `Queries completed: +3000 \(100.00%\)`, `Queries lost: +0 `, codes)
+	byHTTP := []string{"-m", "doh", "-p", doh, "-O", "doh-uri=https://127.0.0.1/dns-query", "-O"}
+	want("DoH, many at once", perf(slices.Concat(byHTTP, []string{"doh-method=POST"}, many)...), `HTTP/2 return codes: +200: 3000\s`)
+	var asking sync.WaitGroup
+	for i := range 8 {
+		// It sends POST in two parts, of which the second waits for the first to be
+		// acknowledged: some dozen a second.
+		method, questions := "GET", 60
+		if i == 0 {
+			method, questions = "POST", 12
+		}
+		asking.Go(func() {
+			out := perf(slices.Concat(byHTTP, []string{"doh-method=" + method, "-c", "1", "-q", "1", "-n", fmt.Sprint(questions / 3)})...)
+			want("DoH, "+method, out, fmt.Sprintf(`Queries completed: +%d \(100.00%%\)`, questions), `Queries lost: +0 `, codes, fmt.Sprintf(`return codes: +200: %d\s`, questions))
+		})
+	}
+	asking.Wait()
 }

@@ -123,7 +123,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		Listen: cfg.DNS, Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block,
 		CacheBytes: int64(cfg.Cache.Megabytes) << 20, MinTTL: set.minTTL, MaxTTL: set.maxTTL,
 		Home: set.home, Limits: set.limits, Zone: zoneWith(set.zone, keeper),
-		Secure: set.secure, TLS: tlsWith(keeper), Name: cfg.TLS.Name, Proxies: set.proxies,
+		Secure: set.secure, TLS: tlsWith(keeper, set.clientRoots), Name: cfg.TLS.Name, Proxies: set.proxies,
 		Forwarders: set.forwarders, Pages: links, PublicAddrs: set.zone.Addrs,
 		State: n.current.Load, Log: j, Logger: log, Registerer: registry,
 	})
