@@ -104,6 +104,7 @@ func Faults(f *Family, known Known) []Fault {
 	v.profiles()
 	v.devices()
 	v.grants()
+	v.signals()
 	return v.faults
 }
 
