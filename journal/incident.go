@@ -91,8 +91,24 @@ type Count struct {
 	Queries  uint64           `json:"queries"`
 }
 
-// Store keeps incidents. Both methods return soon after ctx ends.
+// Position is how far a spool has been read.
+type Position struct {
+	Spool uint64 // which one; 0: none
+	Seq   uint64 // all up to here
+}
+
+// Loss is a time in which attempts could not be kept: of this node, of no family.
+type Loss struct {
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until"`
+	Count uint64    `json:"count"` // at most so many
+}
+
+// Store keeps incidents. All methods return soon after ctx ends.
 type Store interface {
+	// Position returns that of the last batch which had one.
+	Position(ctx context.Context) (Position, error)
+
 	// OpenIncidents returns the rows with a key whose last attempt is at or
 	// after since, newest first, at most limit.
 	OpenIncidents(ctx context.Context, since time.Time, limit int) ([]Row, error)
@@ -110,6 +126,8 @@ type Batch struct {
 	// CloseBefore, where set, takes the key from all rows whose last attempt is
 	// before it: they cannot grow any more.
 	CloseBefore time.Time
+	Losses      []Loss   // added; the store may join those that lie together
+	Position    Position // stored with the rest; the zero value leaves what is stored
 }
 
 // Row is an incident as it is stored. What the incident is about stands in

@@ -77,6 +77,7 @@ type Journal struct {
 	flushes   chan chan error
 	started   atomic.Bool
 	stopped   atomic.Bool
+	changes   chan struct{}
 	done      chan struct{} // closed when Run has ended
 }
 
@@ -114,6 +115,7 @@ func New(c Config) (*Journal, error) {
 		metrics: m,
 		queue:   make(chan policy.Attempt, c.Queue),
 		flushes: make(chan chan error),
+		changes: make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}, nil
 }
@@ -135,6 +137,11 @@ func (j *Journal) Record(a policy.Attempt) {
 		j.queueLost.Add(1)
 	}
 }
+
+// Changes receives once something was stored since it last did, so that who
+// follows incidents need not poll. It is for one receiver, which must look for
+// itself what is new, and is never closed.
+func (j *Journal) Changes() <-chan struct{} { return j.changes }
 
 // Flush returns when everything that was recorded before the call is in the
 // store, lost attempts excepted (they are counted). It tries the store at once

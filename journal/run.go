@@ -194,6 +194,10 @@ func (l *loop) written(err error) {
 			l.log.Info("the store takes incidents again")
 		}
 		l.backoff, l.closing = 0, time.Time{}
+		select {
+		case l.changes <- struct{}{}:
+		default: // it will look anyway
+		}
 		l.answer(nil)
 		return
 	}
