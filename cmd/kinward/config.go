@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/viper"
 
 	"kinward/certs"
+	"kinward/journal/alerts"
 	"kinward/policy"
 	"kinward/resolver"
 	"kinward/resolver/upstream"
@@ -46,6 +47,7 @@ type config struct {
 	Catalogue   catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
 	TLS         tlsConfig       `mapstructure:"tls" yaml:"tls"`
 	ACME        acmeConfig      `mapstructure:"acme" yaml:"acme"`
+	Alerts      alertsConfig    `mapstructure:"alerts" yaml:"alerts"`
 	Log         logConfig       `mapstructure:"log" yaml:"log"`
 }
 
@@ -90,6 +92,7 @@ func defaultConfig() config {
 		Lists:  listsConfig{Refresh: "24h"},
 		TLS:    tlsConfig{Addresses: []string{}, NameServers: []string{}},
 		ACME:   acmeConfig{Directory: certs.LetsEncrypt, Challenge: []string{}, HTTP: "[::]:80", CAA: []string{}},
+		Alerts: defaultAlerts(),
 		Log:    logConfig{Level: "info", Format: "text"},
 	}
 }
@@ -174,6 +177,7 @@ type settings struct {
 	refresh    time.Duration // how often lists are looked for; 0: never
 	zone       resolver.Zone
 	certs      *certs.Config // nil: none; without what only serve has
+	smtp       alerts.SMTP   // without a host: no e-mail
 	level      slog.Level
 }
 
@@ -246,6 +250,9 @@ func (c *config) resolve() (*settings, error) {
 	}
 	if err := c.resolveSecure(s); err != nil {
 		return nil, err
+	}
+	if s.smtp, err = c.Alerts.check(); err != nil {
+		return nil, fmt.Errorf("alerts: %w", err)
 	}
 	if s.refresh, err = parseRefresh(c.Lists.Refresh); err != nil {
 		return nil, fmt.Errorf("lists: refresh: %w", err)
