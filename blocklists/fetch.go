@@ -99,7 +99,7 @@ func NewFetcher(o FetchOptions) *Fetcher {
 	if f.random == nil {
 		f.random = rand.Float64
 	}
-	f.refuse = func(a netip.Addr) bool { return !o.AllowPrivate && !isPublic(a) }
+	f.refuse = func(a netip.Addr) bool { return !o.AllowPrivate && !IsPublic(a) }
 	dialer := &net.Dialer{
 		Timeout:  10 * time.Second,
 		Resolver: o.Resolver,

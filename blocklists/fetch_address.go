@@ -44,8 +44,8 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("fec0::/10"),       // site-local (RFC 3879)
 }
 
-// isPublic reports whether an address can be one of the open internet.
-func isPublic(a netip.Addr) bool {
+// IsPublic reports whether an address can be one of the open internet.
+func IsPublic(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if nat64.Contains(a) {
 		b := a.As16()

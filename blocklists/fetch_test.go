@@ -281,7 +281,7 @@ func TestIsPublic(t *testing.T) {
 		"::": false, "::1": false, "fe80::1%eth0": false, "fd00::1": false, "ff02::1": false,
 		"::ffff:192.168.1.1": false, "64:ff9b::c0a8:101": false, "2002:c0a8:101::1": false, "192.0.2.1": false,
 	} {
-		if got := isPublic(netip.MustParseAddr(addr)); got != want {
+		if got := IsPublic(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s: got %v", addr, got)
 		}
 	}

@@ -405,7 +405,7 @@ func TestRemovingAFamilyRemovesAllItHas(t *testing.T) {
 	if err := db.Write(ctx, b); err != nil { // what the journal still had in memory
 		t.Fatal(err)
 	}
-	for _, table := range []string{"families", "changes", "clues", "incidents", "counts"} {
+	for _, table := range []string{"families", "changes", "clues", "incidents", "counts", "channels", "preferences", "digests", "told", "outbox"} {
 		var n int
 		if err := db.read.QueryRow(`SELECT count(*) FROM `+table+` WHERE family_id = $1`, int64(id)).Scan(&n); err != nil || n != 0 {
 			t.Errorf("%s: %d rows are left (%v)", table, n, err)

@@ -28,11 +28,20 @@ func (db *DB) Secrets() *Secrets { return &Secrets{db} }
 // Put keeps a value under a name, in the place of what was there. When it returns
 // nil, it is on the disk.
 func (s *Secrets) Put(ctx context.Context, name string, value []byte) error {
+	return putSecret(ctx, s.db.write, name, value, s.db.now())
+}
+
+// execer is a database or a transaction that can be written to.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func putSecret(ctx context.Context, q execer, name string, value []byte, now time.Time) error {
 	if value == nil {
 		value = []byte{}
 	}
-	_, err := s.db.write.ExecContext(ctx, `INSERT INTO secrets (name, value, modified_at) VALUES ($1, $2, $3)
-		ON CONFLICT (name) DO UPDATE SET value = excluded.value, modified_at = excluded.modified_at`, name, value, s.db.now().UnixMilli())
+	_, err := q.ExecContext(ctx, `INSERT INTO secrets (name, value, modified_at) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET value = excluded.value, modified_at = excluded.modified_at`, name, value, now.UnixMilli())
 	if err != nil {
 		return fmt.Errorf("keeping secret %q: %w", name, err)
 	}
@@ -54,8 +63,12 @@ func (s *Secrets) Get(ctx context.Context, name string) (value []byte, err error
 
 // Delete removes what is under a name and all below it. Nothing there is no error.
 func (s *Secrets) Delete(ctx context.Context, name string) error {
+	return dropSecrets(ctx, s.db.write, name)
+}
+
+func dropSecrets(ctx context.Context, q execer, name string) error {
 	below, end := levels(name)
-	if _, err := s.db.write.ExecContext(ctx, `DELETE FROM secrets WHERE name = $1 OR name >= $2 AND name < $3`, name, below, end); err != nil {
+	if _, err := q.ExecContext(ctx, `DELETE FROM secrets WHERE name = $1 OR name >= $2 AND name < $3`, name, below, end); err != nil {
 		return fmt.Errorf("removing secret %q: %w", name, err)
 	}
 	return nil

@@ -110,6 +110,9 @@ func (t *Tx) change(e Edit, f func(*policy.Family) (string, error)) (uint64, err
 	if err := t.moveClues(before, after); err != nil {
 		return 0, err
 	}
+	if err := t.dropGuardians(before, after); err != nil {
+		return 0, err
+	}
 	s.revision++
 	if err := t.save(s.revision, after); err != nil {
 		return 0, err
@@ -238,10 +241,13 @@ func (t *Tx) removeFamily(id policy.FamilyID) error {
 	if _, err := t.load(id); err != nil {
 		return err
 	}
-	for _, table := range []string{"incidents", "counts", "seen", "changes", "clues", "links", "families"} {
+	for _, table := range []string{"incidents", "counts", "seen", "changes", "clues", "links", "channels", "preferences", "digests", "told", "outbox", "families"} {
 		if _, err := t.tx.ExecContext(t.ctx, `DELETE FROM `+table+` WHERE family_id = $1`, int64(id)); err != nil {
 			return err
 		}
+	}
+	if err := dropSecrets(t.ctx, t.tx, secretName(id, 0)); err != nil {
+		return err
 	}
 	t.db.log.Info("a family was removed with all that was kept of it", "family", int64(id))
 	return nil

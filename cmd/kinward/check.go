@@ -54,6 +54,7 @@ func (c *config) masked() *config {
 		out.Forward[i] = forwardConfig{f.Domain, maskURLs(f.Upstream)}
 	}
 	out.ACME = c.ACME.masked()
+	out.Alerts = c.Alerts.masked()
 	return &out
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/viper"
 
 	"kinward/certs"
+	"kinward/journal/alerts"
 	"kinward/policy"
 	"kinward/resolver"
 	"kinward/resolver/upstream"
@@ -47,6 +48,7 @@ type config struct {
 	Catalogue   catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
 	TLS         tlsConfig       `mapstructure:"tls" yaml:"tls"`
 	ACME        acmeConfig      `mapstructure:"acme" yaml:"acme"`
+	Alerts      alertsConfig    `mapstructure:"alerts" yaml:"alerts"`
 	Log         logConfig       `mapstructure:"log" yaml:"log"`
 }
 
@@ -91,6 +93,7 @@ func defaultConfig() config {
 		Lists:  listsConfig{Refresh: "24h"},
 		TLS:    tlsConfig{Addresses: []string{}, NameServers: []string{}},
 		ACME:   acmeConfig{Directory: certs.LetsEncrypt, Challenge: []string{}, HTTP: "[::]:80", TLSALPN: "[::]:443", CAA: []string{}},
+		Alerts: defaultAlerts(),
 		Log:    logConfig{Level: "info", Format: "text"},
 	}
 }
@@ -177,6 +180,7 @@ type settings struct {
 	certs      *certs.Config // nil: none; without what only serve has
 	// clientRoots are the authorities of clients' certificates; nil: none is asked for.
 	clientRoots *x509.CertPool
+	smtp        alerts.SMTP // without a host: no e-mail
 	level       slog.Level
 }
 
@@ -249,6 +253,9 @@ func (c *config) resolve() (*settings, error) {
 	}
 	if err := c.resolveSecure(s); err != nil {
 		return nil, err
+	}
+	if s.smtp, err = c.Alerts.check(); err != nil {
+		return nil, fmt.Errorf("alerts: %w", err)
 	}
 	if s.refresh, err = parseRefresh(c.Lists.Refresh); err != nil {
 		return nil, fmt.Errorf("lists: refresh: %w", err)

@@ -122,6 +122,14 @@ func TestConfigRefuses(t *testing.T) {
 		{"half an account", "tls: {name: dns.example.org}\nacme: {challenge: [http-01], account-id: x}\n", []string{"acme", "account-key"}},
 		{"an email that is none", "tls: {name: dns.example.org}\nacme: {challenge: [http-01], email: me}\n", []string{"acme: email", "me"}},
 		{"an unknown key of acme", "acme: {chalenge: [http-01]}\n", []string{"line 1", `"chalenge"`, `"challenge"`}},
+		{"a mail server without a sender", "alerts: {smtp: {host: smtp.example.org}}\n", []string{"alerts: smtp: from", "kinward@example.org"}},
+		{"a sender without a mail server", "alerts: {smtp: {from: a@example.org}}\n", []string{"alerts: smtp: host"}},
+		{"mail in clear to afar", "alerts: {smtp: {host: smtp.example.org, from: a@example.org, security: none}}\n", []string{"alerts: smtp: security", "smtp.example.org"}},
+		{"mail by an unknown way", "alerts: {smtp: {security: ssl}}\n", []string{"alerts: smtp: security", "ssl", "starttls"}},
+		{"half a sign-in", "alerts: {smtp: {host: smtp.example.org, from: a@example.org, username: a}}\n", []string{"alerts: smtp", "both"}},
+		{"a contact that reaches nobody", "alerts: {push: {contact: me}}\n", []string{"alerts: push: contact", "me"}},
+		{"a link that is none", "alerts: {link: kinward.example.org}\n", []string{"alerts: link", "https://"}},
+		{"an unknown key of alerts", "alerts: {smtp: {hots: x}}\n", []string{"line 1", `"hots"`, `"host"`}},
 		{"an unknown level", "log:\n  level: loud\n", []string{"level", "loud"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -196,6 +204,7 @@ func TestConfigKeysAreFlags(t *testing.T) {
 func TestMasked(t *testing.T) {
 	c := defaultConfig()
 	c.ACME.AccountKey, c.ACME.Directory = "verysecret", "https://me:verysecret@ca.example/dir"
+	c.Alerts.SMTP.Password = "verysecret"
 	c.Upstream = []string{"https://me:verysecret@dns.example/dns-query?ip=192.0.2.1"}
 	if text := yamlOf(t, c.masked()); strings.Contains(text, "verysecret") {
 		t.Errorf("check prints a secret:\n%s", text)

@@ -59,6 +59,7 @@ func (o operation[Req, Rep]) offer() (string, handler) { return o.name, o.handle
 func operations() map[string]handler {
 	table := map[string]handler{}
 	for _, o := range []offered{
+		opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
 		opExplain, opIncidents, opBackup, opStatus, opPing, opCache, opCacheFlush,
 		opLists, opListsAdd, opListsUpdate, opListsAccept, opListsRollback, opListsRemove,
 		opServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,

@@ -42,6 +42,7 @@ type statusReply struct {
 	Lost        float64                   `json:"lost"`     // attempts that could not be kept since the start
 	Lists       []listView                `json:"lists"`
 	Certificate *certs.Status             `json:"certificate,omitempty"`
+	Alerts      alertsStatus              `json:"alerts"`
 	Blocks      bool                      `json:"blocks"` // the household's profile blocks a name that it must
 	Profile     string                    `json:"profile"`
 }
@@ -82,6 +83,9 @@ func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, 
 	}
 	if _, err := n.db.Health(ctx, true); err != nil {
 		r.Database = err.Error()
+	}
+	if r.Alerts, err = n.alertsStatus(ctx); err != nil {
+		return statusReply{}, err
 	}
 	if sv := n.serving; sv != nil {
 		r.Serving, r.Started = true, sv.started
@@ -288,6 +292,7 @@ func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
 			e.ok("list "+l.ID, "%d entries", l.Entries)
 		}
 	}
+	e.alerts(st.Alerts)
 	if !st.Serving {
 		e.fault("server", "start it with: {kinward} serve", "it does not run on the data folder %s", cfg.Data)
 		return

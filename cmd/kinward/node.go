@@ -16,6 +16,7 @@ import (
 
 	"kinward/blocklists"
 	"kinward/journal"
+	"kinward/journal/alerts"
 	"kinward/policy"
 	"kinward/resolver"
 	"kinward/store"
@@ -45,7 +46,8 @@ type node struct {
 
 	hosts atomic.Pointer[resolver.Hosts] // names of the family's devices
 
-	serving *serving // nil where no serve runs
+	serving *serving       // nil where no serve runs
+	alerts  *alerts.Engine // that serve runs; nil without
 }
 
 // openNode takes the data folder and opens what lies in it. Nothing is compiled

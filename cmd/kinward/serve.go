@@ -108,6 +108,9 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err != nil {
 		return err
 	}
+	if n.alerts, err = n.openAlerts(set, registry, j.Changes()); err != nil {
+		return err
+	}
 	keeper, err := n.openKeeper(ctx, set, registry)
 	if err != nil {
 		return explainBindError(err)
@@ -157,6 +160,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if keeper != nil {
 		running.Go(func() error { return keeper.Run(ended) })
 	}
+	running.Go(func() error { return n.alerts.Run(ended) })
 	running.Go(control.run)
 	running.Go(func() error { return leases.run(ended) })
 	running.Go(web.run)
@@ -276,6 +280,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		{"catalogue", cfg.Catalogue != n.cfg.Catalogue},
 		{"tls", cfg.TLS.Name != n.cfg.TLS.Name || cfg.TLS.Certificate != n.cfg.TLS.Certificate || cfg.TLS.Key != n.cfg.TLS.Key || cfg.TLS.SelfSigned != n.cfg.TLS.SelfSigned},
 		{"acme", !reflect.DeepEqual(cfg.ACME, n.cfg.ACME)},
+		{"alerts", cfg.Alerts != n.cfg.Alerts},
 		{"log format", cfg.Log.Format != n.cfg.Log.Format},
 	} {
 		if fixed.changed {

@@ -1,0 +1,300 @@
+package alerts
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"strings"
+	"time"
+
+	"kinward/journal"
+	"kinward/policy"
+)
+
+// Home is what is needed of a family to write to its guardians.
+type Home struct {
+	Name      string
+	Zone      *time.Location // of its clock
+	Names     journal.Names
+	Guardians map[policy.GuardianID]string
+}
+
+// Letter is a message in all the forms that channels take.
+type Letter struct {
+	Subject string // of an e-mail, and the title of a push: never a domain
+	Short   string // of a push or ntfy: never a domain
+	Text    string
+	HTML    string
+	Fields  any // of a webhook, as JSON
+}
+
+// mostTold is how many events a message tells one by one; the others are counted.
+const mostTold = 5
+
+// lookUp is said with everything that tells of attempts.
+const lookUp = "A look-up is not a visit and says nothing about intent: pages and apps ask for names by themselves, and somebody else may have held the device."
+
+// alertFields are what a webhook gets. The keys are stable. There is no domain
+// among them: kinward incidents tells those.
+type alertFields struct {
+	Type   string        `json:"type"` // "alert"
+	Family string        `json:"family"`
+	Events []eventFields `json:"events"`
+	More   int           `json:"more"` // so many others are not told one by one
+	Link   string        `json:"link,omitempty"`
+}
+
+type eventFields struct {
+	ID           string    `json:"id"`
+	Kind         string    `json:"kind"` // "incident", or the signal's
+	Profile      string    `json:"profile"`
+	Device       string    `json:"device"`
+	Category     string    `json:"category,omitempty"`
+	CategoryName string    `json:"category_name,omitempty"`
+	Service      string    `json:"service,omitempty"`
+	ServiceName  string    `json:"service_name,omitempty"`
+	Verdict      string    `json:"verdict,omitempty"`
+	Tries        uint64    `json:"tries,omitempty"`
+	At           time.Time `json:"at"`
+	Text         string    `json:"text"`
+}
+
+// alertLetter writes what tells of events, the oldest first. total counts them
+// all, those that are not among events included.
+func alertLetter(h Home, events []Event, total int, link string) Letter {
+	more := total - len(events)
+	fields := alertFields{Type: "alert", Family: h.Name, Events: []eventFields{}, More: more, Link: link}
+	var lines, short []string
+	for i, e := range events {
+		line := sentence(e, h)
+		lines = append(lines, line)
+		if i < 2 {
+			short = append(short, shortLine(e, h))
+		}
+		fields.Events = append(fields.Events, eventFields{
+			ID: e.ID, Kind: kindWord(e), Profile: profileName(e, h), Device: deviceName(e, h),
+			Category: e.Category, CategoryName: named(h.Names.Category, e.Category),
+			Service: e.Service, ServiceName: named(h.Names.Service, e.Service),
+			Verdict: e.Incident.Verdict, Tries: e.Incident.Tries, At: e.At.UTC(), Text: line,
+		})
+	}
+	if n := total - len(short); n > 0 {
+		short = append(short, fmt.Sprintf("and %d more", n))
+	}
+	l := Letter{Subject: alertSubject(h, events, total), Short: strings.Join(short, "\n"), Fields: fields}
+	var b strings.Builder
+	for _, line := range lines {
+		b.WriteString(line + "\n\n")
+	}
+	if more > 0 {
+		fmt.Fprintf(&b, "And %d more.\n\n", more)
+	}
+	b.WriteString(lookUp + "\n\n" + whatToDo(events, link))
+	l.Text = b.String()
+	l.HTML = page(l.Subject, struct {
+		Lines []string
+		More  int
+		Note  string
+		Do    string
+		Link  string
+	}{lines, more, lookUp, whatToDo(events, ""), link}, alertPage)
+	return l
+}
+
+func alertSubject(h Home, events []Event, total int) string {
+	if len(events) == 0 {
+		return "Kinward: something to know"
+	}
+	who := profileName(events[0], h)
+	for _, e := range events {
+		if e.Profile != events[0].Profile {
+			return fmt.Sprintf("Kinward: %d things to know", total)
+		}
+	}
+	if total == 1 {
+		return fmt.Sprintf("Kinward: profile %s, %s", who, topic(events[0], h))
+	}
+	return fmt.Sprintf("Kinward: profile %s, %d things to know", who, total)
+}
+
+// whatToDo says where to read more, without frightening anybody.
+func whatToDo(events []Event, link string) string {
+	s := "What to do: nothing has to be done at once. Talk about it when there is a calm moment."
+	if link != "" {
+		s += "\nSee it in Kinward: " + link
+	}
+	if len(events) > 0 {
+		s += "\nOn the server: kinward incidents --profile, --since. How messages come: kinward alerts"
+	}
+	return s
+}
+
+// topic says what an event is about, in plain words without any name.
+func topic(e Event, h Home) string {
+	if e.Kind != "" {
+		return signalTopic(e.Kind)
+	}
+	if name := named(h.Names.Category, e.Category); name != "" {
+		return fmt.Sprintf("%q", name)
+	}
+	switch e.Incident.Reason {
+	case policy.ByRule.String():
+		return "one of the family's own rules"
+	case policy.ByList.String():
+		return "one of the family's lists"
+	}
+	return "something that was recorded"
+}
+
+// signalTopic says what a signal is, in a few calm words.
+func signalTopic(kind string) string {
+	switch kind {
+	case "first-time":
+		return "something that is new for this profile"
+	case "several-stranger-chats":
+		return "several services of chat with strangers"
+	case "unknown-device":
+		return "a device that is not known"
+	case "tunnel":
+		return "much traffic through DNS"
+	case "night":
+		return "something at night"
+	case "new-then-vpn":
+		return "something new, and then a VPN"
+	case "bypass":
+		return "ways past the filter"
+	case "silent":
+		return "a device that has gone quiet"
+	}
+	return "something out of the ordinary"
+}
+
+func shortLine(e Event, h Home) string {
+	at := e.At.In(zone(h)).Format("Mon 15:04")
+	if e.Kind != "" {
+		return fmt.Sprintf("%s, %s: %s", at, deviceName(e, h), signalTopic(e.Kind))
+	}
+	return fmt.Sprintf("%s, %s: %s was looked up; it was %s", at, deviceName(e, h), topic(e, h), outcome(e))
+}
+
+func outcome(e Event) string {
+	switch e.Incident.Verdict {
+	case policy.Watch.String():
+		return "allowed and recorded"
+	case policy.Rewrite.String():
+		return "answered with its safe mode"
+	}
+	return "blocked"
+}
+
+// sentence tells an event in a line without a domain; a service is named.
+func sentence(e Event, h Home) string {
+	if e.Kind != "" {
+		if e.Words != "" {
+			return e.Words
+		}
+		return e.At.In(zone(h)).Format("Mon 2 Jan 15:04") + "  " + deviceName(e, h) + ": " + signalTopic(e.Kind) + "."
+	}
+	i := e.Incident
+	i.Domain, i.TopName, i.Hidden, i.Entry = "something", "something", "", ""
+	return journal.Sentence(i, h.Names, zone(h))
+}
+
+func kindWord(e Event) string {
+	if e.Kind == "" {
+		return "incident"
+	}
+	return e.Kind
+}
+
+func profileName(e Event, h Home) string {
+	if h.Names.Profile != nil {
+		if s := h.Names.Profile(e.Profile); s != "" {
+			return s
+		}
+	}
+	return "(removed)"
+}
+
+func deviceName(e Event, h Home) string {
+	if e.Device == 0 {
+		return "an unknown device"
+	}
+	if h.Names.Device != nil {
+		if s := h.Names.Device(e.Device); s != "" {
+			return s
+		}
+	}
+	return "a removed device"
+}
+
+func named(f func(string) string, id string) string {
+	if id == "" || f == nil {
+		return id
+	}
+	return f(id)
+}
+
+func zone(h Home) *time.Location {
+	if h.Zone == nil {
+		return time.UTC
+	}
+	return h.Zone
+}
+
+// testLetter is what alerts test sends.
+func testLetter(h Home, now time.Time, link string) Letter {
+	const subject, text = "Kinward: a test", "This is a test: messages of Kinward arrive here."
+	body := text + " It was sent at " + now.In(zone(h)).Format("Mon 2 Jan 15:04") + ".\n"
+	return Letter{
+		Subject: subject, Short: text, Text: body,
+		HTML: page(subject, struct{ Lines []string }{[]string{body}}, testPage),
+		Fields: struct {
+			Type   string    `json:"type"`
+			Family string    `json:"family"`
+			At     time.Time `json:"at"`
+			Link   string    `json:"link,omitempty"`
+		}{"test", h.Name, now.UTC(), link},
+	}
+}
+
+// brief takes from a letter what it is about.
+func (l Letter) brief() Letter {
+	l.Subject, l.Short = "Kinward: something to know", "There is something new. Open Kinward to read it."
+	return l
+}
+
+// page writes an HTML page that needs nothing from elsewhere: mail programs load
+// nothing, and nobody is told that it was opened.
+func page(title string, data any, body *template.Template) string {
+	var b bytes.Buffer
+	err := body.Execute(&b, struct {
+		Title string
+		Data  any
+	}{title, data})
+	if err != nil { // of a template that tests run
+		return ""
+	}
+	return b.String()
+}
+
+const (
+	pageHead = `<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"><title>{{.Title}}</title></head>
+<body style="font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:0 auto;padding:1rem">
+<h1 style="font-size:1.25rem">{{.Title}}</h1>
+`
+	pageFoot = "</body></html>\n"
+)
+
+var (
+	alertPage = template.Must(template.New("alert").Parse(pageHead + `{{with .Data}}{{range .Lines}}<p>{{.}}</p>
+{{end}}{{if .More}}<p>And {{.More}} more.</p>
+{{end}}<p style="font-size:.875rem">{{.Note}}</p>
+<p style="font-size:.875rem;white-space:pre-line">{{.Do}}</p>
+{{with .Link}}<p><a href="{{.}}">See it in Kinward</a></p>
+{{end}}{{end}}` + pageFoot))
+
+	testPage = template.Must(template.New("test").Parse(pageHead + `{{range .Data.Lines}}<p>{{.}}</p>
+{{end}}` + pageFoot))
+)
