@@ -34,11 +34,22 @@ var keptTables = []keptTable{
 	{"mutes", "profile_id", "", "mutes"},
 	{"journal_views", "profile_id", "last_at", "looks"},
 	{"counts", "profile_id", "", "day counts"}, // by their day, see expireCounts
+	{"told", "profile_id", "at", ""},
+	{"outbox", "NULL", "made_at", ""}, // of a family, not of a profile; it says no names
 }
 
 // chosenTables are what guardians chose, and how a family is recognised. The
 // table seen is by device, see eraseSeen.
-var chosenTables = []string{"families", "changes", "clues", "links", "seen"}
+var chosenTables = []string{"families", "changes", "clues", "links", "seen", "channels", "preferences", "digests"}
+
+// familyTables are all tables with rows of families.
+func familyTables() []string {
+	all := append([]string{"incidents"}, chosenTables...)
+	for _, t := range keptTables {
+		all = append(all, t.name)
+	}
+	return all
+}
 
 // Expired says how much was forgotten because of its age.
 type Expired struct {

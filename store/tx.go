@@ -222,14 +222,6 @@ func (db *DB) RemoveFamily(ctx context.Context, id policy.FamilyID) error {
 	return db.Together(ctx, func(t *Tx) error { return t.RemoveFamily(id) })
 }
 
-// ofFamilies are all tables with rows of families. A test holds it against the
-// schema.
-var ofFamilies = []string{
-	"incidents", "counts", "reviews", "mutes", "journal_views",
-	"channels", "preferences", "digests", "told", "outbox",
-	"seen", "changes", "clues", "links", "families",
-}
-
 // RemoveFamily is [DB.RemoveFamily] within t.
 func (t *Tx) RemoveFamily(id policy.FamilyID) error {
 	if err := t.removeFamily(id); err != nil {
@@ -249,7 +241,7 @@ func (t *Tx) removeFamily(id policy.FamilyID) error {
 	if _, err := t.load(id); err != nil {
 		return err
 	}
-	for _, table := range ofFamilies {
+	for _, table := range familyTables() {
 		if _, err := t.tx.ExecContext(t.ctx, `DELETE FROM `+table+` WHERE family_id = $1`, int64(id)); err != nil {
 			return err
 		}
