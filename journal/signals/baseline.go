@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"kinward/policy"
 )
 
 // When a device counts as silent.
@@ -114,4 +116,21 @@ func (b *Baseline) Due(from time.Time, away bool, zone *time.Location) time.Time
 		}
 	}
 	return time.Time{}
+}
+
+// Expected reports whether it is kept when a device usually asks, and whether it is
+// one that should be heard away from home, too. Nothing is kept of adults and
+// guests, nor where the family does not want to hear of silence.
+func Expected(f *policy.Family, device policy.DeviceID) (away, wanted bool) {
+	if !f.Signals(policy.SignalSilent) {
+		return false, false
+	}
+	for _, d := range f.Devices {
+		if d.ID != device {
+			continue
+		}
+		p := f.ProfileByID(d.Profile)
+		return len(d.Tokens) > 0, p != nil && p.Preset != policy.Adult && !p.Guests
+	}
+	return false, false
 }
