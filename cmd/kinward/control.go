@@ -59,7 +59,7 @@ func (o operation[Req, Rep]) offer() (string, handler) { return o.name, o.handle
 func operations() map[string]handler {
 	table := map[string]handler{}
 	for _, o := range []offered{
-		opExplain, opIncidents, opBackup, opStatus, opPing, opCache, opCacheFlush,
+		opExplain, opIncidents, opSignals, opSignalSwitch, opSignalNight, opBackup, opStatus, opPing, opCache, opCacheFlush,
 		opLists, opListsAdd, opListsUpdate, opListsAccept, opListsRollback, opListsRemove,
 		opServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
 

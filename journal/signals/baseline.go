@@ -52,6 +52,9 @@ func DecodeBaseline(p []byte) (*Baseline, error) {
 		return nil, fmt.Errorf("%w: %d bytes", errNoBaseline, len(p))
 	}
 	b.first, b.last = int64(binary.BigEndian.Uint64(p[1:])), int64(binary.BigEndian.Uint64(p[9:]))
+	if b.first < 0 || b.last < b.first || b.last > 1<<40 {
+		return nil, fmt.Errorf("%w: from hour %d to %d", errNoBaseline, b.first, b.last)
+	}
 	copy(b.usual[:], p[17:])
 	return b, nil
 }
