@@ -34,13 +34,15 @@ var keptTables = []keptTable{
 	{"mutes", "profile_id", "", "mutes"},
 	{"journal_views", "profile_id", "last_at", "looks"},
 	{"counts", "profile_id", "", "day counts"}, // by their day, see expireCounts
+	{"signals", "profile_id", "at", "signals"},
+	{"signal_memory", "profile_id", "", ""},
 	{"told", "profile_id", "at", ""},
 	{"outbox", "NULL", "made_at", ""}, // of a family, not of a profile; it says no names
 }
 
 // chosenTables are what guardians chose, and how a family is recognised. The
-// table seen is by device, see eraseSeen.
-var chosenTables = []string{"families", "changes", "clues", "links", "seen", "channels", "preferences", "digests"}
+// tables seen and baselines are by device, see eraseSeen.
+var chosenTables = []string{"families", "changes", "clues", "links", "seen", "channels", "preferences", "digests", "baselines"}
 
 // familyTables are all tables with rows of families.
 func familyTables() []string {
@@ -267,16 +269,20 @@ func (db *DB) someIDs(ctx context.Context, family policy.FamilyID, profile polic
 
 // eraseSeen forgets when the devices of a profile asked last.
 func eraseSeen(ctx context.Context, tx *sql.Tx, f *policy.Family, profile policy.ProfileID) error {
-	if profile == 0 {
-		_, err := tx.ExecContext(ctx, `DELETE FROM seen WHERE family_id = $1`, int64(f.ID))
-		return err
-	}
-	for _, d := range f.Devices {
-		if d.Profile != profile {
+	for _, table := range []string{"seen", "baselines"} {
+		if profile == 0 {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE family_id = $1`, int64(f.ID)); err != nil {
+				return err
+			}
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM seen WHERE family_id = $1 AND device_id = $2`, int64(f.ID), int64(d.ID)); err != nil {
-			return err
+		for _, d := range f.Devices {
+			if d.Profile != profile {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE family_id = $1 AND device_id = $2`, int64(f.ID), int64(d.ID)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"kinward/policy"
 )
 
 // When a device counts as silent.
@@ -50,6 +52,9 @@ func DecodeBaseline(p []byte) (*Baseline, error) {
 		return nil, fmt.Errorf("%w: %d bytes", errNoBaseline, len(p))
 	}
 	b.first, b.last = int64(binary.BigEndian.Uint64(p[1:])), int64(binary.BigEndian.Uint64(p[9:]))
+	if b.first < 0 || b.last < b.first || b.last > 1<<40 {
+		return nil, fmt.Errorf("%w: from hour %d to %d", errNoBaseline, b.first, b.last)
+	}
 	copy(b.usual[:], p[17:])
 	return b, nil
 }
@@ -114,4 +119,21 @@ func (b *Baseline) Due(from time.Time, away bool, zone *time.Location) time.Time
 		}
 	}
 	return time.Time{}
+}
+
+// Expected reports whether it is kept when a device usually asks, and whether it is
+// one that should be heard away from home, too. Nothing is kept of adults and
+// guests, nor where the family does not want to hear of silence.
+func Expected(f *policy.Family, device policy.DeviceID) (away, wanted bool) {
+	if !f.Signals(policy.SignalSilent) {
+		return false, false
+	}
+	for _, d := range f.Devices {
+		if d.ID != device {
+			continue
+		}
+		p := f.ProfileByID(d.Profile)
+		return len(d.Tokens) > 0, p != nil && p.Preset != policy.Adult && !p.Guests
+	}
+	return false, false
 }

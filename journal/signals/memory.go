@@ -111,10 +111,15 @@ func (m *memory) see(i journal.Incident) {
 	}
 }
 
-// tell reports whether something is to be told at a time, which it is unless it
-// was within pause of it, and notes that it is.
+// untold reports whether something was not told within pause of a time.
+func (m *memory) untold(what string, at int64, pause time.Duration) bool {
+	was, ok := m.Told[what]
+	return !ok || max(at-was, was-at) >= pause.Milliseconds()
+}
+
+// tell reports whether something is to be told at a time, and notes that it is.
 func (m *memory) tell(what string, at int64, pause time.Duration) bool {
-	if was, ok := m.Told[what]; ok && max(at-was, was-at) < pause.Milliseconds() {
+	if !m.untold(what, at, pause) {
 		return false
 	}
 	m.Told[what] = max(m.Told[what], at)

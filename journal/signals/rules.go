@@ -18,6 +18,9 @@ import (
 // word: two may be one curious evening, or a page with two links.
 const several = 3
 
+// maxOthers is how many of them are named.
+const maxOthers = 20
+
 // relevant reports whether an incident can show anything about a profile. What
 // systems ask for by themselves, what was asked at bedtime without a name, what
 // nobody looks up on purpose and the safe modes of search engines cannot.
@@ -80,10 +83,10 @@ func (r rules) one(m *memory, i journal.Incident) (out []journal.Signal) {
 	if fresh {
 		out = append(out, signal(policy.SignalFirstTime, i.First))
 	}
-	if strangerChat(i) {
+	if strangerChat(i) && m.untold(policy.SignalSeveral, first, week) {
 		if all := m.chatsAround(i.Last.UnixMilli()); len(all) >= several && m.tell(policy.SignalSeveral, first, week) {
 			s := signal(policy.SignalSeveral, i.First)
-			s.Device, s.Service, s.Domain, s.Details = 0, "", "", journal.SignalDetails{Others: all}
+			s.Device, s.Service, s.Domain, s.Details = 0, "", "", journal.SignalDetails{Others: all[:min(len(all), maxOthers)]}
 			out = append(out, s)
 		}
 	}

@@ -101,7 +101,7 @@ func TestTunnel(t *testing.T) {
 			if k == 0 {
 				return data(k) + ".nabu.casa" // ui.nabu.casa is a public suffix, nabu.casa is none
 			}
-			return data(k) + "." + data(k+1)[:20] + ".ui.nabu.casa"
+			return data(k) + "." + data(k + 1)[:20] + ".ui.nabu.casa"
 		}, ""},
 		{"each of another domain", 5000, 30 * time.Minute, 1, func(k int) string { return data(k) + ".t.example" + fmt.Sprint(k) + ".com" }, ""},
 	} {
