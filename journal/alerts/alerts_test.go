@@ -322,7 +322,7 @@ func TestDigestGolden(t *testing.T) {
 	}
 }
 
-// TestEveryCategoryHasWords: a guardian can choose about each, and the urgent
+// TestUrgentAreThings: a guardian can choose about each, and the urgent
 // ones exist.
 func TestUrgentAreThings(t *testing.T) {
 	for id := range urgent {
