@@ -39,6 +39,8 @@ func TestImports(t *testing.T) {
 		"kinward/blocklists": {},
 		"kinward/policy":     {"kinward/blocklists"},
 		"kinward/journal":    {"kinward/blocklists", "kinward/policy"},
+		// Texts alone: it knows no incident.
+		"kinward/journal/guidance": {"kinward/blocklists", "kinward/policy"},
 		"kinward/store":      {"kinward/blocklists", "kinward/policy", "kinward/journal"},
 		"kinward/resolver":   {"kinward/blocklists", "kinward/policy", "kinward/resolver/upstream"},
 		// It asks others, and knows neither names that are listed nor families.
