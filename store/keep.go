@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
 	"time"
 
 	"kinward/blocklists"
@@ -15,6 +14,9 @@ import (
 // chunk is how many incidents one transaction deletes: some ten milliseconds, so
 // that writers do not wait.
 const chunk = 1000
+
+// eraseChunk is the same for an erasure, for which somebody waits.
+const eraseChunk = 5000
 
 // keptTable is a table of what was attempted, or of what was made of that.
 type keptTable struct {
@@ -235,13 +237,17 @@ func (db *DB) erase(ctx context.Context, f *policy.Family, profile policy.Profil
 		}
 		return eraseSeen(ctx, tx, f, profile)
 	})
-	for id := ""; err == nil; {
-		var ids []string
-		if ids, err = db.someIDs(ctx, f.ID, profile, id); len(ids) == 0 {
+	for after := ""; err == nil; {
+		var last string
+		if last, err = db.chunkEnd(ctx, f.ID, profile, after); err != nil || last == "" {
 			break
 		}
-		id = ids[len(ids)-1]
-		err = db.transact(ctx, func(tx *sql.Tx) error { return deleteIncidents(ctx, tx, f.ID, ids) })
+		err = db.transact(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `DELETE FROM incidents WHERE family_id = $1 AND ($2 = 0 OR profile_id = $2) AND incident_id > $3 AND incident_id <= $4`,
+				int64(f.ID), int64(profile), after, last)
+			return err
+		})
+		after = last
 	}
 	if err != nil {
 		return 0, err
@@ -256,15 +262,13 @@ func (db *DB) erase(ctx context.Context, f *policy.Family, profile policy.Profil
 	return revision, db.Scrub(ctx)
 }
 
-func (db *DB) someIDs(ctx context.Context, family policy.FamilyID, profile policy.ProfileID, after string) (ids []string, err error) {
-	err = db.each(ctx, func(rows *sql.Rows) error {
-		var id string
-		err := rows.Scan(&id)
-		ids = append(ids, id)
-		return err
-	}, `SELECT incident_id FROM incidents WHERE family_id = $1 AND incident_id > $2 AND ($3 = 0 OR profile_id = $3) ORDER BY incident_id LIMIT $4`,
-		int64(family), after, int64(profile), chunk)
-	return ids, err
+// chunkEnd returns the last ID of the next incidents of a profile after one, ""
+// where there are none.
+func (db *DB) chunkEnd(ctx context.Context, family policy.FamilyID, profile policy.ProfileID, after string) (last string, err error) {
+	err = db.read.QueryRowContext(ctx, `SELECT coalesce(max(incident_id), '') FROM (
+			SELECT incident_id FROM incidents WHERE family_id = $1 AND incident_id > $2 AND ($3 = 0 OR profile_id = $3) ORDER BY incident_id LIMIT $4) AS next`,
+		int64(family), after, int64(profile), eraseChunk).Scan(&last)
+	return last, err
 }
 
 // eraseSeen forgets when the devices of a profile asked last.
@@ -305,24 +309,14 @@ func (t *Tx) note(id policy.FamilyID, what, why string) (uint64, error) {
 	return s.revision, t.record(s.id, s.revision, Change{Who: t.db.who, What: what, Why: why}, nil)
 }
 
-// rewriteAtMost is the size up to which Scrub writes the file anew, so that what
-// earlier Kinwards left in free space goes too: some ten seconds.
-const rewriteAtMost = 512 << 20
-
-// Scrub takes out of the file and its log what is no row any more. Rows are
-// overwritten when they are deleted (secure_delete); here the log, which still has
-// them, is written back and cut to nothing.
+// Scrub takes out of the file and its log what is no row any more. secure_delete
+// overwrites rows where they lay last, but not where they lay before SQLite moved
+// them within a page or to another, so the file is written anew; then the log,
+// which still has all of it, is written back and cut to nothing. It needs as much
+// free space as the file is large, and writers wait for it.
 func (db *DB) Scrub(ctx context.Context) error {
-	info, err := os.Stat(db.path)
-	if err != nil {
-		return err
-	}
-	tidy := `VACUUM`
-	if info.Size() > rewriteAtMost {
-		tidy = `PRAGMA incremental_vacuum`
-	}
-	if _, err := db.write.ExecContext(ctx, tidy); err != nil {
-		return fmt.Errorf("tidying the database: %w", explain(err))
+	if _, err := db.write.ExecContext(ctx, `VACUUM`); err != nil {
+		return fmt.Errorf("writing the database anew without what was deleted (traces may be left in it; see that there is as much free space as it is large, and do it again): %w", explain(err))
 	}
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		var busy, inLog, moved int

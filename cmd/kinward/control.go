@@ -60,7 +60,10 @@ func operations() map[string]handler {
 	table := map[string]handler{}
 	for _, o := range []offered{
 		opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
-		opExplain, opIncidents, opSignals, opSignalSwitch, opSignalNight, opBackup, opStatus, opPing, opCache, opCacheFlush,
+		opSignals, opSignalSwitch, opSignalNight,
+		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
+		opIncidentFollow, opIncidentExport, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
+		opExplain, opBackup, opStatus, opPing, opCache, opCacheFlush,
 		opLists, opListsAdd, opListsUpdate, opListsAccept, opListsRollback, opListsRemove,
 		opServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
 

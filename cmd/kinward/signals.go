@@ -51,9 +51,6 @@ var (
 	opSignalNight  = changing("signals-night", signalNight)
 )
 
-// followEvery is how often a command that follows looks for more.
-const followEvery = 2 * time.Second
-
 func (c *cli) signalsCommand() *cobra.Command {
 	var req signalsRequest
 	follow := false
