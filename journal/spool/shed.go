@@ -148,7 +148,10 @@ func (s *Spool) condense(seg *segment) error {
 	}
 	seg.condensed = true
 	s.bytes += seg.bytes - before
-	s.log.Warn("the spool is full: of its oldest attempts only numbers are kept", "bytes", before-seg.bytes)
+	if time.Since(s.toldShed) >= time.Minute {
+		s.toldShed = time.Now()
+		s.log.Warn("the spool is full: of its oldest attempts only numbers are kept; this is said once a minute")
+	}
 	return nil
 }
 

@@ -83,6 +83,7 @@ type Spool struct {
 	read      uint64     // up to here all was handed to the reader
 	committed uint64
 	toldLoss  time.Time
+	toldShed  time.Time
 	dirty     []*segment // written since they were last synced
 	buf       []byte
 	lastTime  time.Time // of the last record that was read
