@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"kinward/journal/spool"
 	"kinward/policy"
 )
 
@@ -101,17 +102,10 @@ type Count struct {
 }
 
 // Position is how far a spool has been read.
-type Position struct {
-	Spool uint64 // which one; 0: none
-	Seq   uint64 // all up to here
-}
+type Position = spool.Position
 
 // Loss is a time in which attempts could not be kept: of this node, of no family.
-type Loss struct {
-	From  time.Time `json:"from"`
-	Until time.Time `json:"until"`
-	Count uint64    `json:"count"` // at most so many
-}
+type Loss = spool.Loss
 
 // Store keeps incidents. All methods return soon after ctx ends.
 type Store interface {
@@ -127,8 +121,8 @@ type Store interface {
 	Write(ctx context.Context, b Batch) error
 }
 
-// Batch is what changed since the last one. No incident stands in it twice, nor
-// any count.
+// Batch is all that changed since the last one. No incident stands in it twice,
+// nor any count.
 type Batch struct {
 	Rows   []Row   // inserted, or replaced where the family has that ID
 	Counts []Count // added to what is stored
