@@ -179,6 +179,10 @@ func split(f *Family) (parts, error) {
 	if len(f.Tokens) > 0 {
 		s.put("tokens", f.Tokens)
 	}
+	for _, kind := range f.SignalsOff { // each by itself, so that an undo leaves the others
+		s.put("signal-off/"+kind, true)
+	}
+	putIf(s, "night", f.Night)
 	for _, h := range f.Holidays {
 		s.put(fmt.Sprintf("holiday/%s/%s/%s", h.First, h.Last, h.Name), h)
 	}
@@ -264,6 +268,11 @@ func (f *Family) join(path string, b json.RawMessage) error {
 		return json.Unmarshal(b, &f.Networks)
 	case "tokens":
 		return json.Unmarshal(b, &f.Tokens)
+	case "signal-off":
+		f.SignalsOff = append(f.SignalsOff, rest)
+		return nil
+	case "night":
+		return json.Unmarshal(b, &f.Night)
 	case "holiday":
 		return appendTo(&f.Holidays, b)
 	case "guardian":
@@ -383,6 +392,10 @@ func (f *Family) Normalize() {
 	})
 	slices.SortFunc(f.Networks, netip.Prefix.Compare)
 	slices.Sort(f.Tokens)
+	slices.Sort(f.SignalsOff)
+	if f.Night == DefaultNight {
+		f.Night = Hours{}
+	}
 	for i := range f.Devices {
 		slices.SortFunc(f.Devices[i].Networks, netip.Prefix.Compare)
 		normalTime(&f.Devices[i].Until)

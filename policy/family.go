@@ -42,6 +42,10 @@ type Family struct {
 	// Tokens are secrets by which the family as a whole is recognised: what its
 	// router sends with each question. They tell no device.
 	Tokens []string `json:"tokens,omitempty"`
+	// SignalsOff are the kinds of signals that the family does not want (see
+	// [SignalKinds]); Night are the hours of [SignalNight], zero for [DefaultNight].
+	SignalsOff []string `json:"signals_off,omitempty"`
+	Night      Hours    `json:"night,omitzero"`
 	// LastID is the largest ID that was ever given to a thing of the family.
 	LastID int64 `json:"last_id"`
 }

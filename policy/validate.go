@@ -103,6 +103,7 @@ func Faults(f *Family, known Known) []Fault {
 	v.profiles()
 	v.devices()
 	v.grants()
+	v.signals()
 	return v.faults
 }
 

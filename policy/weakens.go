@@ -86,6 +86,11 @@ func (w *weighing) family() {
 			}
 		}
 	}
+	for _, kind := range b.SignalsOff {
+		if a.Signals(kind) {
+			w.add("signals", "guardians do not hear of %s any more", kind)
+		}
+	}
 	if what := w.move(a.Default, b.Default); a.Default != b.Default && what != "" {
 		w.add("unknown devices", "%s", what)
 	}

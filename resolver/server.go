@@ -23,6 +23,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kinward/blocklists"
 	"kinward/policy"
 	"kinward/resolver/upstream"
 )
@@ -56,6 +57,8 @@ type Config struct {
 	// at once, and never returns nil.
 	State func() *policy.State
 	Log   Log // nil keeps nothing
+	// Watch looks at questions as they are decided; nil: nobody does.
+	Watch Watch
 
 	CacheBytes int64                 // 0: DefaultCacheBytes
 	MinTTL     time.Duration         // positive answers are kept for so long at least; MaxLeastTTL at most
@@ -83,6 +86,14 @@ type Log interface {
 	Seen(policy.FamilyID, policy.DeviceID, time.Time)
 }
 
+// Watch looks at questions for what shows only in many of them together.
+type Watch interface {
+	// Asked is called once for each question that a family asked, whatever becomes of
+	// it, but for help lines and what devices need. It is called as Log.Record is, and
+	// must keep neither name nor time of a question that says nothing.
+	Asked(who policy.Asker, client netip.Addr, name blocklists.Name, qtype uint16, now time.Time)
+}
+
 // Server answers questions. Make it with New.
 type Server struct {
 	near, far *way
@@ -91,6 +102,7 @@ type Server struct {
 
 	state      func() *policy.State
 	sink       Log
+	watch      Watch // nil: none
 	log        *slog.Logger
 	now        func() time.Time
 	limits     Limits
@@ -170,7 +182,7 @@ func newServer(c Config) (*Server, error) {
 		return nil, errors.New("starting the resolver: no state to decide with")
 	}
 	s := &Server{
-		state: c.State, sink: c.Log, log: c.Logger, now: c.Now, limits: c.Limits.withDefaults(),
+		state: c.State, sink: c.Log, watch: c.Watch, log: c.Logger, now: c.Now, limits: c.Limits.withDefaults(),
 		roots: c.Roots, dial: c.dial, ttl: ttlBounds{c.MinTTL, c.MaxTTL},
 	}
 	if s.sink == nil {

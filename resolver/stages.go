@@ -140,6 +140,9 @@ func (s *Server) decide(_ context.Context, q *query) step {
 	if q.verdict, about = policy.DecideName(q.state.Index, q.asker.Policy, q.name, q.qtype, q.now); about != q.name {
 		q.hidden = about
 	}
+	if s.watch != nil && q.verdict.Reason != policy.ByHelp && q.verdict.Reason != policy.ByPlumbing {
+		s.watch.Asked(q.asker, q.client(), q.name, q.qtype, q.now)
+	}
 	return pass
 }
 

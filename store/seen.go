@@ -23,11 +23,15 @@ func (db *DB) WriteSeen(ctx context.Context, sightings []journal.Sighting) error
 			return err
 		}
 		defer stmt.Close()
+		habits := db.habits(ctx, tx)
 		for _, s := range sightings {
 			if is, err := there(s.Family); err != nil {
 				return err
 			} else if !is {
 				continue
+			}
+			if err := habits.note(s); err != nil {
+				return err
 			}
 			if _, err := stmt.ExecContext(ctx, int64(s.Family), int64(s.Device), s.Minute.UnixMilli()); err != nil {
 				return err

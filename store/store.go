@@ -46,6 +46,7 @@ type DB struct {
 
 	presets *policy.Presets
 	known   func() policy.Known
+	zones   *zones
 }
 
 var _ journal.Store = (*DB)(nil)
@@ -93,7 +94,7 @@ func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
 		return nil, err
 	}
 	unclean := isUnclean(path)
-	db := &DB{path: path, log: o.Logger, now: o.Now, who: o.Who}
+	db := &DB{path: path, log: o.Logger, now: o.Now, who: o.Who, zones: &zones{}}
 	if db.presets, err = policy.EmbeddedPresets(); err != nil {
 		return nil, err
 	}

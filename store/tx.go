@@ -241,7 +241,7 @@ func (t *Tx) removeFamily(id policy.FamilyID) error {
 	if _, err := t.load(id); err != nil {
 		return err
 	}
-	for _, table := range []string{"incidents", "counts", "seen", "changes", "clues", "links", "channels", "preferences", "digests", "told", "outbox", "families"} {
+	for _, table := range []string{"incidents", "counts", "seen", "signals", "signal_memory", "baselines", "changes", "clues", "links", "channels", "preferences", "digests", "told", "outbox", "families"} {
 		if _, err := t.tx.ExecContext(t.ctx, `DELETE FROM `+table+` WHERE family_id = $1`, int64(id)); err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ func operations() map[string]handler {
 	table := map[string]handler{}
 	for _, o := range []offered{
 		opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
-		opExplain, opIncidents, opBackup, opStatus, opPing, opCache, opCacheFlush,
+		opExplain, opIncidents, opSignals, opSignalSwitch, opSignalNight, opBackup, opStatus, opPing, opCache, opCacheFlush,
 		opLists, opListsAdd, opListsUpdate, opListsAccept, opListsRollback, opListsRemove,
 		opServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
 

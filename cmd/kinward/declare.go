@@ -23,6 +23,7 @@ type declaredFamily struct {
 	Loosening declaredLoosening  `yaml:"loosening,omitempty"`
 	Networks  []network          `yaml:"networks,omitempty"`
 	Tokens    []string           `yaml:"tokens,omitempty"`
+	Signals   declaredSignals    `yaml:"signals,omitempty"`
 	Guardians []declaredGuardian `yaml:"guardians,omitempty"`
 	Holidays  []declaredHoliday  `yaml:"holidays,omitempty"`
 	Profiles  []declaredProfile  `yaml:"profiles"`
@@ -34,6 +35,12 @@ type declaredFamily struct {
 type declaredLoosening struct {
 	Delay  policy.Minutes `yaml:"delay,omitempty"`
 	Second bool           `yaml:"second,omitempty"`
+}
+
+// declaredSignals says which kinds are not given, and which hours are night.
+type declaredSignals struct {
+	Off   []string     `yaml:"off,omitempty"`
+	Night policy.Hours `yaml:"night,omitempty"`
 }
 
 type declaredGuardian struct {
@@ -175,6 +182,7 @@ func declare(f *policy.Family) declaredFamily {
 	d := declaredFamily{
 		Family: f.Name, Zone: f.Zone, Unknown: ref{text: names[f.Default]},
 		Loosening: declaredLoosening(f.Loosening), Networks: networks[network](f.Networks), Tokens: f.Tokens,
+		Signals: declaredSignals{f.SignalsOff, f.Night},
 	}
 	if f.Default == 0 {
 		d.Unknown.text = refused

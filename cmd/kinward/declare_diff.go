@@ -101,6 +101,12 @@ func facts(f *policy.Family) []fact {
 	l.some("time zone", d.Zone)
 	l.add("profile of unknown devices", d.Unknown.text)
 	l.some("loosening", looseningText(f.Loosening))
+	for _, kind := range f.SignalsOff {
+		l.add("signal "+kind, "off")
+	}
+	if f.Night != (policy.Hours{}) {
+		l.add("night hours of signals", f.Night.String())
+	}
 	for _, n := range f.Networks {
 		l.add("the family's network "+networkText(n), "")
 	}

@@ -39,6 +39,7 @@ func (d declaredFamily) onto(base *policy.Family) (*policy.Family, error) {
 	f := &policy.Family{
 		ID: base.ID, Name: d.Family, Zone: d.Zone, Loosening: policy.Loosening(d.Loosening),
 		Networks: networks[netip.Prefix](d.Networks), Tokens: d.Tokens, LastID: base.LastID,
+		SignalsOff: d.Signals.Off, Night: d.Signals.Night,
 	}
 	r := &declaring{base: base, f: f, zone: zoneOf(f), devices: d.Devices}
 	for _, g := range d.Guardians {

@@ -25,6 +25,7 @@ import (
 	"kinward/blocklists"
 	"kinward/certs"
 	"kinward/journal"
+	"kinward/journal/signals"
 	"kinward/policy"
 	"kinward/resolver"
 )
@@ -108,7 +109,14 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err != nil {
 		return err
 	}
-	if n.alerts, err = n.openAlerts(set, registry, j.Changes()); err != nil {
+	if n.alerts, err = n.openAlerts(set, registry); err != nil {
+		return err
+	}
+	tunnels := signals.NewTunnels(0)
+	watcher, err := signals.New(signals.Config{
+		Store: n.db, Changes: j.Changes(), LastSeen: j.LastSeen, Tunnels: tunnels, Logger: log, Registerer: registry,
+	})
+	if err != nil {
 		return err
 	}
 	keeper, err := n.openKeeper(ctx, set, registry)
@@ -128,7 +136,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		Home: set.home, Limits: set.limits, Zone: zoneWith(set.zone, keeper),
 		Secure: set.secure, TLS: tlsWith(keeper), Name: cfg.TLS.Name, Proxies: set.proxies,
 		Forwarders: set.forwarders, Pages: links, PublicAddrs: set.zone.Addrs,
-		State: n.current.Load, Log: j, Logger: log, Registerer: registry,
+		State: n.current.Load, Log: j, Watch: tunnels, Logger: log, Registerer: registry,
 	})
 	if err != nil {
 		return explainBindError(err)
@@ -157,6 +165,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	written := make(chan error, 1)
 	go func() { written <- j.Run(writing) }()
 	running.Go(func() error { return server.Run(ended) })
+	running.Go(func() error { return watcher.Run(ended) })
 	if keeper != nil {
 		running.Go(func() error { return keeper.Run(ended) })
 	}
