@@ -39,7 +39,10 @@ func TestImports(t *testing.T) {
 		"kinward/blocklists": {},
 		"kinward/policy":     {"kinward/blocklists"},
 		"kinward/journal":    {"kinward/blocklists", "kinward/policy"},
-		"kinward/store":      {"kinward/blocklists", "kinward/policy", "kinward/journal"},
+		// What incidents show together. It follows the journal, which knows nothing of it.
+		"kinward/journal/signals": {"kinward/blocklists", "kinward/policy", "kinward/journal"},
+
+		"kinward/store":      {"kinward/blocklists", "kinward/policy", "kinward/journal", "kinward/journal/signals"},
 		"kinward/resolver":   {"kinward/blocklists", "kinward/policy", "kinward/resolver/upstream"},
 		// It asks others, and knows neither names that are listed nor families.
 		"kinward/resolver/upstream": {},
