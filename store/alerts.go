@@ -274,6 +274,43 @@ func (a *Alerts) IncidentEvent(ctx context.Context, family policy.FamilyID, id s
 	return e, nil
 }
 
+// SignalEvent reads a signal as an event. The error wraps [alerts.ErrForgotten]
+// where there is none.
+func (a *Alerts) SignalEvent(ctx context.Context, family policy.FamilyID, id string) (alerts.Event, error) {
+	if family == 0 {
+		return alerts.Event{}, fmt.Errorf("reading a signal: %w", errNoFamily)
+	}
+	list, _, err := a.db.signals(ctx, `WHERE family_id = $1 AND signal_id = $2`, int64(family), id)
+	if err == nil && len(list) == 0 {
+		err = alerts.ErrForgotten
+	}
+	if err != nil {
+		return alerts.Event{}, fmt.Errorf("reading a signal: %w", err)
+	}
+	return alerts.FromSignal(list[0]), nil
+}
+
+// Event reads an event of either feed; see IncidentEvent and SignalEvent.
+func (a *Alerts) Event(ctx context.Context, family policy.FamilyID, feed alerts.Feed, id string) (alerts.Event, error) {
+	if feed == alerts.Signals {
+		return a.SignalEvent(ctx, family, id)
+	}
+	return a.IncidentEvent(ctx, family, id)
+}
+
+// ChangedSignals reads signals as events; see [DB.SignalsChanged].
+func (a *Alerts) ChangedSignals(ctx context.Context, after uint64, limit int) ([]alerts.Event, uint64, error) {
+	list, last, err := a.db.SignalsChanged(ctx, after, limit)
+	if err != nil {
+		return nil, after, err
+	}
+	var out []alerts.Event
+	for _, s := range list {
+		out = append(out, alerts.FromSignal(s))
+	}
+	return out, last, nil
+}
+
 // ChangedEvents reads incidents as events; see [DB.Changed]. One whose details
 // cannot be read is left out.
 func (a *Alerts) ChangedEvents(ctx context.Context, after uint64, limit int) ([]alerts.Event, uint64, error) {

@@ -73,7 +73,7 @@ func (b *bell) restart() {
 	kept := b.db.Alerts()
 	var err error
 	b.engine, err = alerts.New(alerts.Config{
-		Store: kept, Feeds: map[alerts.Feed]alerts.Reader{alerts.Incidents: kept.ChangedEvents},
+		Store: kept, Feeds: map[alerts.Feed]alerts.Reader{alerts.Incidents: kept.ChangedEvents, alerts.Signals: kept.ChangedSignals},
 		Senders: map[alerts.Kind]alerts.Sender{alerts.Email: b.box},
 		Home: func(ctx context.Context, id policy.FamilyID) (alerts.Home, error) {
 			f, _, err := b.db.Family(ctx, id)
@@ -82,9 +82,7 @@ func (b *bell) restart() {
 			}
 			return alerts.Home{Name: f.Name, Zone: time.UTC, Names: journal.Names{Profile: func(policy.ProfileID) string { return "of " + f.Name }}}, nil
 		},
-		Event: func(ctx context.Context, family policy.FamilyID, _ alerts.Feed, id string) (alerts.Event, error) {
-			return kept.IncidentEvent(ctx, family, id)
-		},
+		Event: kept.Event,
 		Between: func(ctx context.Context, family policy.FamilyID, from, until time.Time) (out []alerts.Event, _ []journal.Count, _ bool, err error) {
 			found, err := b.db.Incidents(ctx, journal.Filter{Family: family, Since: from, Until: until})
 			for _, i := range found {
@@ -118,11 +116,12 @@ func (b *bell) later(d time.Duration) {
 
 func (b *bell) round() {
 	b.t.Helper()
-	for range 2 { // a channel gets one message at a time
+	for range 2 { // an alert waits a moment for what belongs to it
 		if err := b.engine.Round(b.t.Context()); err != nil {
 			b.t.Fatal(err)
 		}
 		b.engine.Settle()
+		b.now = b.now.Add(time.Second)
 	}
 }
 
@@ -288,6 +287,7 @@ func TestAlertsStayInTheFamily(t *testing.T) {
 	b.tried(1, "same")
 	b.tried(other, "same")
 	b.tried(1, "mine")
+	b.later(time.Minute)
 	b.later(8 * time.Hour) // past the digests of the day
 	for _, id := range []alerts.ChannelID{mine, theirs} {
 		for _, m := range b.box.got[id] {

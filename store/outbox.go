@@ -114,10 +114,10 @@ func (a *Alerts) Delay(ctx context.Context, family policy.FamilyID, channel aler
 }
 
 // Bundle implements [alerts.Store].
-func (a *Alerts) Bundle(ctx context.Context, o alerts.Outgoing) error {
+func (a *Alerts) Bundle(ctx context.Context, o alerts.Outgoing, upTo time.Time) error {
 	err := a.db.transact(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE told SET message_id = $3 WHERE family_id = $1 AND channel_id = $2 AND message_id = '' AND due_at <= $4`,
-			int64(o.Family), int64(o.Channel), o.ID, o.Made.UnixMilli()); err != nil {
+			int64(o.Family), int64(o.Channel), o.ID, upTo.UnixMilli()); err != nil {
 			return err
 		}
 		return putOutgoing(ctx, tx, o)

@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("KINWARD_TEST_CRASH"); path != "" {
 		crashChild(path)
 	}
+	if path := os.Getenv("KINWARD_TEST_SIGNALS"); path != "" {
+		signalsChild(path)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -18,26 +18,21 @@ import (
 // vapidName is where the key pair for web push is kept.
 const vapidName = "web-push/vapid"
 
-// openAlerts makes what tells guardians. wake says that the journal has written
-// something; nil where nothing runs.
-func (n *node) openAlerts(set *settings, registry prometheus.Registerer, wake <-chan struct{}) (*alerts.Engine, error) {
+// openAlerts makes what tells guardians.
+func (n *node) openAlerts(set *settings, registry prometheus.Registerer) (*alerts.Engine, error) {
 	a, agent := n.cfg.Alerts, "Kinward/"+version()
 	kept := n.db.Alerts()
 	return alerts.New(alerts.Config{
 		Store: kept,
-		Feeds: map[alerts.Feed]alerts.Reader{alerts.Incidents: kept.ChangedEvents},
+		Feeds: map[alerts.Feed]alerts.Reader{alerts.Incidents: kept.ChangedEvents, alerts.Signals: kept.ChangedSignals},
 		Senders: map[alerts.Kind]alerts.Sender{
 			alerts.Email:   alerts.NewMailer(set.smtp),
 			alerts.Push:    alerts.NewPusher(n.vapid, a.Push.Contact, a.AllowPrivate),
 			alerts.Webhook: alerts.NewWebhooks(a.AllowPrivate, agent, time.Now),
 			alerts.Ntfy:    alerts.NewNtfy(a.AllowPrivate, agent, a.Link),
 		},
-		Home: n.alertHome,
-		Event: func(ctx context.Context, family policy.FamilyID, _ alerts.Feed, id string) (alerts.Event, error) {
-			return kept.IncidentEvent(ctx, family, id)
-		},
-		Between: n.alertEvents,
-		Link:    a.Link, Wake: wake, Logger: n.log, Registerer: registry,
+		Home: n.alertHome, Event: kept.Event, Between: n.alertEvents,
+		Link: a.Link, Logger: n.log, Registerer: registry,
 	})
 }
 
@@ -50,7 +45,7 @@ func (n *node) alertEngine() (*alerts.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n.openAlerts(set, nil, nil)
+	return n.openAlerts(set, nil)
 }
 
 // vapid returns the key pair for web push, made at the first call.
@@ -104,6 +99,15 @@ func (n *node) alertEvents(ctx context.Context, family policy.FamilyID, from, un
 	for _, i := range found {
 		if !i.First.Before(from) {
 			events = append(events, alerts.FromIncident(i))
+		}
+	}
+	noticed, err := n.db.Signals(ctx, journal.SignalFilter{Family: family, Since: from, Limit: journal.MaxLimit})
+	if err != nil {
+		return nil, nil, false, err
+	}
+	for _, s := range noticed {
+		if s.At.Before(until) {
+			events = append(events, alerts.FromSignal(s))
 		}
 	}
 	const day = 24 * time.Hour

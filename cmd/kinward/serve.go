@@ -109,14 +109,14 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err != nil {
 		return err
 	}
+	if n.alerts, err = n.openAlerts(set, registry); err != nil {
+		return err
+	}
 	tunnels := signals.NewTunnels(0)
 	watcher, err := signals.New(signals.Config{
 		Store: n.db, Changes: j.Changes(), LastSeen: j.LastSeen, Tunnels: tunnels, Logger: log, Registerer: registry,
 	})
 	if err != nil {
-		return err
-	}
-	if n.alerts, err = n.openAlerts(set, registry, j.Changes()); err != nil {
 		return err
 	}
 	keeper, err := n.openKeeper(ctx, set, registry)

@@ -135,8 +135,8 @@ type Event struct {
 	Routine  bool            // what devices do by themselves: never told
 	At       time.Time       // when it began
 
-	Incident journal.Incident // of an incident; the zero value elsewhere
-	Words    string           // a signal's sentence, without any domain
+	Incident journal.Incident // the zero value of a signal
+	Signal   journal.Signal   // the zero value of an incident
 }
 
 // Feed is where events come from.
@@ -159,12 +159,20 @@ func FromIncident(i journal.Incident) Event {
 	}
 }
 
+// FromSignal makes an event of a signal.
+func FromSignal(s journal.Signal) Event {
+	return Event{
+		Family: s.Family, ID: s.ID, Feed: Signals, Profile: s.Profile, Device: s.Device,
+		Kind: s.Kind, Category: s.Category, Service: s.Service, At: s.At, Signal: s,
+	}
+}
+
 // urgent are the categories and signals of which a guardian hears at once unless
 // they choose otherwise: where an adult could reach a child, or a child harm
 // itself.
 var urgent = map[string]bool{
 	"self-harm": true, "sex-ads": true, "anonymous-chat": true, "known-risk": true, "dating": true,
-	"several-stranger-chats": true, "night": true,
+	policy.SignalSeveral: true, policy.SignalNight: true,
 }
 
 // Urgent reports whether e may pass quiet hours, where its guardian wants that.

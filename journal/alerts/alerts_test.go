@@ -221,7 +221,9 @@ func TestNoDomainWhereOthersRead(t *testing.T) {
 				Domain: pick("kept", domain, ""), TopName: top, Hidden: pick("led", "", hidden), Tries: 3, Queries: 9,
 			})
 			if rapid.Bool().Draw(t, "signal") {
-				e.Kind, e.Feed = pick("kind", append(SignalKinds, "another")...), Signals
+				e.Kind, e.Feed = pick("kind", append(policy.SignalKinds(), "another")...), Signals
+				e.Signal = journal.Signal{Family: 1, Profile: e.Profile, Device: e.Device, Kind: e.Kind, At: evening, Service: e.Service, Category: e.Category, Domain: domain,
+					Details: journal.SignalDetails{Client: e.Incident.Client, Others: []string{"ometv", top, hidden}, Since: evening.Add(-time.Hour), Names: 700}}
 			}
 			events = append(events, e)
 		}
@@ -286,7 +288,7 @@ func TestDigestGolden(t *testing.T) {
 		incident("c", week.Add(27*time.Hour), "dating", "tinder", "tinder.example"),
 		incident("d", week.Add(28*time.Hour), "", "", "own.example"),
 		incident("e", week.Add(29*time.Hour), "", "", ""),
-		{ID: "f", Kind: "night", Profile: 2, Device: 2, At: week.Add(30 * time.Hour)},
+		FromSignal(journal.Signal{ID: "f", Kind: policy.SignalNight, Profile: 2, Device: 2, Service: "tinder", Category: "dating", At: week.Add(30 * time.Hour)}),
 	}
 	events[3].Incident.Reason, events[4].Incident.Reason = "rule", "schedule"
 	events[4].Routine = true
@@ -335,7 +337,7 @@ func TestUrgentAreThings(t *testing.T) {
 			t.Errorf("nothing can be chosen about %s", c)
 		}
 	}
-	for _, kind := range SignalKinds {
+	for _, kind := range policy.SignalKinds() {
 		if signalTopic(kind) == signalTopic("another") {
 			t.Errorf("there are no words for %s", kind)
 		}

@@ -17,7 +17,10 @@ import (
 )
 
 const (
-	pollEvery    = time.Second // feeds are looked at so often even if nothing wakes: signals come of incidents, a little later
+	pollEvery = time.Second // feeds are looked at so often: a few questions that find nothing, some 0.2 ms
+	// together is how long an alert waits for what belongs to it: signals come of
+	// incidents a moment later, and an app asks for several services at once.
+	together     = time.Second
 	batch        = 500
 	atOnce       = 8 // deliveries at a time, at most one a channel
 	firstBackoff = 10 * time.Second
@@ -50,8 +53,7 @@ type Config struct {
 	Muted func(context.Context, policy.GuardianID, Event) (bool, error)
 	// Link is where the family's pages are, for "what to do"; "" is nowhere.
 	Link       string
-	Wake       <-chan struct{} // says that there may be something new; nil: it is looked for each second
-	Logger     *slog.Logger    // nil discards; never told a name, an address or a secret
+	Logger     *slog.Logger // nil discards; never told a name, an address or a secret
 	Now        func() time.Time
 	Registerer prometheus.Registerer
 }
@@ -98,7 +100,6 @@ func (e *Engine) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-e.c.Wake:
 		case <-e.wake:
 		case <-wait.C:
 		}
@@ -226,7 +227,7 @@ func (f family) tell(ev Event, now time.Time) (out []Told) {
 		}
 		out = append(out, Told{
 			Family: ev.Family, Channel: c.ID, Feed: ev.Feed, Event: ev.ID, Profile: ev.Profile,
-			Urgent: ev.Urgent(), At: ev.At, Due: p.Due(ev, now, zone(f.home)),
+			Urgent: ev.Urgent(), At: ev.At, Due: p.Due(ev, now.Add(together), zone(f.home)),
 		})
 	}
 	return out
@@ -264,7 +265,7 @@ func (e *Engine) bundle(ctx context.Context, now time.Time) error {
 		if err := e.c.Store.Bundle(ctx, Outgoing{
 			Family: first.Family, ID: messageID("alert", first.Family, first.Channel, string(first.Feed)+first.Event), Channel: first.Channel,
 			Period: Immediate, Urgent: urgent, Made: now, Next: now, State: Waiting,
-		}); err != nil {
+		}, now.Add(together)); err != nil {
 			return err
 		}
 	}

@@ -41,9 +41,6 @@ func (w When) rank() int { return slices.Index(Whens, w) }
 // AllSignals is what a rule is about that is about every signal.
 const AllSignals = "signals"
 
-// SignalKinds are the signals that a rule can be about.
-var SignalKinds = []string{"first-time", "several-stranger-chats", "unknown-device", "tunnel", "night", "new-then-vpn", "bypass", "silent"}
-
 // Rule is one choice of a guardian.
 type Rule struct {
 	Profile policy.ProfileID `json:"profile,omitempty"` // 0: every one
@@ -99,11 +96,11 @@ func (p Preferences) Check() error {
 
 // CheckAbout refuses what a rule cannot be about.
 func CheckAbout(s string) error {
-	if s == "" || s == AllSignals || slices.Contains(SignalKinds, s) {
+	if s == "" || s == AllSignals || slices.Contains(policy.SignalKinds(), s) {
 		return nil
 	}
 	if _, err := blocklists.ParseCategory(s); err != nil {
-		return fmt.Errorf("%w, nor is it a signal: %s, or %s for all of them", err, strings.Join(SignalKinds, ", "), AllSignals)
+		return fmt.Errorf("%w, nor is it a signal: %s, or %s for all of them", err, strings.Join(policy.SignalKinds(), ", "), AllSignals)
 	}
 	return nil
 }

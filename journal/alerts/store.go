@@ -78,8 +78,9 @@ type Store interface {
 	Alerts(ctx context.Context, family policy.FamilyID, channel ChannelID, since time.Time) ([]time.Time, error)
 	// Delay lets all that a channel waits to be told of wait until a time.
 	Delay(ctx context.Context, family policy.FamilyID, channel ChannelID, until time.Time) error
-	// Bundle puts a message into the outbox that tells all that is due of its channel.
-	Bundle(ctx context.Context, o Outgoing) error
+	// Bundle puts a message into the outbox that tells all that is due of its
+	// channel up to a time.
+	Bundle(ctx context.Context, o Outgoing, upTo time.Time) error
 	// Tells returns the events that a message tells, oldest first, and how many
 	// there are in all.
 	Tells(ctx context.Context, family policy.FamilyID, message string, limit int) ([]Told, int, error)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,21 +150,21 @@ func topic(e Event, h Home) string {
 // signalTopic says what a signal is, in a few calm words.
 func signalTopic(kind string) string {
 	switch kind {
-	case "first-time":
+	case policy.SignalFirstTime:
 		return "something that is new for this profile"
-	case "several-stranger-chats":
+	case policy.SignalSeveral:
 		return "several services of chat with strangers"
-	case "unknown-device":
+	case policy.SignalUnknown:
 		return "a device that is not known"
-	case "tunnel":
+	case policy.SignalTunnel:
 		return "much traffic through DNS"
-	case "night":
+	case policy.SignalNight:
 		return "something at night"
-	case "new-then-vpn":
+	case policy.SignalNewVPN:
 		return "something new, and then a VPN"
-	case "bypass":
+	case policy.SignalBypass:
 		return "ways past the filter"
-	case "silent":
+	case policy.SignalSilent:
 		return "a device that has gone quiet"
 	}
 	return "something out of the ordinary"
@@ -187,16 +188,26 @@ func outcome(e Event) string {
 	return "blocked"
 }
 
+// aName stands in messages where an incident has a domain.
+const aName = "something"
+
 // sentence tells an event in a line without a domain; a service is named.
 func sentence(e Event, h Home) string {
 	if e.Kind != "" {
-		if e.Words != "" {
-			return e.Words
+		s := e.Signal
+		if s.Domain != "" {
+			s.Domain = aName
 		}
-		return e.At.In(zone(h)).Format("Mon 2 Jan 15:04") + "  " + deviceName(e, h) + ": " + signalTopic(e.Kind) + "."
+		s.Details.Others = slices.Clone(s.Details.Others)
+		for i, other := range s.Details.Others {
+			if strings.Contains(other, ".") { // a domain: no service's ID has a dot
+				s.Details.Others[i] = aName
+			}
+		}
+		return s.Sentence(h.Names, zone(h))
 	}
 	i := e.Incident
-	i.Domain, i.TopName, i.Hidden, i.Entry = "something", "something", "", ""
+	i.Domain, i.TopName, i.Hidden, i.Entry = aName, aName, "", ""
 	return journal.Sentence(i, h.Names, zone(h))
 }
 

@@ -94,18 +94,18 @@ func (w *Watcher) Run(ctx context.Context) error {
 	defer tick.Stop()
 	w.awake = w.c.Now()
 	w.ticked = w.awake
-	w.round(ctx, w.follow) // what came before the start
+	w.round(ctx, w.Follow) // what came before the start
 	for {
 		select {
 		case <-w.c.Changes:
-			w.round(ctx, w.follow)
+			w.round(ctx, w.Follow)
 		case f := <-w.c.Tunnels.Found():
 			w.found = append(w.found, f)
 			w.round(ctx, w.dig)
 		case <-tick.C:
-			w.round(ctx, w.follow)
+			w.round(ctx, w.Follow)
 			w.round(ctx, w.dig)
-			w.round(ctx, w.listen)
+			w.round(ctx, w.Listen)
 		case <-ctx.Done():
 			return nil
 		}
@@ -130,8 +130,9 @@ func (w *Watcher) round(ctx context.Context, work func(context.Context) error) {
 	}
 }
 
-// follow looks at all incidents that changed since it last did.
-func (w *Watcher) follow(ctx context.Context) error {
+// Follow looks at all incidents that changed since it last did. Run calls it; who
+// drives a watcher by hand must not run it.
+func (w *Watcher) Follow(ctx context.Context) error {
 	if !w.began {
 		var err error
 		if w.cursor, err = w.c.Store.SignalCursor(ctx); err != nil {
@@ -288,10 +289,11 @@ func (w *Watcher) tunnel(ctx context.Context, f Found) error {
 	return w.write(ctx, Batch{Signals: []journal.SignalRow{s.Row()}})
 }
 
-// listen looks for devices that have not asked for longer than they usually do.
-func (w *Watcher) listen(ctx context.Context) error {
+// Listen looks for devices that have not asked for longer than they usually do. Run
+// calls it, as Follow.
+func (w *Watcher) Listen(ctx context.Context) error {
 	now := w.c.Now()
-	if now.Sub(w.ticked) > overslept {
+	if !w.ticked.IsZero() && now.Sub(w.ticked) > overslept {
 		w.awake = now
 	}
 	w.ticked = now
