@@ -301,3 +301,40 @@ func BenchmarkCompile(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*float64(len(names))/b.Elapsed().Seconds(), "names/s")
 }
+
+// TestIndexDeepNames: the deepest entry answers, however many labels lie below it
+// and above it.
+func TestIndexDeepNames(t *testing.T) {
+	c, err := Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := func(labels int) Name { return MustName(strings.Repeat("a.", labels-2) + "deep.example") }
+	depths := []int{2, 7, 8, 9, 16, 17, 40}
+	x, err := Compile(c, []ListInput{{ID: "list", Category: Adult, Entries: func(emit func(Entry) error) error {
+		for _, d := range depths {
+			if err := emit(Entry{Name: name(d)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for labels := 2; labels <= 100; labels++ {
+		want := 0
+		for _, d := range depths {
+			if d <= labels {
+				want = d
+			}
+		}
+		got := 0
+		for _, l := range x.Labels(x.Lookup(name(labels))) {
+			got = max(got, int(l.Depth))
+		}
+		if got != want {
+			t.Errorf("a name of %d labels is answered by an entry of %d, want %d", labels, got, want)
+		}
+	}
+}
