@@ -259,7 +259,7 @@ func (s *Server) ask(ctx context.Context, p *peer, k question) (*dns.Msg, error)
 	}
 	p.latency.observe(took)
 	if p.answered(s.now()) {
-		s.log.Info("an upstream answers again", "upstream", p.name)
+		s.log.Info("an upstream answers again", "upstream", p.label)
 	}
 	return m, nil
 }
@@ -283,6 +283,6 @@ func (s *Server) socket(ctx context.Context) error {
 
 func (s *Server) fails(p *peer, err error) {
 	if p.failed(s.now(), err) {
-		s.log.Warn("an upstream does not answer, so others are asked first", "upstream", p.name, "err", err)
+		s.log.Warn("an upstream does not answer, so others are asked first", "upstream", p.label, "err", err)
 	}
 }

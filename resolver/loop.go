@@ -110,7 +110,7 @@ func (s *Server) probePeer(ctx context.Context, p *peer) bool {
 		return p.caught.Load()
 	}
 	if !p.caught.Load() && p.looping.Swap(false) {
-		s.log.Info("an upstream no longer leads back to Kinward and is used again", "upstream", p.name)
+		s.log.Info("an upstream no longer leads back to Kinward and is used again", "upstream", p.label)
 	}
 	return true
 }
@@ -155,7 +155,7 @@ func (s *Server) ownProbe(q *query) bool {
 			}
 			s.log.Error("an upstream leads back to Kinward, so it is not used any more: "+
 				"set another upstream, or make that server ask somebody else than Kinward",
-				"upstream", p.name, "domain", zone, "returned_by", q.from.Addr().Unmap().String())
+				"upstream", p.label, "domain", zone, "returned_by", q.from.Addr().Unmap().String())
 		}
 		return true
 	}

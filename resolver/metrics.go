@@ -278,10 +278,10 @@ func (c *connectionCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	sums := map[string]*sum{} // a server that is asked for several domains is one series
 	for _, p := range set.all {
-		of := sums[p.name]
+		of := sums[p.label]
 		if of == nil {
 			of = &sum{usable: 1}
-			sums[p.name] = of
+			sums[p.label] = of
 		}
 		of.stats = of.stats.Plus(p.client.Stats())
 		if h := p.health(); !h.Usable {

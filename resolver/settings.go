@@ -114,14 +114,14 @@ func (s *Server) Reconfigure(c Settings) error {
 	}
 	kept, named := map[peerKey]bool{}, map[string]bool{}
 	for _, p := range next.all {
-		kept[p.key()], named[p.name] = true, true
+		kept[p.key()], named[p.label] = true, true
 	}
 	for key, p := range was {
 		if !kept[key] {
 			s.retired = append(s.retired, retiredPeer{p.client, s.now()})
 		}
-		if !named[p.name] {
-			s.metrics.forget(p.name)
+		if !named[p.label] {
+			s.metrics.forget(p.label)
 		}
 	}
 	return s.closeRetired(s.now().Add(-s.limits.QueryDeadline))
@@ -153,7 +153,7 @@ func (s *Server) peersOf(r Route, was map[peerKey]*peer) (out []*peer) {
 		p := was[key]
 		if p == nil {
 			o := upstream.Options{Timeout: s.limits.AttemptTimeout, Roots: s.roots, Dial: s.dial}
-			p = &peer{name: key.name, zone: key.zone, client: upstream.New(u, o), m: s.metrics.forPeer(key.name)}
+			p = &peer{name: key.name, label: u.Label(), zone: key.zone, client: upstream.New(u, o), m: s.metrics.forPeer(u.Label())}
 		}
 		out = append(out, p)
 	}

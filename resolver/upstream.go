@@ -40,6 +40,7 @@ const (
 // operations; nothing waits for another's question.
 type peer struct {
 	name   string          // its URL
+	label  string          // that without what may be a secret, for metrics and the log
 	zone   blocklists.Name // the domain that it is asked for; "" is all that no other is
 	client *upstream.Client
 	m      *peerMetrics

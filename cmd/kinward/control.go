@@ -75,7 +75,7 @@ func operations() map[string]handler {
 		opProfileChoose, opProfileList, opProfileLog, opProfileResponse, opProfileBypass, opProfileGuests,
 		opSearch, opSearchSet,
 		opDeviceAdd, opDeviceExempt, opDeviceUnexempt, opDeviceGuest, opDeviceProfile, opDeviceRename, opDeviceRemove,
-		opDeviceClueAdd, opDeviceClueRemove, opDevicesSeen, opDeviceSetup, opDeviceCheck,
+		opDeviceClueAdd, opDeviceClueRemove, opDevicesSeen, opDeviceSetup, opDeviceSign, opDeviceCheck,
 		opRuleAdd, opRuleRemove,
 		opScheduleAdd, opScheduleBedtime, opScheduleExcept, opScheduleHolidays, opScheduleSwitch, opScheduleRemove,
 		opHolidayAdd, opHolidayRemove, opGrantAdd, opGrantRevoke, opPause, opResume,

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kinward/certs"
 	"kinward/policy"
 	"kinward/setup"
 )
@@ -35,6 +36,32 @@ type setupReply struct {
 }
 
 var opDeviceSetup = operation[change[setupRequest], setupReply]{"devices-setup", deviceSetup}
+
+// signing is an Apple profile that the server's certificate is to sign.
+type signing struct {
+	Profile []byte `json:"profile"`
+	Signed  bool   `json:"signed"` // in a reply; else Profile is as it was
+}
+
+// opDeviceSign signs where the key is: one that was ordered by ACME never leaves
+// the server.
+var opDeviceSign = operation[signing, signing]{"devices-sign", deviceSign}
+
+func deviceSign(_ context.Context, n *node, req signing, _ progress) (signing, error) {
+	if n.serving == nil || n.serving.keeper == nil || n.serving.keeper.Status().Source == "self-signed" {
+		return req, nil
+	}
+	pair, err := n.serving.keeper.GetCertificate(nil)
+	if errors.Is(err, certs.ErrNone) {
+		return req, nil
+	}
+	if err != nil {
+		return req, err
+	}
+	req.Profile, err = signWith(req.Profile, pair)
+	req.Signed = err == nil
+	return req, err
+}
 
 // needsSecret lists the platforms whose guide tells the family by a secret.
 var needsSecret = []string{"openwrt", "router"}
@@ -179,7 +206,8 @@ The private-DNS name is a secret: whoever knows it is taken for the device. --re
 makes another and takes the old one away; the device then has to be set up again.
 
 --out writes the steps, the QR code (SVG and PNG) and the Apple profile to a folder.
-A profile is signed where a certificate is given, and works without. --locked keeps
+A profile is signed with the server's certificate, or the one that is given, and works
+without. --locked keeps
 whoever holds an Apple device from switching it off; Apple heeds that on supervised
 devices alone.`,
 		Example: `  kinward devices setup Phone --for android
@@ -197,8 +225,8 @@ devices alone.`,
 	f.StringArrayVar(&o.addresses, "address", nil, "public address of this server, for devices that want one (Windows, Linux); repeatable")
 	f.BoolVar(&o.profile.DoT, "over-tls", false, "Apple: DNS over TLS instead of HTTPS")
 	f.BoolVar(&o.profile.Locked, "locked", false, "Apple, supervised devices: whoever holds it cannot switch it off")
-	f.StringVar(&o.certificate, "certificate", "", "Apple: sign with this certificate (default: tls.certificate)")
-	f.StringVar(&o.key, "key", "", "Apple: the certificate's key (default: tls.key)")
+	f.StringVar(&o.certificate, "certificate", "", "Apple: sign with this certificate (default: the one that the server has)")
+	f.StringVar(&o.key, "key", "", "Apple: the certificate's key")
 	return c.addJSON(cmd)
 }
 
@@ -233,7 +261,7 @@ func (c *cli) deviceSetup(cmd *cobra.Command, args []string, o setupFlags) error
 	if o.alias != "" && v.Token != "" {
 		v.Token = strings.ToLower(o.alias) + "-" + v.Token
 	}
-	view, err := c.makeSetup(cfg, v, o)
+	view, err := c.makeSetup(cmd.Context(), cfg, v, o)
 	if err != nil {
 		return c.calledError(err)
 	}
@@ -242,7 +270,7 @@ func (c *cli) deviceSetup(cmd *cobra.Command, args []string, o setupFlags) error
 }
 
 // makeSetup makes the texts and files of a set-up.
-func (c *cli) makeSetup(cfg *config, v setup.Values, o setupFlags) (*setupView, error) {
+func (c *cli) makeSetup(ctx context.Context, cfg *config, v setup.Values, o setupFlags) (*setupView, error) {
 	view := &setupView{Device: v.Name, Host: v.Host(), URL: v.URL(), Files: []string{}}
 	files := map[string][]byte{}
 	slug := fileName(v.Name)
@@ -260,7 +288,7 @@ func (c *cli) makeSetup(cfg *config, v setup.Values, o setupFlags) (*setupView, 
 			if err != nil {
 				return nil, err
 			}
-			if profile, view.Signed, err = sign(cfg, profile, o); err != nil {
+			if profile, view.Signed, err = sign(ctx, cfg, profile, o); err != nil {
 				return nil, err
 			}
 			files[slug+".mobileconfig"] = profile
@@ -310,29 +338,35 @@ func (view *setupView) write(files map[string][]byte, out string) error {
 	return nil
 }
 
-// sign signs a profile with the certificate that is given or configured, if any.
-func sign(cfg *config, profile []byte, o setupFlags) ([]byte, bool, error) {
+// sign signs a profile with the certificate that is given or configured in files, or
+// else with the one that serve holds, if any.
+func sign(ctx context.Context, cfg *config, profile []byte, o setupFlags) ([]byte, bool, error) {
 	certificate, key := cfg.TLS.Certificate, cfg.TLS.Key
 	if o.certificate != "" || o.key != "" {
 		certificate, key = o.certificate, o.key
 	}
 	if certificate == "" && key == "" {
-		return profile, false, nil
+		rep, err := opDeviceSign.call(ctx, cfg, signing{Profile: profile}, nil)
+		return rep.Profile, rep.Signed, err
 	}
 	pair, err := tls.LoadX509KeyPair(certificate, key)
 	if err != nil {
 		return nil, false, fmt.Errorf("reading the certificate to sign with (%s, %s): %w", certificate, key, err)
 	}
+	signed, err := signWith(profile, &pair)
+	return signed, err == nil, err
+}
+
+func signWith(profile []byte, pair *tls.Certificate) ([]byte, error) {
 	var chain []*x509.Certificate
 	for _, der := range pair.Certificate {
 		one, err := x509.ParseCertificate(der)
 		if err != nil {
-			return nil, false, fmt.Errorf("reading the certificate %s: %w", certificate, err)
+			return nil, fmt.Errorf("reading the certificate to sign with: %w", err)
 		}
 		chain = append(chain, one)
 	}
-	signed, err := setup.Sign(profile, chain, pair.PrivateKey)
-	return signed, err == nil, err
+	return setup.Sign(profile, chain, pair.PrivateKey)
 }
 
 // fileName makes a file's name of a device's.

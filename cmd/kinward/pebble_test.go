@@ -47,6 +47,7 @@ type pebble struct {
 	roots     *x509.CertPool // of its directory
 	rootPEM   []byte
 	issuers   *x509.CertPool // of what it issues
+	issuerPEM []byte
 	manage    string
 	away      atomic.Bool // it answers 503
 	orders    atomic.Int64
@@ -86,7 +87,8 @@ func startPebble(t *testing.T, resolver string, httpPort, tlsPort int, life time
 	p.directory, p.manage = server.URL+"/dir", manage.URL
 	p.roots.AddCert(server.Certificate())
 	p.rootPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	if !p.issuers.AppendCertsFromPEM(authority.GetRootCert(0).PEM()) {
+	p.issuerPEM = authority.GetRootCert(0).PEM()
+	if !p.issuers.AppendCertsFromPEM(p.issuerPEM) {
 		t.Fatal("pebble has no root certificate")
 	}
 	return p

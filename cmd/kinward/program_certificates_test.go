@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -150,6 +151,18 @@ func TestProgramACME(t *testing.T) {
 	h.eventually("a certificate", func() bool { return h.doctorRow("certificate").State == "ok" })
 	if row := h.doctorRow("certificate"); !strings.Contains(row.Detail, "*."+publicName) || !strings.Contains(row.Detail, "89 more days") {
 		t.Errorf("doctor says %+v", row)
+	}
+	// The same certificate signs profiles, without its key leaving the server.
+	h.must("devices", "add", "192.168.1.31", "--name", "Phone")
+	out := t.TempDir()
+	wantNone(t, "a profile", h.must("devices", "setup", "Phone", "--for", "iphone", "--out", out, "--config", h.args[len(h.args)-1]), "not signed")
+	issued := filepath.Join(t.TempDir(), "issued.pem")
+	if err := os.WriteFile(issued, p.issuerPEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	verified, err := exec.Command("openssl", "cms", "-verify", "-inform", "DER", "-purpose", "any", "-in", filepath.Join(out, "kinward-phone.mobileconfig"), "-CAfile", issued).CombinedOutput()
+	if err != nil || !strings.Contains(string(verified), "com.apple.dnsSettings.managed") {
+		t.Errorf("openssl: %v\n%s", err, verified)
 	}
 	if err := h.stop(syscall.SIGTERM); err != nil {
 		t.Errorf("serve ended with %v", err)

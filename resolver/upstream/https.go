@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -99,6 +100,10 @@ func (h *httpsClient) exchange(ctx context.Context, m *message) ([]byte, error) 
 	req.Header["Idempotency-Key"] = nil
 	resp, err := h.http.Do(req)
 	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err // it quotes the path, which may say who asks
+		}
 		return nil, err
 	}
 	defer resp.Body.Close()

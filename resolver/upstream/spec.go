@@ -131,7 +131,7 @@ func parse(s string) (Spec, error) {
 	switch {
 	case out.scheme == HTTPS || out.scheme == HTTP3:
 		if out.path = u.EscapedPath(); out.path == "" || out.path == "/" {
-			out.path = "/dns-query"
+			out.path = dnsPath
 		}
 	case u.Path != "" && u.Path != "/":
 		return Spec{}, errors.New("a path belongs to https and h3 alone")
@@ -239,6 +239,18 @@ func (u Spec) Addrs() []netip.AddrPort {
 func (u Spec) Trusted() bool {
 	local := !slices.ContainsFunc(u.addrs, func(a netip.Addr) bool { return !a.IsLoopback() })
 	return u.trust && (u.scheme.Encrypted() || local)
+}
+
+// dnsPath is the path of DoH that everybody uses, and which tells nothing.
+const dnsPath = "/dns-query"
+
+// Label returns String for metrics and logs: without a path that is not everybody's,
+// in which many services write who asks. Different upstreams may have the same.
+func (u Spec) Label() string {
+	if u.path != "" && u.path != dnsPath {
+		u.path = "/…"
+	}
+	return u.String()
 }
 
 // String returns the canonical form that Parse reads, port included.

@@ -118,3 +118,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestSpec_Label: metrics and logs hold no path that may say who asks.
+func TestSpec_Label(t *testing.T) {
+	for _, tt := range []struct{ url, want string }{
+		{"udp://192.0.2.1", "udp://192.0.2.1:53"},
+		{"https://192.0.2.1", "https://192.0.2.1:443/dns-query"},
+		{"https://192.0.2.1/dns-query/k3v5zq7w2mxa4b6c", "https://192.0.2.1:443/…"},
+		{"h3://dns.example/abc123?ip=192.0.2.1", "h3://dns.example:443/…?ip=192.0.2.1"},
+	} {
+		u, err := Parse(tt.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := u.Label(); got != tt.want {
+			t.Errorf("Parse(%q).Label() = %q, want %q", tt.url, got, tt.want)
+		}
+	}
+}
