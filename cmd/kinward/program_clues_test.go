@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -285,7 +286,7 @@ func TestProgramLinkedHome(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.SetBasicAuth(link.Token, password)
-		tr := &http.Transport{DialTLS: func(string, string) (net.Conn, error) { return secure, nil }} //nolint:staticcheck // one connection, made already
+		tr := &http.Transport{DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return secure, nil }}
 		defer tr.CloseIdleConnections()
 		resp, err := tr.RoundTrip(r)
 		if err != nil {
