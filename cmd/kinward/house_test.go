@@ -41,7 +41,7 @@ func TestImports(t *testing.T) {
 		"kinward/journal":    {"kinward/blocklists", "kinward/policy", "kinward/journal/spool"},
 		// What is not stored yet; only the journal has it, and cmd its configuration.
 		"kinward/journal/spool": {"kinward/blocklists", "kinward/policy"},
-		"kinward/store":         {"kinward/blocklists", "kinward/policy", "kinward/journal"},
+		"kinward/store":         {"kinward/blocklists", "kinward/policy", "kinward/journal", "kinward/journal/spool"},
 		"kinward/resolver":      {"kinward/blocklists", "kinward/policy", "kinward/resolver/upstream"},
 		// It asks others, and knows neither names that are listed nor families.
 		"kinward/resolver/upstream": {},
