@@ -193,11 +193,11 @@ func (l *loop) hurry(ctx context.Context) {
 	l.write(ctx)
 }
 
-// arm starts what has to happen later, and writes at once where much waits.
+// arm starts what has to happen later, and writes at once where merging waits for it.
 func (l *loop) arm(ctx context.Context) {
 	if l.writing == nil {
 		l.erase(ctx)
-		if len(l.waiters) > 0 && l.pos >= l.waiters[0].seq || l.backoff == 0 && l.m.held() >= min(soonBatch, l.held) {
+		if len(l.waiters) > 0 && l.pos >= l.waiters[0].seq || l.backoff == 0 && l.paused() {
 			l.write(ctx)
 		}
 	}
