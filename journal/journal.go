@@ -34,11 +34,10 @@ const (
 )
 
 const (
-	defaultHeld  = 4096   // incidents: 100 to 200 ms of the store's one writer
+	defaultHeld  = 8192   // incidents: some 200 ms of the store's one writer
 	defaultOpen  = 20_000 // some 10 MB when full, which only a device gone mad fills in a home
 	defaultFlush = 250 * time.Millisecond
 	maxSeen      = 1000 // devices a transaction
-	soonBatch    = 1000 // incidents that are written at once: 10 to 20 ms as measured, so that nobody waits long for the writer
 	minuteEvery  = time.Minute
 	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = 30 * time.Second
@@ -59,7 +58,7 @@ type Config struct {
 	Registerer prometheus.Registerer // nil: the metrics are not exported
 	Now        func() time.Time      // default time.Now; says when open incidents have ended
 	Spool      spool.Config          // where attempts wait for the store; without a folder what is not stored ends with the process
-	Held       int                   // changed incidents that wait in memory for the store; then the spool holds what comes; default 4096
+	Held       int                   // changed incidents that wait in memory for the store; then the spool holds what comes; default 8192
 	Open       int                   // incidents that can still grow; default 20,000
 	FlushEvery time.Duration         // how long a change waits for its batch; default 250 ms
 }

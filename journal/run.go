@@ -193,11 +193,11 @@ func (l *loop) hurry(ctx context.Context) {
 	l.write(ctx)
 }
 
-// arm starts what has to happen later, and writes at once where much waits.
+// arm starts what has to happen later, and writes at once where merging waits for it.
 func (l *loop) arm(ctx context.Context) {
 	if l.writing == nil {
 		l.erase(ctx)
-		if len(l.waiters) > 0 && l.pos >= l.waiters[0].seq || l.backoff == 0 && l.m.held() >= min(soonBatch, l.held) {
+		if len(l.waiters) > 0 && l.pos >= l.waiters[0].seq || l.backoff == 0 && l.paused() {
 			l.write(ctx)
 		}
 	}
@@ -345,7 +345,7 @@ func (l *loop) stop(ctx context.Context) error {
 	l.stopped.Store(true)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	err := l.spool.Pull()
+	var err error
 	if l.writing != nil {
 		var failed error
 		select {
@@ -355,15 +355,17 @@ func (l *loop) stop(ctx context.Context) error {
 			failed = <-l.writing
 		}
 		l.wrote(failed)
-		err = errors.Join(err, failed)
+		err = failed
 	}
 	l.erase(ctx)
-	l.more = true
 	for pause := firstBackoff; ctx.Err() == nil; {
+		full := l.spool.Pull() // again after each write, which makes room
+		l.more = true
 		for l.more && !l.paused() && ctx.Err() == nil {
 			l.read()
 		}
 		if !l.m.waits() && l.pos == l.written {
+			err = full
 			break
 		}
 		b := l.take()
@@ -375,15 +377,16 @@ func (l *loop) stop(ctx context.Context) error {
 			err = fmt.Errorf("writing the last incidents: %w", failed)
 			sleep(ctx, pause)
 			pause *= 2
-			continue
 		}
-		err = nil
 	}
-	for l.more && !l.spool.Lasting() {
-		l.read() // to count it
+	if !l.spool.Lasting() { // what is left ends here: count it
+		l.spool.Pull()
+		for l.more = true; l.more; {
+			l.read()
+		}
 	}
 	lost := l.m.unsaved()
-	complete := lost == 0 && !l.more
+	complete := lost == 0 && !l.more && l.pos >= l.spool.Recorded().Seq
 	if complete {
 		l.answer(nil)
 	}

@@ -44,11 +44,11 @@ func TestFirstHitIsWrittenAtTheNextFlush(t *testing.T) {
 func TestFlushWaitsForAllThatWasRecordedBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &memory{}
-		j, _ := start(t, Config{Store: s, FlushEvery: time.Hour})
+		j, _ := start(t, Config{Store: s, FlushEvery: time.Hour, Held: 1000}) // several batches
 		if err := j.Flush(t.Context()); err != nil {
 			t.Fatalf("flushing nothing: %v", err)
 		}
-		const n = 3*soonBatch + 1
+		const n = 3001
 		for i := range n {
 			j.Record(try(fmt.Sprintf("d%d.com", i), time.Now()))
 		}
@@ -117,15 +117,15 @@ func TestFlushGivesUpWithItsContextAndAfterTheEnd(t *testing.T) {
 func TestEndDrainsAndWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, reg := &memory{}, prometheus.NewRegistry()
-		j, stop := start(t, Config{Store: s, FlushEvery: time.Hour, Registerer: reg})
-		for i := range 2 * soonBatch {
+		j, stop := start(t, Config{Store: s, FlushEvery: time.Hour, Registerer: reg, Held: 1000})
+		for i := range 2000 {
 			j.Record(try(fmt.Sprintf("d%d.com", i), time.Now()))
 		}
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		if n := s.queries(t); n != 2*soonBatch {
-			t.Errorf("%d stored, want %d", n, 2*soonBatch)
+		if n := s.queries(t); n != 2000 {
+			t.Errorf("%d stored, want %d", n, 2000)
 		}
 		j.Record(try("late.com", time.Now()))
 		if n := metric(t, reg, "kinward_journal_lost_total", "stopped"); n != 1 {

@@ -18,6 +18,7 @@ import (
 
 	"kinward/certs"
 	"kinward/journal/alerts"
+	"kinward/journal/spool"
 	"kinward/policy"
 	"kinward/resolver"
 	"kinward/resolver/upstream"
@@ -44,6 +45,7 @@ type config struct {
 	RebindAllow []string        `mapstructure:"rebind-allow" yaml:"rebind-allow"`
 	Leases      leasesConfig    `mapstructure:"leases" yaml:"leases"`
 	Limits      limitsConfig    `mapstructure:"limits" yaml:"limits"`
+	Journal     journalConfig   `mapstructure:"journal" yaml:"journal"`
 	Lists       listsConfig     `mapstructure:"lists" yaml:"lists"`
 	Catalogue   catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
 	TLS         tlsConfig       `mapstructure:"tls" yaml:"tls"`
@@ -89,7 +91,7 @@ func defaultConfig() config {
 		Cache:      cacheConfig{Megabytes: 64, MinTTL: "0s", MaxTTL: "24h"},
 		Records:    []string{}, RebindAllow: []string{},
 		Leases: leasesConfig{Domain: "home.arpa"},
-		Limits: defaultLimits(),
+		Limits: defaultLimits(), Journal: journalConfig{Ring: 8, Spool: 256},
 		Lists:  listsConfig{Refresh: "24h"},
 		TLS:    tlsConfig{Addresses: []string{}, NameServers: []string{}},
 		ACME:   acmeConfig{Directory: certs.LetsEncrypt, Challenge: []string{}, HTTP: "[::]:80", TLSALPN: "[::]:443", CAA: []string{}},
@@ -175,6 +177,7 @@ type settings struct {
 	limits     resolver.Limits
 	secure     []resolver.SecureListen
 	proxies    resolver.Proxies
+	spool      spool.Config
 	refresh    time.Duration // how often lists are looked for; 0: never
 	zone       resolver.Zone
 	certs      *certs.Config // nil: none; without what only serve has
@@ -256,6 +259,9 @@ func (c *config) resolve() (*settings, error) {
 	}
 	if s.smtp, err = c.Alerts.check(); err != nil {
 		return nil, fmt.Errorf("alerts: %w", err)
+	}
+	if s.spool, err = c.Journal.resolve(c.Data); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
 	}
 	if s.refresh, err = parseRefresh(c.Lists.Refresh); err != nil {
 		return nil, fmt.Errorf("lists: refresh: %w", err)

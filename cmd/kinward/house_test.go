@@ -39,7 +39,7 @@ func TestImports(t *testing.T) {
 		"kinward/blocklists":      {},
 		"kinward/policy":          {"kinward/blocklists"},
 		"kinward/journal":         {"kinward/blocklists", "kinward/policy", "kinward/journal/spool"},
-		"kinward/store":           {"kinward/blocklists", "kinward/policy", "kinward/journal", "kinward/journal/alerts", "kinward/journal/signals"},
+		"kinward/store":           {"kinward/blocklists", "kinward/policy", "kinward/journal", "kinward/journal/spool", "kinward/journal/alerts", "kinward/journal/signals"},
 		"kinward/resolver":        {"kinward/blocklists", "kinward/policy", "kinward/resolver/upstream"},
 		"kinward/journal/alerts":  {"kinward/blocklists", "kinward/policy", "kinward/journal"},
 		"kinward/journal/signals": {"kinward/blocklists", "kinward/policy", "kinward/journal"},

@@ -91,12 +91,6 @@ func (s *Spool) Pull() error { return s.pull(true) }
 func (s *Spool) pull(always bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ring.shared.lost.Load() > 0 && (always || time.Since(s.toldLoss) >= lossEvery) {
-		if l, ok := s.ring.tellLoss(); ok {
-			s.toldLoss = time.Now()
-			s.log.Warn("attempts were lost: there was no room for them", "count", l.Count, "from", l.From, "until", l.Until)
-		}
-	}
 	moved := false
 	defer func() {
 		if moved {
@@ -108,6 +102,12 @@ func (s *Spool) pull(always bool) error {
 		}
 	}()
 	for {
+		if s.ring.shared.lost.Load() > 0 && (always || time.Since(s.toldLoss) >= lossEvery) {
+			if l, ok := s.ring.tellLoss(); ok { // otherwise there will be room soon
+				s.toldLoss = time.Now()
+				s.log.Warn("attempts were lost: there was no room for them", "count", l.Count, "from", l.From, "until", l.Until)
+			}
+		}
 		b, _ := s.ring.ready(readBytes)
 		if len(b) == 0 {
 			return nil
