@@ -155,6 +155,7 @@ func (w *Watcher) Follow(ctx context.Context) error {
 			return err
 		}
 		w.cursor = last
+		w.metrics.followed.Add(float64(len(rows)))
 	}
 	return nil
 }
