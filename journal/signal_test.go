@@ -35,11 +35,15 @@ func aSignal(kind string) Signal {
 }
 
 var signalNames = Names{
-	Profile:  func(policy.ProfileID) string { return "Emma" },
-	Device:   func(policy.DeviceID) string { return "Phone" },
-	Service:  func(id string) string { return map[string]string{"ometv": "OmeTV", "monkey": "Monkey", "vpn": "A VPN"}[id] },
-	Category: func(id string) string { return map[string]string{"anonymous-chat": "Chat with strangers", "vpn-proxy": "VPNs and proxies"}[id] },
-	Now:      time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC),
+	Profile: func(policy.ProfileID) string { return "Emma" },
+	Device:  func(policy.DeviceID) string { return "Phone" },
+	Service: func(id string) string {
+		return map[string]string{"ometv": "OmeTV", "monkey": "Monkey", "vpn": "A VPN"}[id]
+	},
+	Category: func(id string) string {
+		return map[string]string{"anonymous-chat": "Chat with strangers", "vpn-proxy": "VPNs and proxies"}[id]
+	},
+	Now: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC),
 }
 
 func TestSignalSentence(t *testing.T) {

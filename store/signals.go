@@ -144,10 +144,7 @@ func (db *DB) WriteSignals(ctx context.Context, b signals.Batch) error {
 			} else if !is {
 				continue
 			}
-			if _, err := tx.ExecContext(ctx, `
-				INSERT INTO signal_memory (family_id, profile_id, memory) VALUES ($1, $2, $3)
-				ON CONFLICT (family_id, profile_id) DO UPDATE SET memory = excluded.memory`,
-				int64(m.Family), int64(m.Profile), m.Memory); err != nil {
+			if err := w.remember(m); err != nil {
 				return err
 			}
 		}
@@ -189,6 +186,24 @@ func (w *signalWriter) add(r journal.SignalRow) error {
 		ON CONFLICT (family_id, signal_id) DO NOTHING`,
 		int64(r.Family), r.ID, int64(r.Profile), int64(r.Device), r.Kind, r.At.UnixMilli(), r.Incident, r.Details, number)
 	return err
+}
+
+// remember replaces what is remembered of a profile. It fails where that is not
+// what it was: what was erased meanwhile must not come back.
+func (w *signalWriter) remember(m signals.Remembered) error {
+	query, args := `INSERT INTO signal_memory (family_id, profile_id, memory) VALUES ($1, $2, $3) ON CONFLICT (family_id, profile_id) DO NOTHING`,
+		[]any{int64(m.Family), int64(m.Profile), m.Memory}
+	if m.Before != nil {
+		query, args = `UPDATE signal_memory SET memory = $3 WHERE family_id = $1 AND profile_id = $2 AND memory = $4`, append(args, m.Before)
+	}
+	done, err := w.tx.ExecContext(w.ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return fmt.Errorf("what was remembered of profile %d is another by now", m.Profile)
 }
 
 func (w *signalWriter) settle(s signals.Settled) error {
@@ -279,24 +294,4 @@ func (db *DB) signals(ctx context.Context, where string, args ...any) (out []jou
 		return nil, 0, fmt.Errorf("reading signals: %w", explain(err))
 	}
 	return out, last, nil
-}
-
-// eraseSignals removes what was concluded and remembered of a profile of a family,
-// or of all of them where profile is 0; devices are those of the profile.
-func eraseSignals(ctx context.Context, tx *sql.Tx, family policy.FamilyID, profile policy.ProfileID, devices []policy.DeviceID) error {
-	for _, table := range []string{"signals", "signal_memory"} {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE family_id = $1 AND ($2 = 0 OR profile_id = $2)`, int64(family), int64(profile)); err != nil {
-			return err
-		}
-	}
-	if profile == 0 {
-		_, err := tx.ExecContext(ctx, `DELETE FROM baselines WHERE family_id = $1`, int64(family))
-		return err
-	}
-	for _, d := range devices {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM baselines WHERE family_id = $1 AND device_id = $2`, int64(family), int64(d)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

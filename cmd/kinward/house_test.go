@@ -42,8 +42,8 @@ func TestImports(t *testing.T) {
 		// What incidents show together. It follows the journal, which knows nothing of it.
 		"kinward/journal/signals": {"kinward/blocklists", "kinward/policy", "kinward/journal"},
 
-		"kinward/store":      {"kinward/blocklists", "kinward/policy", "kinward/journal", "kinward/journal/signals"},
-		"kinward/resolver":   {"kinward/blocklists", "kinward/policy", "kinward/resolver/upstream"},
+		"kinward/store":    {"kinward/blocklists", "kinward/policy", "kinward/journal", "kinward/journal/signals"},
+		"kinward/resolver": {"kinward/blocklists", "kinward/policy", "kinward/resolver/upstream"},
 		// It asks others, and knows neither names that are listed nor families.
 		"kinward/resolver/upstream": {},
 		"kinward/certs":             {"kinward/store"},

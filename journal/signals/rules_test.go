@@ -122,14 +122,26 @@ func TestSignals(t *testing.T) {
 			incident("a", "", "vpn-proxy", noon, attempt), incident("b", "", "vpn-proxy", noon.Add(time.Hour), attempt), incident("c", "", "vpn-proxy", noon.Add(25*time.Hour), attempt),
 		}, []string{"bypass: .com", "bypass: .com"}},
 
-		{"a new service and then a VPN", month, []journal.Incident{incident("a", "ometv", "anonymous-chat", noon), incident("b", "", "vpn-proxy", noon.Add(20*time.Minute), attempt)},
-			[]string{"first-time: ometv", "bypass: .com", "new-then-vpn: .com ometv"}},
-		{"stored the other way round", month, []journal.Incident{incident("b", "", "vpn-proxy", noon.Add(20*time.Minute), attempt), incident("a", "ometv", "anonymous-chat", noon)},
-			[]string{"bypass: .com", "first-time: ometv", "new-then-vpn: .com ometv"}},
-		{"a VPN and then a new service", month, []journal.Incident{incident("a", "", "vpn-proxy", noon, attempt), incident("b", "ometv", "anonymous-chat", noon.Add(20*time.Minute))},
-			[]string{"bypass: .com", "first-time: ometv"}},
-		{"two hours apart", month, []journal.Incident{incident("a", "ometv", "anonymous-chat", noon), incident("b", "", "vpn-proxy", noon.Add(2*time.Hour), attempt)},
-			[]string{"first-time: ometv", "bypass: .com"}},
+		{
+			"a new service and then a VPN", month,
+			[]journal.Incident{incident("a", "ometv", "anonymous-chat", noon), incident("b", "", "vpn-proxy", noon.Add(20*time.Minute), attempt)},
+			[]string{"first-time: ometv", "bypass: .com", "new-then-vpn: .com ometv"},
+		},
+		{
+			"stored the other way round", month,
+			[]journal.Incident{incident("b", "", "vpn-proxy", noon.Add(20*time.Minute), attempt), incident("a", "ometv", "anonymous-chat", noon)},
+			[]string{"bypass: .com", "first-time: ometv", "new-then-vpn: .com ometv"},
+		},
+		{
+			"a VPN and then a new service", month,
+			[]journal.Incident{incident("a", "", "vpn-proxy", noon, attempt), incident("b", "ometv", "anonymous-chat", noon.Add(20*time.Minute))},
+			[]string{"bypass: .com", "first-time: ometv"},
+		},
+		{
+			"two hours apart", month,
+			[]journal.Incident{incident("a", "ometv", "anonymous-chat", noon), incident("b", "", "vpn-proxy", noon.Add(2*time.Hour), attempt)},
+			[]string{"first-time: ometv", "bypass: .com"},
+		},
 		{"a service that is not new", month, []journal.Incident{
 			incident("a", "ometv", "anonymous-chat", noon), incident("b", "ometv", "anonymous-chat", noon.Add(3*time.Hour)), incident("c", "", "vpn-proxy", noon.Add(3*time.Hour+time.Minute), attempt),
 		}, []string{"first-time: ometv", "bypass: .com"}},
