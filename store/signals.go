@@ -144,10 +144,7 @@ func (db *DB) WriteSignals(ctx context.Context, b signals.Batch) error {
 			} else if !is {
 				continue
 			}
-			if _, err := tx.ExecContext(ctx, `
-				INSERT INTO signal_memory (family_id, profile_id, memory) VALUES ($1, $2, $3)
-				ON CONFLICT (family_id, profile_id) DO UPDATE SET memory = excluded.memory`,
-				int64(m.Family), int64(m.Profile), m.Memory); err != nil {
+			if err := w.remember(m); err != nil {
 				return err
 			}
 		}
@@ -189,6 +186,24 @@ func (w *signalWriter) add(r journal.SignalRow) error {
 		ON CONFLICT (family_id, signal_id) DO NOTHING`,
 		int64(r.Family), r.ID, int64(r.Profile), int64(r.Device), r.Kind, r.At.UnixMilli(), r.Incident, r.Details, number)
 	return err
+}
+
+// remember replaces what is remembered of a profile. It fails where that is not
+// what it was: what was erased meanwhile must not come back.
+func (w *signalWriter) remember(m signals.Remembered) error {
+	query, args := `INSERT INTO signal_memory (family_id, profile_id, memory) VALUES ($1, $2, $3) ON CONFLICT (family_id, profile_id) DO NOTHING`,
+		[]any{int64(m.Family), int64(m.Profile), m.Memory}
+	if m.Before != nil {
+		query, args = `UPDATE signal_memory SET memory = $3 WHERE family_id = $1 AND profile_id = $2 AND memory = $4`, append(args, m.Before)
+	}
+	done, err := w.tx.ExecContext(w.ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return fmt.Errorf("what was remembered of profile %d is another by now", m.Profile)
 }
 
 func (w *signalWriter) settle(s signals.Settled) error {

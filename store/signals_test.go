@@ -92,6 +92,16 @@ func TestSignalsAreToldOnce(t *testing.T) {
 	if err := db.WriteSignals(ctx, signals.Batch{After: 99, Cursor: 100}); err == nil {
 		t.Error("a batch that follows on none was taken")
 	}
+	kept, err := db.SignalMemory(ctx, 1, 1)
+	if err != nil || kept == nil {
+		t.Fatalf("nothing is remembered, %v", err)
+	}
+	if _, err := db.write.Exec(`DELETE FROM signal_memory`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.WriteSignals(ctx, signals.Batch{Memories: []signals.Remembered{{Family: 1, Profile: 1, Before: kept, Memory: kept}}}); err == nil {
+		t.Error("what was erased meanwhile came back")
+	}
 }
 
 // TestSignalsBelongToTheirFamily: a reader sees its own, by profile, kind and time,

@@ -45,6 +45,7 @@ type Batch struct {
 type Remembered struct {
 	Family  policy.FamilyID
 	Profile policy.ProfileID
+	Before  []byte // nil: nothing was
 	Memory  []byte
 }
 

@@ -155,6 +155,7 @@ func (w *Watcher) Follow(ctx context.Context) error {
 			return err
 		}
 		w.cursor = last
+		w.metrics.followed.Add(float64(len(rows)))
 	}
 	return nil
 }
@@ -214,44 +215,42 @@ func (w *Watcher) batch(ctx context.Context, rows []journal.Row) (b Batch, err e
 		if f == nil { // removed meanwhile
 			continue
 		}
-		m, err := w.memory(ctx, k)
+		m, before, err := w.memory(ctx, k)
 		if err != nil {
 			return b, err
 		}
 		for _, s := range (rules{f, zoneOf(f)}).apply(m, of[k]) {
 			b.Signals = append(b.Signals, s.Row())
 		}
-		b.Memories = append(b.Memories, Remembered{k.family, k.profile, m.encode()})
+		b.Memories = append(b.Memories, Remembered{k.family, k.profile, before, m.encode()})
 	}
 	return b, nil
 }
 
-// memory returns what is remembered of a profile. At its first incident that is
+// memory returns what is remembered of a profile, and how it is kept. At its first incident that is
 // what the store has from before there were signals.
-func (w *Watcher) memory(ctx context.Context, k profileOf) (*memory, error) {
-	kept, err := w.c.Store.SignalMemory(ctx, k.family, k.profile)
-	if err != nil {
-		return nil, err
+func (w *Watcher) memory(ctx context.Context, k profileOf) (m *memory, kept []byte, err error) {
+	if kept, err = w.c.Store.SignalMemory(ctx, k.family, k.profile); err != nil {
+		return nil, nil, err
 	}
 	if kept != nil {
-		m, err := decodeMemory(kept)
-		if err == nil {
-			return m, nil
+		if m, err = decodeMemory(kept); err == nil {
+			return m, kept, nil
 		}
 		w.c.Logger.Warn("what was remembered of a profile is made anew", "error", err)
 	}
 	made, past, err := w.c.Store.SignalHistory(ctx, k.family, k.profile, w.cursor)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if made.IsZero() {
 		made = w.c.Now()
 	}
-	m := newMemory(made)
+	m = newMemory(made)
 	for _, i := range past {
 		m.learn(i)
 	}
-	return m, nil
+	return m, kept, nil
 }
 
 // dig tells of the tunnels that were found. What the store does not take waits: a
