@@ -55,9 +55,14 @@ type Filter struct {
 	Profile policy.ProfileID
 	Device  policy.DeviceID
 	Client  string // an unknown device's address
-	Service string // its ID
-	Routine bool   // also those of kind "routine"; otherwise they are left out
-	Limit   int    // newest first; 0 is 100, and no more than MaxLimit are returned
+	Service string // its ID, or a domain where there is no service
+	// Category, Verdict and Reason are words as an [Incident] has them.
+	Category, Verdict, Reason string
+	ID                        string // the beginning of an incident's ID
+	Routine                   bool   // also those of kind "routine"; otherwise they are left out
+	// Only is one more condition; nil is none.
+	Only  func(Incident) bool
+	Limit int // newest first; 0 is 100, and no more than MaxLimit are returned
 }
 
 // MaxLimit is the largest number of incidents that one reading returns.
@@ -75,9 +80,13 @@ func (f Filter) Max() int {
 }
 
 // Matches reports whether i passes the conditions that only the decoded details
-// tell: Client, Service and Routine. The store tests the rest.
+// tell, and Only. The store tests the rest.
 func (f Filter) Matches(i Incident) bool {
-	return (f.Routine || i.Bypass != Routine) && (f.Client == "" || i.Device == 0 && i.Client == f.Client) && (f.Service == "" || i.Service == f.Service)
+	is := func(want, have string) bool { return want == "" || want == have }
+	return (f.Routine || i.Bypass != Routine) && (f.Client == "" || i.Device == 0 && i.Client == f.Client) &&
+		(is(f.Service, i.Service) || i.Service == "" && i.Domain == f.Service) &&
+		is(f.Category, i.Category) && is(f.Verdict, i.Verdict) && is(f.Reason, i.Reason) &&
+		(f.Only == nil || f.Only(i))
 }
 
 // Count is how often a category that must not be named was tried on one day:

@@ -173,6 +173,7 @@ func split(f *Family) (parts, error) {
 	s.put("zone", f.Zone)
 	s.put("default", f.Default)
 	putIf(s, "loosening", f.Loosening)
+	s.retention(f)
 	if len(f.Networks) > 0 {
 		s.put("networks", f.Networks)
 	}
@@ -264,6 +265,17 @@ func (f *Family) join(path string, b json.RawMessage) error {
 		return json.Unmarshal(b, &f.Default)
 	case "loosening":
 		return json.Unmarshal(b, &f.Loosening)
+	case "country":
+		return json.Unmarshal(b, &f.Country)
+	case "retention":
+		if rest == "" {
+			return json.Unmarshal(b, &f.Retention.Days)
+		}
+		c, err := blocklists.ParseCategory(rest)
+		if err != nil {
+			return err
+		}
+		return setIn(&f.Retention.Categories, c, b)
 	case "networks":
 		return json.Unmarshal(b, &f.Networks)
 	case "tokens":

@@ -30,6 +30,8 @@ type Family struct {
 	Zone string   `json:"zone"` // IANA time zone, e.g. "Europe/Berlin"; "" is the server's
 	// Default applies to whoever is no device we know; 0 refuses them.
 	Default   ProfileID  `json:"default"`
+	Country   string     `json:"country,omitempty"` // ISO 3166, e.g. "DE": whose help lines are shown; "" is not known
+	Retention Retention  `json:"retention,omitzero"`
 	Loosening Loosening  `json:"loosening,omitzero"`
 	Guardians []Guardian `json:"guardians,omitempty"`
 	Profiles  []Profile  `json:"profiles"`

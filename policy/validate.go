@@ -99,6 +99,7 @@ func Validate(f *Family, known Known) error { return Join(Faults(f, known)) }
 func Faults(f *Family, known Known) []Fault {
 	v := &validation{f: f, known: known}
 	v.family()
+	v.retention()
 	v.guardians()
 	v.profiles()
 	v.devices()

@@ -17,8 +17,9 @@ func fullFamily(t testing.TB) *Family {
 		ID: 1, Name: "Home", Zone: "Europe/Berlin", Default: 1, LastID: 100,
 		Guardians: []Guardian{{10, "Anna", Owner}, {11, "Ben", Carer}},
 		Loosening: Loosening{Delay: 1440, Second: true},
-		Networks:  nets("203.0.113.0/28"),
-		Holidays:  []Holiday{{"Christmas", Date{2026, 12, 23}, Date{2027, 1, 6}}},
+		Country:   "DE", Retention: Retention{30, map[blocklists.Category]KeptDays{blocklists.Gambling: 365}},
+		Networks: nets("203.0.113.0/28"),
+		Holidays: []Holiday{{"Christmas", Date{2026, 12, 23}, Date{2027, 1, 6}}},
 		Profiles: []Profile{
 			{ID: 1, Name: "Everyone", Preset: BandC},
 			{ID: 2, Name: "Adults", Preset: Adult},

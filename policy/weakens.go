@@ -63,6 +63,7 @@ func (w *weighing) add(where, format string, args ...any) {
 
 func (w *weighing) family() {
 	a, b := w.before, w.after
+	w.retention()
 	if b.Loosening.Delay < a.Loosening.Delay {
 		w.add("loosening", "changes that weaken protection wait %s hours, not %s", b.Loosening.Delay, a.Loosening.Delay)
 	}

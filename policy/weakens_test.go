@@ -127,6 +127,11 @@ func TestWeakensSeesHolidays(t *testing.T) {
 func aFamily(t *rapid.T) *Family {
 	f := NewFamily("F", "Europe/Berlin", Preset(rapid.IntRange(0, 5).Draw(t, "preset")))
 	f.LastID = 1000
+	f.Retention.Days = KeptDays(rapid.IntRange(0, 3).Draw(t, "days"))
+	for range rapid.IntRange(0, 2).Draw(t, "kept") {
+		c := blocklists.Category(rapid.IntRange(int(blocklists.AnonymousChat), int(blocklists.Dating)).Draw(t, "category"))
+		f.Retention.Categories = map[blocklists.Category]KeptDays{c: KeptDays(rapid.IntRange(1, 200).Draw(t, "days"))}
+	}
 	if rapid.Bool().Draw(t, "third profile") {
 		f.Profiles = append(f.Profiles, Profile{ID: 3, Name: "Lea", Preset: BandA})
 	}

@@ -100,7 +100,7 @@ func TestCheckBackup(t *testing.T) {
 	if err := db.Backup(t.Context(), good); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.write.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9, 1)`); err != nil {
+	if _, err := db.write.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (4711, 1)`); err != nil {
 		t.Fatal(err)
 	}
 	newer := filepath.Join(t.TempDir(), "newer.db")

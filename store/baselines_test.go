@@ -205,7 +205,9 @@ func TestSilenceOff(t *testing.T) {
 		name string
 		do   func(h *quietHome, f *policy.Family) (string, error)
 	}{
-		{"switched off", func(_ *quietHome, f *policy.Family) (string, error) { return f.SwitchSignal(policy.SignalSilent, false) }},
+		{"switched off", func(_ *quietHome, f *policy.Family) (string, error) {
+			return f.SwitchSignal(policy.SignalSilent, false)
+		}},
 		{"given to an adult", func(h *quietHome, f *policy.Family) (string, error) { f.Devices[0].Profile = 2; return "moved", nil }},
 		{"removed", func(h *quietHome, f *policy.Family) (string, error) { f.Devices = f.Devices[1:]; return "removed", nil }},
 	} {

@@ -128,25 +128,44 @@ func (db *DB) Incidents(ctx context.Context, f journal.Filter) ([]journal.Incide
 		return nil, fmt.Errorf("reading incidents: %w", errNoFamily)
 	}
 	out := []journal.Incident{}
+	err := db.EachIncident(ctx, f, func(i journal.Incident) bool {
+		out = append(out, i)
+		return len(out) < f.Max()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// EachIncident calls each for the incidents that f describes, newest first, until
+// it returns false. f.Limit does not count. A reader is busy meanwhile, so each
+// must not wait for anything.
+func (db *DB) EachIncident(ctx context.Context, f journal.Filter, each func(journal.Incident) bool) error {
+	if f.Family == 0 {
+		return fmt.Errorf("reading incidents: %w", errNoFamily)
+	}
 	since, until := bounds(f)
+	args := []any{int64(f.Family), since, until, int64(f.Profile), int64(f.Device)}
+	begins := ""
+	if f.ID != "" { // only then: otherwise it could be taken for the way to find the newest
+		args = append(args, f.ID, f.ID+"~")
+		begins = " AND incident_id >= $6 AND incident_id < $7"
+	}
 	err := db.rows(ctx, func(r journal.Row) bool {
 		i, err := r.Incident()
 		if err != nil {
 			db.log.Warn("an incident cannot be read and is left out", "error", err)
 			return true
 		}
-		if f.Matches(i) {
-			out = append(out, i)
-		}
-		return len(out) < f.Max()
+		return !f.Matches(i) || each(i)
 	}, `WHERE family_id = $1 AND last_at >= $2 AND first_at < $3
-			AND ($4 = 0 OR profile_id = $4) AND ($5 = 0 OR device_id = $5)
-		ORDER BY last_at DESC, incident_id DESC`,
-		int64(f.Family), since, until, int64(f.Profile), int64(f.Device))
+			AND ($4 = 0 OR profile_id = $4) AND ($5 = 0 OR device_id = $5)`+begins+`
+		ORDER BY last_at DESC, incident_id DESC`, args...)
 	if err != nil {
-		return nil, fmt.Errorf("reading incidents: %w", err)
+		return fmt.Errorf("reading incidents: %w", err)
 	}
-	return out, nil
+	return nil
 }
 
 // bounds returns the times of f in milliseconds.

@@ -98,7 +98,7 @@ func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
 	if db.presets, err = policy.EmbeddedPresets(); err != nil {
 		return nil, err
 	}
-	if db.write, err = connect(path, 1, pragmas+"&_txlock=immediate", "synchronous(FULL)", "journal_mode(WAL)"); err != nil {
+	if db.write, err = connect(path, 1, pragmas+"&_txlock=immediate", "synchronous(FULL)", "journal_mode(WAL)", "secure_delete(1)"); err != nil {
 		return nil, err
 	}
 	defer func() {

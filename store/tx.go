@@ -241,12 +241,12 @@ func (t *Tx) removeFamily(id policy.FamilyID) error {
 	if _, err := t.load(id); err != nil {
 		return err
 	}
-	for _, table := range []string{"incidents", "counts", "seen", "signals", "signal_memory", "baselines", "changes", "clues", "links", "channels", "preferences", "digests", "told", "outbox", "families"} {
+	for _, table := range []string{"incidents", "counts", "reviews", "mutes", "journal_views", "seen", "signals", "signal_memory", "baselines", "changes", "clues", "links", "channels", "preferences", "digests", "told", "outbox", "families"} {
 		if _, err := t.tx.ExecContext(t.ctx, `DELETE FROM `+table+` WHERE family_id = $1`, int64(id)); err != nil {
 			return err
 		}
 	}
-	if err := dropSecrets(t.ctx, t.tx, secretName(id, 0)); err != nil {
+	if err := dropSecrets(t.ctx, t.tx, channelSecret(id, 0)); err != nil {
 		return err
 	}
 	t.db.log.Info("a family was removed with all that was kept of it", "family", int64(id))

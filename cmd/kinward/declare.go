@@ -19,6 +19,8 @@ import (
 type declaredFamily struct {
 	Family    string             `yaml:"family"`
 	Zone      string             `yaml:"zone,omitempty"`
+	Country   string             `yaml:"country,omitempty"`
+	Retention declaredRetention  `yaml:"retention,omitempty"`
 	Unknown   ref                `yaml:"unknown"` // a profile, or "refuse"
 	Loosening declaredLoosening  `yaml:"loosening,omitempty"`
 	Networks  []network          `yaml:"networks,omitempty"`
@@ -30,6 +32,11 @@ type declaredFamily struct {
 	Devices   []declaredDevice   `yaml:"devices,omitempty"`
 	// Grants are acts of a day. Left out, those that are there stay; [] ends them.
 	Grants []declaredGrant `yaml:"grants,omitempty"`
+}
+
+type declaredRetention struct {
+	Days       policy.KeptDays                         `yaml:"days,omitempty"`
+	Categories map[blocklists.Category]policy.KeptDays `yaml:"categories,omitempty"`
 }
 
 type declaredLoosening struct {
@@ -180,7 +187,7 @@ func declare(f *policy.Family) declaredFamily {
 	names, zone := profileNames(f), zoneOf(f)
 	at := func(t time.Time) ref { return ref{text: momentText(t, zone)} }
 	d := declaredFamily{
-		Family: f.Name, Zone: f.Zone, Unknown: ref{text: names[f.Default]},
+		Family: f.Name, Zone: f.Zone, Unknown: ref{text: names[f.Default]}, Country: f.Country, Retention: declaredRetention(f.Retention),
 		Loosening: declaredLoosening(f.Loosening), Networks: networks[network](f.Networks), Tokens: f.Tokens,
 		Signals: declaredSignals{f.SignalsOff, f.Night},
 	}

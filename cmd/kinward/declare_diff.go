@@ -100,6 +100,11 @@ func facts(f *policy.Family) []fact {
 	l.add("the family's name", d.Family)
 	l.some("time zone", d.Zone)
 	l.add("profile of unknown devices", d.Unknown.text)
+	l.some("country", d.Country)
+	if d.Retention.Days != 0 {
+		l.add("incidents are kept for", d.Retention.Days.String())
+	}
+	choices(l, "kept for, category", d.Retention.Categories)
 	l.some("loosening", looseningText(f.Loosening))
 	for _, kind := range f.SignalsOff {
 		l.add("signal "+kind, "off")

@@ -37,7 +37,7 @@ func readFamily(path string, text []byte) (declaredFamily, error) {
 // result are replaced, never written to. Every fault is reported.
 func (d declaredFamily) onto(base *policy.Family) (*policy.Family, error) {
 	f := &policy.Family{
-		ID: base.ID, Name: d.Family, Zone: d.Zone, Loosening: policy.Loosening(d.Loosening),
+		ID: base.ID, Name: d.Family, Zone: d.Zone, Country: d.Country, Retention: policy.Retention(d.Retention), Loosening: policy.Loosening(d.Loosening),
 		Networks: networks[netip.Prefix](d.Networks), Tokens: d.Tokens, LastID: base.LastID,
 		SignalsOff: d.Signals.Off, Night: d.Signals.Night,
 	}

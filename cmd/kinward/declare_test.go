@@ -51,6 +51,9 @@ func drawFamily(t *rapid.T) *policy.Family {
 	name := func(what string, i int) string {
 		return rapid.SampledFrom([]string{"Lea", "off", "12", "null", "Mum's", "Ä\"b", "x: y"}).Draw(t, what) + fmt.Sprint(i)
 	}
+	f.Country = rapid.SampledFrom([]string{"", "DE", "NO"}).Draw(t, "country") // NO is false to old YAML
+	f.Retention.Days = policy.KeptDays(number(40, "days"))
+	f.Retention.Categories = rapid.MapOfN(category, rapid.Map(rapid.IntRange(1, 99), func(d int) policy.KeptDays { return policy.KeptDays(d) }), 0, 2).Draw(t, "kept")
 	for i := range number(2, "guardians") {
 		f.Guardians = append(f.Guardians, policy.Guardian{ID: policy.GuardianID(id()), Name: name("guardian", i), Role: policy.Role(number(2, "role"))})
 	}
@@ -253,6 +256,8 @@ func TestReadFamilyRefuses(t *testing.T) {
 		{"nothing for a name", "family:", "line 1: family"},
 		{"a text for a list", head + "devices: Tablet", "line 5: devices must be a list"},
 		{"a word for yes or no", head + "loosening: {second: maybe}", `line 5: second: "maybe" is not true or false`},
+		{"a word for a number of days", head + "retention: {days: long}", `line 5: days: "long" is not a whole number`},
+		{"a category that is not, to be kept", head + "retention: {categories: {datng: 5}}", `"datng"`},
 		{"a preset that is not", "family: Home\nprofiles:\n  - {name: Lea, preset: F}", `line 3: preset: reading preset "F"`},
 		{"a category that is not", "family: Home\nprofiles:\n  - {name: Lea, preset: D, categories: {socail: block}}", `"social"`},
 		{"a choice that is not", "family: Home\nprofiles:\n  - {name: Lea, preset: D, categories: {social: forbid}}", `line 3: categories social: reading choice "forbid"`},

@@ -29,6 +29,7 @@ type familiesReply struct {
 type familyRequest struct {
 	Name    string `json:"name,omitempty"`
 	Zone    string `json:"zone,omitempty"`
+	Country string `json:"country,omitempty"`
 	Preset  string `json:"preset,omitempty"`
 	Profile string `json:"profile,omitempty"`
 	Network string `json:"network,omitempty"`
@@ -131,7 +132,7 @@ line may do all, and only shows it.`,
 		networkCommand("add", "Recognise the family by one more address or network", true),
 		networkCommand("remove", "Recognise the family by an address or network no longer", false))
 
-	return c.aboutFamily(group, add, remove, loosening, network, c.linkCommand(), c.applyCommand(), c.exportCommand(),
+	return c.aboutFamily(group, add, remove, loosening, network, c.countryCommand(), c.linkCommand(), c.applyCommand(), c.exportCommand(),
 		changeCommand(c, opFamilyRename, &cobra.Command{
 			Use: "rename NEW", Short: "Give the family another name",
 			Example: `  kinward families rename Miller

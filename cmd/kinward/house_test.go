@@ -39,6 +39,8 @@ func TestImports(t *testing.T) {
 		"kinward/blocklists": {},
 		"kinward/policy":     {"kinward/blocklists"},
 		"kinward/journal":    {"kinward/blocklists", "kinward/policy"},
+		// Texts alone: it knows no incident.
+		"kinward/journal/guidance": {"kinward/blocklists", "kinward/policy"},
 		// What incidents show together. It follows the journal, which knows nothing of it.
 		"kinward/journal/alerts":  {"kinward/blocklists", "kinward/policy", "kinward/journal"},
 		"kinward/journal/signals": {"kinward/blocklists", "kinward/policy", "kinward/journal"},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,24 +15,42 @@ import (
 	"kinward/policy"
 )
 
+// incidentsQuery says which incidents a command is about, and who asks.
+type incidentsQuery struct {
+	Family     string `json:"family,omitempty"`
+	Since      string `json:"since,omitempty"`
+	Until      string `json:"until,omitempty"`
+	Device     string `json:"device,omitempty"`
+	Profile    string `json:"profile,omitempty"`
+	Category   string `json:"category,omitempty"`
+	Service    string `json:"service,omitempty"`
+	Verdict    string `json:"verdict,omitempty"`
+	Routine    bool   `json:"routine,omitempty"`
+	Unreviewed bool   `json:"unreviewed,omitempty"` // not reviewed nor muted by whoever asks
+	asking
+}
+
 type incidentsRequest struct {
-	Family  string `json:"family,omitempty"`
-	Since   string `json:"since"`
-	Device  string `json:"device"`
-	Profile string `json:"profile"`
-	Limit   int    `json:"limit"`
-	Routine bool   `json:"routine"`
+	incidentsQuery
+	Limit int `json:"limit"`
 }
 
 // incidentView is an incident with the words for it.
 type incidentView struct {
 	journal.Incident
-	ProfileName  string `json:"profile_name"`
-	DeviceName   string `json:"device_name"`
-	ServiceName  string `json:"service_name,omitempty"`
-	CategoryName string `json:"category_name,omitempty"`
-	Why          string `json:"why"`
-	Sentence     string `json:"sentence"`
+	ProfileName  string           `json:"profile_name"`
+	DeviceName   string           `json:"device_name"`
+	ServiceName  string           `json:"service_name,omitempty"`
+	CategoryName string           `json:"category_name,omitempty"`
+	Why          string           `json:"why"`
+	Sentence     string           `json:"sentence"`
+	Reviews      []journal.Review `json:"reviews"`
+	Muted        *mutedView       `json:"muted,omitempty"` // by whoever asks
+}
+
+// mutedView says until when something is muted.
+type mutedView struct {
+	Until *time.Time `json:"until,omitempty"` // nil: for good
 }
 
 type incidentsReply struct {
@@ -68,92 +85,70 @@ themselves, and a device may have been in other hands. What browsers and systems
 ask for by themselves and could lead past the filter is left out without --routine.`,
 		Example: `  kinward incidents
   kinward incidents --since 2h
-  kinward incidents --since "2026-11-23 18:00" --device Tablet --json`,
+  kinward incidents --unreviewed --category dating
+  kinward incidents --since "2026-11-23 18:00" --device Tablet --json
+  kinward incidents show 0199aa9c7f01
+  kinward incidents export --format bundle --out incidents.zip`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			req.Family = c.about.Family
+			req.incidentsQuery = c.query
 			return do(cmd.Context(), c, cmd, opIncidents, req, printIncidents)
 		},
 	}
-	cmd.Flags().StringVar(&c.about.Family, "family", "", "of this family (default: the home's own)")
-	cmd.Flags().StringVar(&req.Since, "since", "7d", "how far back: a span (2h, 7d) or a time of the family's clock")
-	cmd.Flags().StringVar(&req.Device, "device", "", "only this device: its name, or the address of one without a name")
-	cmd.Flags().StringVar(&req.Profile, "profile", "", "only this profile")
+	c.queryFlags(cmd)
 	cmd.Flags().IntVar(&req.Limit, "limit", 100, "at most so many")
-	cmd.Flags().BoolVar(&req.Routine, "routine", false, "also what browsers and systems ask for by themselves")
+	cmd.AddCommand(c.incidentShowCommand(), c.incidentReviewCommand(), c.incidentUnreviewCommand(), c.incidentMuteCommand(), c.incidentMutesCommand(),
+		c.incidentViewsCommand(), c.incidentFollowCommand(), c.incidentExportCommand())
 	return c.addJSON(cmd)
+}
+
+// queryFlags gives a command the flags that say which incidents it is about.
+func (c *cli) queryFlags(cmd *cobra.Command) {
+	q := &c.query
+	f := cmd.Flags()
+	f.StringVar(&q.Family, "family", "", "of this family (default: the home's own)")
+	f.StringVar(&q.Since, "since", "7d", "how far back: a span (2h, 7d) or a time of the family's clock")
+	f.StringVar(&q.Until, "until", "", "only what began before: a span back, or a time")
+	f.StringVar(&q.Device, "device", "", "only this device: its name, or the address of one without a name")
+	f.StringVar(&q.Profile, "profile", "", "only this profile")
+	f.StringVar(&q.Category, "category", "", "only this category")
+	f.StringVar(&q.Service, "service", "", "only this service, or this domain where it belongs to none")
+	f.StringVar(&q.Verdict, "verdict", "", "only what was: block, watch or rewrite")
+	f.BoolVar(&q.Routine, "routine", false, "also what browsers and systems ask for by themselves")
+	f.BoolVar(&q.Unreviewed, "unreviewed", false, "only what you have neither reviewed nor muted")
+	c.askingFlags(cmd)
 }
 
 func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (incidentsReply, error) {
 	if req.Limit < 1 || req.Limit > maxIncidents {
 		return incidentsReply{}, usageError(fmt.Errorf("--limit: %d is not between 1 and %d", req.Limit, maxIncidents))
 	}
-	rep := incidentsReply{Incidents: []incidentView{}, Counted: []countView{}}
-	if n.serving != nil {
-		if err := n.serving.journal.Flush(ctx); err != nil {
-			rep.Waiting = err.Error() // what is stored can be read all the same
-		}
-	}
-	s, err := n.state(ctx)
+	r, err := n.read(ctx, req.incidentsQuery)
 	if err != nil {
 		return incidentsReply{}, err
 	}
-	f, _, err := n.family(ctx, req.Family)
+	rep := incidentsReply{Zone: r.zone.String(), Since: r.filter.Since.In(r.zone), Incidents: []incidentView{}, Waiting: r.waiting}
+	found, err := r.incidents(ctx, req.Limit+1)
 	if err != nil {
 		return incidentsReply{}, err
 	}
-	zone := zoneOf(f)
-	since, err := sinceText(req.Since, time.Now(), zone)
-	if err != nil {
-		return incidentsReply{}, usageError(fmt.Errorf("--since: %w", err))
-	}
-	if since.After(time.Now()) {
-		return incidentsReply{}, usageError(fmt.Errorf("--since: %s is still to come", since.Format("Mon 2 Jan 2006 15:04")))
-	}
-	rep.Zone, rep.Since = zone.String(), since.In(zone)
-	filter := journal.Filter{Family: f.ID, Since: since, Limit: req.Limit + 1, Routine: req.Routine}
-	if req.Profile != "" {
-		if filter.Profile, err = findProfile(f, req.Profile); err != nil {
-			return incidentsReply{}, err
-		}
-	}
-	filters := []journal.Filter{filter}
-	if req.Device != "" {
-		if filters, err = deviceFilters(f, filter, req.Device); err != nil {
-			return incidentsReply{}, err
-		}
-	}
-	var found []journal.Incident
-	for _, filter := range filters {
-		some, err := n.db.Incidents(ctx, filter)
-		if err != nil {
-			return incidentsReply{}, err
-		}
-		found = append(found, some...)
-	}
-	slices.SortStableFunc(found, func(a, b journal.Incident) int { return b.Last.Compare(a.Last) })
 	if len(found) > req.Limit {
 		found, rep.More = found[:req.Limit], true
 	}
-	names := n.names(s.Index, f)
 	for _, i := range found {
-		rep.Incidents = append(rep.Incidents, viewIncident(i, names, zone))
+		rep.Incidents = append(rep.Incidents, r.view(i))
 	}
-	counts, err := n.db.Counts(ctx, journal.Filter{Family: f.ID, Since: since, Profile: filter.Profile, Limit: maxIncidents})
-	if err != nil {
+	if rep.Counted, err = r.counts(ctx); err != nil {
 		return incidentsReply{}, err
 	}
-	for _, c := range counts {
-		rep.Counted = append(rep.Counted, countView{c, names.Profile(c.Profile), names.Category(c.Category)})
-	}
-	return rep, nil
+	return rep, r.viewed(ctx, "list", len(found)+len(rep.Counted))
 }
 
 func viewIncident(i journal.Incident, names journal.Names, zone *time.Location) incidentView {
 	i.First, i.Last = i.First.In(zone), i.Last.In(zone)
 	v := incidentView{
 		Incident: i, ProfileName: names.Profile(i.Profile), DeviceName: names.Device(i.Device),
-		Why: why(i), Sentence: journal.Sentence(i, names, zone),
+		Why: why(i), Sentence: journal.Sentence(i, names, zone), Reviews: []journal.Review{},
 	}
 	if v.DeviceName == "" && i.Client != "" {
 		v.DeviceName = names.DeviceAt(i.Client)
@@ -264,7 +259,7 @@ func printIncidents(w io.Writer, r incidentsReply) {
 		return
 	}
 	for _, i := range r.Incidents {
-		fmt.Fprintf(w, "%s\n    why: %s\n", i.Sentence, i.Why)
+		fmt.Fprintf(w, "%s\n    why: %s\n    %s\n", i.Sentence, i.Why, strings.Join(append([]string{"see: {kinward} incidents show " + shortID(i.ID)}, stateTexts(i)...), "; "))
 	}
 	for _, c := range r.Counted {
 		fmt.Fprintf(w, "On %s (UTC), profile %s: %s was looked up %d times; it is counted, not named.\n",

@@ -43,7 +43,7 @@ D (13–15), E (16–17) or adult.`,
   kinward profiles choose Lea roblox block
   kinward profiles choose Lea social preset`,
 	}, printProfiles)
-	return c.aboutFamily(group, append(c.profileSettings(), c.profileShowCommand(),
+	return c.aboutFamily(group, append(c.profileSettings(), c.profileShowCommand(), c.profileMyCommand(),
 		changeCommand(c, opProfileAdd, &cobra.Command{
 			Use: "add NAME PRESET", Short: "Make a profile",
 			Example: `  kinward profiles add Lea D`,

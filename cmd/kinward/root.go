@@ -22,7 +22,8 @@ type cli struct {
 	out, err   *os.File
 	configPath string
 	json       bool
-	about      about  // whose family, and why
+	about      about // whose family, and why
+	query      incidentsQuery
 	prefix     string // how this program is called with this data folder, for hints
 }
 
@@ -81,7 +82,7 @@ Start it with "kinward serve"; the other commands work while it runs, and withou
 		c.serveCommand(), c.checkCommand(), c.explainCommand(), c.listsCommand(), c.incidentsCommand(), c.signalsCommand(), c.alertsCommand(), c.digestCommand(),
 		c.familiesCommand(), c.guardiansCommand(), c.profilesCommand(), c.devicesCommand(), c.rulesCommand(),
 		c.searchCommand(), c.schedulesCommand(), c.holidaysCommand(), c.grantsCommand(), c.pauseCommand(), c.resumeCommand(), c.changesCommand(), c.cacheCommand(),
-		c.backupCommand(), c.restoreCommand(), c.doctorCommand(), c.versionCommand(),
+		c.retentionCommand(), c.eraseCommand(), c.helpLinesCommand(), c.backupCommand(), c.restoreCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	addCompletionExamples(root)

@@ -177,6 +177,9 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	signal.Notify(hangup, syscall.SIGHUP) // from here on, lest an early one end the process
 	defer signal.Stop(hangup)
 	running.Go(func() error { return c.reloadOnHangup(ended, hangup, n, cmd, level) })
+	hourly := time.NewTicker(forgetEvery)
+	defer hourly.Stop()
+	running.Go(func() error { return (&forgetter{n.db, log, time.Now, hourly.C}).run(ended) })
 	running.Go(func() error {
 		return blocklists.NewRefresher(n.lists, blocklists.RefreshOptions{Every: set.refresh, Changed: n.recompile, Logger: log}).Run(ended)
 	})

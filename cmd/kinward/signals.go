@@ -51,8 +51,8 @@ var (
 	opSignalNight  = changing("signals-night", signalNight)
 )
 
-// followEvery is how often a command that follows looks for more.
-const followEvery = 2 * time.Second
+// signalsEvery is how often a command that follows looks for more.
+const signalsEvery = 2 * time.Second
 
 func (c *cli) signalsCommand() *cobra.Command {
 	var req signalsRequest
@@ -219,7 +219,7 @@ func (c *cli) followSignals(cmd *cobra.Command, req signalsRequest) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(followEvery):
+		case <-time.After(signalsEvery):
 		}
 	}
 }

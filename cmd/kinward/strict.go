@@ -119,7 +119,7 @@ func checkValue(n *yaml.Node, t reflect.Type, key string) error {
 	if n.Tag == "!!null" {
 		return noValue(n, key)
 	}
-	want := map[reflect.Kind]string{reflect.String: "!!str", reflect.Int: "!!int", reflect.Bool: "!!bool"}[t.Kind()]
+	want := map[reflect.Kind]string{reflect.String: "!!str", reflect.Int: "!!int", reflect.Uint16: "!!int", reflect.Bool: "!!bool"}[t.Kind()]
 	if n.Kind != yaml.ScalarNode || n.Tag != want {
 		words := map[string]string{"!!str": "a text (in quotes, if it looks like a number)", "!!int": "a whole number", "!!bool": "true or false"}
 		return fmt.Errorf("line %d: %s: %q is not %s", n.Line, key, n.Value, words[want])

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kinward/policy"
+	"kinward/store"
+)
+
+type eraseRequest struct {
+	about
+	Profile string `json:"profile,omitempty"` // "": all of the family
+	DryRun  bool   `json:"dryRun,omitempty"`
+}
+
+type eraseReply struct {
+	Family string       `json:"family"`
+	Whose  string       `json:"whose"` // in words
+	DryRun bool         `json:"dryRun"`
+	Rows   store.Erased `json:"rows"` // what is, or would be, deleted
+}
+
+var opErase = operation[eraseRequest, eraseReply]{"erase", erase}
+
+// eraser is a journal that can forget what it holds of a profile (0: of all) of a
+// family, in memory and on disk, so that none of it is written afterwards.
+type eraser interface {
+	Erase(context.Context, policy.FamilyID, policy.ProfileID) error
+}
+
+func (c *cli) eraseCommand() *cobra.Command {
+	req, yes := eraseRequest{}, false
+	cmd := c.addJSON(&cobra.Command{
+		Use:   "erase PROFILE|all",
+		Short: "Delete what was kept of a profile, or of all, for good",
+		Long: `Deletes incidents, counts, reviews, notes, mutes, and who looked: from memory, the
+disk and the database down to its free space. Choices, rules and devices stay. The
+history keeps that it was done, not what was there. It cannot be undone. Backups and
+exports that were made before are elsewhere: delete them yourself.`,
+		Example: `  kinward erase Lea --dry-run
+  kinward erase Lea
+  kinward erase all --yes`,
+		Args: exactArgs("a PROFILE, or all"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if req.about = c.about; args[0] != "all" {
+				req.Profile = args[0]
+			}
+			if req.DryRun || yes {
+				return do(cmd.Context(), c, cmd, opErase, req, printErased)
+			}
+			return c.eraseAsking(cmd, req)
+		},
+	})
+	cmd.Flags().StringVar(&c.about.Family, "family", "", "of this family (default: the home's own)")
+	cmd.Flags().StringVar(&c.about.Why, "why", "", "why, for the record")
+	cmd.Flags().BoolVar(&req.DryRun, "dry-run", false, "say how much would be deleted, and delete nothing")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// eraseAsking shows what would be deleted, and does it when the person says so.
+func (c *cli) eraseAsking(cmd *cobra.Command, req eraseRequest) error {
+	cfg, err := c.config(cmd)
+	if err != nil {
+		return err
+	}
+	if !isTerminal(os.Stdin) {
+		return usageError(errors.New("deleting for good needs a word: add --yes, or see with --dry-run what would be deleted"))
+	}
+	dry := req
+	dry.DryRun = true
+	rep, err := opErase.call(cmd.Context(), cfg, dry, nil)
+	if err != nil {
+		return c.calledError(err)
+	}
+	printErased(c.err, rep)
+	fmt.Fprint(c.err, "Delete it for good? Type yes: ")
+	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if strings.TrimSpace(strings.ToLower(answer)) != "yes" {
+		return &codedError{exitFailed, errors.New("nothing was deleted")}
+	}
+	return do(cmd.Context(), c, cmd, opErase, req, printErased)
+}
+
+func erase(ctx context.Context, n *node, req eraseRequest, _ progress) (eraseReply, error) {
+	f, _, err := n.family(ctx, req.Family)
+	if err != nil {
+		return eraseReply{}, err
+	}
+	rep := eraseReply{Family: f.Name, Whose: "all profiles", DryRun: req.DryRun}
+	var profile policy.ProfileID
+	if req.Profile != "" {
+		p, err := f.Profile(req.Profile)
+		if err != nil {
+			return rep, coded(err)
+		}
+		profile, rep.Whose = p.ID, "profile "+p.Name
+	}
+	if n.serving != nil {
+		if err := n.serving.journal.Flush(ctx); req.DryRun && err != nil {
+			return rep, err // it would count too little
+		}
+	}
+	if rep.Rows, err = n.db.Erasable(ctx, f, profile); err != nil || req.DryRun {
+		return rep, err
+	}
+	// What is begun is finished, also when the command has gone away.
+	ctx = context.WithoutCancel(ctx)
+	if n.serving != nil {
+		if j, ok := any(n.serving.journal).(eraser); ok {
+			if err := j.Erase(ctx, f.ID, profile); err != nil {
+				return rep, err
+			}
+		}
+	}
+	what := fmt.Sprintf("erased what was kept of %s", rep.Whose)
+	if _, err := n.db.Erase(ctx, f, profile, what, req.Why); err != nil {
+		return rep, err
+	}
+	return rep, n.refresh(ctx, f.ID)
+}
+
+func printErased(w io.Writer, r eraseReply) {
+	verb := "Erased"
+	if r.DryRun {
+		verb = "Would be erased"
+	}
+	fmt.Fprintf(w, "%s, of %s in family %s:\n", verb, r.Whose, r.Family)
+	for _, what := range slices.Sorted(maps.Keys(r.Rows)) {
+		fmt.Fprintf(w, "  %s: %d\n", what, r.Rows[what])
+	}
+	if !r.DryRun {
+		fmt.Fprintln(w, "Nothing of it is left in the data folder. Backups and exports that were made before still have it.")
+	}
+}
