@@ -280,23 +280,3 @@ func (db *DB) signals(ctx context.Context, where string, args ...any) (out []jou
 	}
 	return out, last, nil
 }
-
-// eraseSignals removes what was concluded and remembered of a profile of a family,
-// or of all of them where profile is 0; devices are those of the profile.
-func eraseSignals(ctx context.Context, tx *sql.Tx, family policy.FamilyID, profile policy.ProfileID, devices []policy.DeviceID) error {
-	for _, table := range []string{"signals", "signal_memory"} {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE family_id = $1 AND ($2 = 0 OR profile_id = $2)`, int64(family), int64(profile)); err != nil {
-			return err
-		}
-	}
-	if profile == 0 {
-		_, err := tx.ExecContext(ctx, `DELETE FROM baselines WHERE family_id = $1`, int64(family))
-		return err
-	}
-	for _, d := range devices {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM baselines WHERE family_id = $1 AND device_id = $2`, int64(family), int64(d)); err != nil {
-			return err
-		}
-	}
-	return nil
-}

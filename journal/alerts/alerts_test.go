@@ -66,8 +66,13 @@ func incident(id string, first time.Time, category, service, domain string) Even
 func TestWhenByTheNarrowestRule(t *testing.T) {
 	p := DefaultPreferences()
 	for _, r := range []Rule{
-		{When: Weekly}, {Profile: 2, When: Hourly}, {About: "social", When: Never}, {Profile: 2, About: "social", When: Immediate},
-		{About: AllSignals, When: Daily}, {About: "night", When: Never}, {About: "known-risk", When: Daily},
+		{When: Weekly},
+		{Profile: 2, When: Hourly},
+		{About: "social", When: Never},
+		{Profile: 2, About: "social", When: Immediate},
+		{About: AllSignals, When: Daily},
+		{About: "night", When: Never},
+		{About: "known-risk", When: Daily},
 	} {
 		p.Set(r)
 	}
@@ -222,8 +227,10 @@ func TestNoDomainWhereOthersRead(t *testing.T) {
 			})
 			if rapid.Bool().Draw(t, "signal") {
 				e.Kind, e.Feed = pick("kind", append(policy.SignalKinds(), "another")...), Signals
-				e.Signal = journal.Signal{Family: 1, Profile: e.Profile, Device: e.Device, Kind: e.Kind, At: evening, Service: e.Service, Category: e.Category, Domain: domain,
-					Details: journal.SignalDetails{Client: e.Incident.Client, Others: []string{"ometv", top, hidden}, Since: evening.Add(-time.Hour), Names: 700}}
+				e.Signal = journal.Signal{
+					Family: 1, Profile: e.Profile, Device: e.Device, Kind: e.Kind, At: evening, Service: e.Service, Category: e.Category, Domain: domain,
+					Details: journal.SignalDetails{Client: e.Incident.Client, Others: []string{"ometv", top, hidden}, Since: evening.Add(-time.Hour), Names: 700},
+				}
 			}
 			events = append(events, e)
 		}
