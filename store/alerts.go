@@ -24,8 +24,8 @@ var _ alerts.Store = (*Alerts)(nil)
 // Alerts returns the database's alerts.
 func (db *DB) Alerts() *Alerts { return &Alerts{db} }
 
-// secretName is where a channel's secret stands; without a channel, all of a family.
-func secretName(family policy.FamilyID, channel alerts.ChannelID) string {
+// channelSecret is where a channel's secret stands; without a channel, all of a family.
+func channelSecret(family policy.FamilyID, channel alerts.ChannelID) string {
 	name := "alerts/" + strconv.FormatInt(int64(family), 10)
 	if channel != 0 {
 		name += "/" + strconv.FormatInt(int64(channel), 10)
@@ -52,7 +52,7 @@ func (a *Alerts) AddChannel(ctx context.Context, c alerts.Channel, plan map[aler
 			return err
 		}
 		id = alerts.ChannelID(n)
-		if err := putSecret(ctx, tx, secretName(c.Family, id), c.Secret.Encode(), a.db.now()); err != nil {
+		if err := putSecret(ctx, tx, channelSecret(c.Family, id), c.Secret.Encode(), a.db.now()); err != nil {
 			return err
 		}
 		c.ID = id
@@ -90,7 +90,7 @@ func dropChannel(ctx context.Context, tx *sql.Tx, family policy.FamilyID, id ale
 			return err
 		}
 	}
-	return dropSecrets(ctx, tx, secretName(family, id))
+	return dropSecrets(ctx, tx, channelSecret(family, id))
 }
 
 // dropGuardians removes the channels and preferences of guardians who are no
@@ -180,7 +180,7 @@ func (a *Alerts) Channels(ctx context.Context, family policy.FamilyID) ([]alerts
 		return nil, fmt.Errorf("reading channels: %w", explain(err))
 	}
 	for i := range out {
-		text, err := a.db.Secrets().Get(ctx, secretName(family, out[i].ID))
+		text, err := a.db.Secrets().Get(ctx, channelSecret(family, out[i].ID))
 		switch {
 		case errors.Is(err, ErrNotFound): // restored from a backup, which holds none
 			continue
@@ -296,6 +296,24 @@ func (a *Alerts) Event(ctx context.Context, family policy.FamilyID, feed alerts.
 		return a.SignalEvent(ctx, family, id)
 	}
 	return a.IncidentEvent(ctx, family, id)
+}
+
+// Muted returns what reports whether a guardian muted what an event is about, or
+// the household did for all.
+func (a *Alerts) Muted(ctx context.Context, family policy.FamilyID, g policy.GuardianID) (func(alerts.Event) bool, error) {
+	list, err := a.db.Mutes(ctx, family)
+	if err != nil {
+		return nil, err
+	}
+	now := a.db.now()
+	list = slices.DeleteFunc(list, func(m journal.Mute) bool { return m.Guardian != g && m.Guardian != alerts.Household })
+	return func(e alerts.Event) bool {
+		about := e.Incident
+		if e.Feed == alerts.Signals {
+			about = journal.Incident{Family: e.Family, Profile: e.Profile, Service: e.Service, Domain: e.Signal.Domain}
+		}
+		return (about.Service != "" || about.Domain != "") && slices.ContainsFunc(list, func(m journal.Mute) bool { return m.Mutes(about, now) })
+	}, nil
 }
 
 // ChangedSignals reads signals as events; see [DB.SignalsChanged].

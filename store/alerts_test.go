@@ -57,7 +57,7 @@ type bell struct {
 	box    *mailbox
 	now    time.Time
 	engine *alerts.Engine
-	muted  func(context.Context, policy.GuardianID, alerts.Event) (bool, error)
+	muted  func(alerts.Event) bool // nil: nothing
 }
 
 func newBell(t *testing.T) *bell {
@@ -90,21 +90,14 @@ func (b *bell) restart() {
 			}
 			return out, nil, false, err
 		},
-		Muted: func(ctx context.Context, g policy.GuardianID, e alerts.Event) (bool, error) {
-			return b.muted != nil && must(b.muted(ctx, g, e)), nil
+		Muted: func(context.Context, policy.FamilyID, policy.GuardianID) (func(alerts.Event) bool, error) {
+			return func(e alerts.Event) bool { return b.muted != nil && b.muted(e) }, nil
 		},
 		Now: func() time.Time { return b.now },
 	})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }
 
 // later lets time pass and does what is due then.
@@ -424,13 +417,54 @@ func TestAlertsDoNotTellWhatWasErasedOrMuted(t *testing.T) {
 	if _, err := b.db.write.Exec(`DELETE FROM incidents WHERE incident_id = 'a'`); err != nil {
 		t.Fatal(err)
 	}
-	b.muted = func(_ context.Context, _ policy.GuardianID, e alerts.Event) (bool, error) { return e.ID == "b", nil }
+	b.muted = func(e alerts.Event) bool { return e.ID == "b" }
 	b.later(3 * time.Hour)
 	b.want(c, chat)
-	b.muted = func(context.Context, policy.GuardianID, alerts.Event) (bool, error) { return true, nil }
+	b.muted = func(alerts.Event) bool { return true }
 	b.tried(1, "d")
 	b.later(time.Hour)
 	b.want(c, chat)
+}
+
+func TestMutedIsOfTheGuardianAndTheService(t *testing.T) {
+	b := newBell(t)
+	other := addFamily(t, b.db, "Other")
+	for _, m := range []journal.Mute{
+		{Family: 1, Reader: journal.Reader{Guardian: 7}, Profile: 1, At: noon, Service: "ometv"},
+		{Family: 1, Reader: journal.Reader{Guardian: 7}, Profile: 1, At: noon, Service: "tinder", Until: noon.Add(-time.Hour)},
+		{Family: 1, Profile: 1, At: noon, Domain: "own.example"},
+	} {
+		if _, err := b.db.AddMute(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	event := func(family policy.FamilyID, profile policy.ProfileID, service, domain string) alerts.Event {
+		return alerts.FromIncident(journal.Incident{Family: family, Profile: profile, Service: service, Domain: domain})
+	}
+	signal := alerts.FromSignal(journal.Signal{Family: 1, Profile: 1, Kind: policy.SignalFirstTime, Service: "ometv"})
+	for _, tt := range []struct {
+		name     string
+		guardian policy.GuardianID
+		e        alerts.Event
+		want     bool
+	}{
+		{"the service", 7, event(1, 1, "ometv", "ome.example"), true},
+		{"a signal of the service", 7, signal, true},
+		{"of another guardian", 8, event(1, 1, "ometv", "ome.example"), false},
+		{"of another profile", 7, event(1, 2, "ometv", "ome.example"), false},
+		{"of another family", 7, event(other, 1, "ometv", "ome.example"), false},
+		{"that is over", 7, event(1, 1, "tinder", "tinder.example"), false},
+		{"by the household, for all", 8, event(1, 1, "", "own.example"), true},
+		{"a signal about nothing", 7, alerts.FromSignal(journal.Signal{Family: 1, Profile: 1, Kind: policy.SignalSilent}), false},
+	} {
+		muted, err := b.db.Alerts().Muted(t.Context(), tt.e.Family, tt.guardian)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := muted(tt.e); got != tt.want {
+			t.Errorf("%s: muted %v, want %v", tt.name, got, tt.want)
+		}
+	}
 }
 
 // TestDigestsAreSentOnce: at its time, with what was told at once, and when all

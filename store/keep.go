@@ -38,8 +38,8 @@ var keptTables = []keptTable{
 	{"counts", "profile_id", "", "day counts"}, // by their day, see expireCounts
 	{"signals", "profile_id", "at", "signals"},
 	{"signal_memory", "profile_id", "", ""},
-	{"told", "profile_id", "at", ""},
-	{"outbox", "NULL", "made_at", ""}, // of a family, not of a profile; it says no names
+	{"told", "profile_id", "", ""}, // grows old by itself; earlier, and an incident that goes on would be told anew
+	{"outbox", "0", "made_at", ""}, // of no profile: what it would tell stands in told
 }
 
 // chosenTables are what guardians chose, and how a family is recognised. The

@@ -246,7 +246,7 @@ func (t *Tx) removeFamily(id policy.FamilyID) error {
 			return err
 		}
 	}
-	if err := dropSecrets(t.ctx, t.tx, secretName(id, 0)); err != nil {
+	if err := dropSecrets(t.ctx, t.tx, channelSecret(id, 0)); err != nil {
 		return err
 	}
 	t.db.log.Info("a family was removed with all that was kept of it", "family", int64(id))

@@ -36,8 +36,6 @@ type letterbox struct {
 
 	mu      sync.Mutex
 	refuse  string // an answer to give to every message, e.g. "451 later"
-	logins  []string
-	clear   int // sessions that asked to send without TLS
 	letters chan letter
 }
 

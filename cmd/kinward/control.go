@@ -59,10 +59,9 @@ func (o operation[Req, Rep]) offer() (string, handler) { return o.name, o.handle
 func operations() map[string]handler {
 	table := map[string]handler{}
 	for _, o := range []offered{
-		opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
-		opSignals, opSignalSwitch, opSignalNight,
 		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
 		opIncidentFollow, opIncidentExport, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
+		opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
 		opExplain, opBackup, opStatus, opPing, opCache, opCacheFlush,
 		opLists, opListsAdd, opListsUpdate, opListsAccept, opListsRollback, opListsRemove,
 		opServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,

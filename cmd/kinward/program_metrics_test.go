@@ -229,7 +229,7 @@ func checkPrivacy(t *testing.T, h *home, all map[string]*series) {
 	t.Helper()
 	// list is what the operator called a list; reason, category and the like are
 	// words of the program's own.
-	labels := strings.Fields("transport outcome status way stage verdict reason category upstream list le version go_version quantile code cause")
+	labels := strings.Fields("transport outcome status way stage verdict reason category upstream list le version go_version quantile code cause channel kind")
 	for name, s := range all {
 		for l := range s.labels {
 			if !slices.Contains(labels, l) {

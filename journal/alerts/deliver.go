@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"kinward/policy"
 )
 
 // deliver begins to send what is due, some at a time: a receiver that hangs keeps
@@ -133,28 +131,26 @@ func (e *Engine) letter(ctx context.Context, f family, c Channel, o Outgoing) (L
 	if err != nil {
 		return Letter{}, false, err
 	}
+	muted, err := e.muted(ctx, o.Family, c.Guardian)
+	if err != nil {
+		return Letter{}, false, err
+	}
 	var events []Event
 	for _, t := range told {
-		ev, muted, err := e.event(ctx, c.Guardian, t)
+		ev, err := e.c.Event(ctx, t.Family, t.Feed, t.Event)
 		switch {
-		case errors.Is(err, ErrForgotten), muted:
+		case errors.Is(err, ErrForgotten):
 			total--
 		case err != nil:
 			return Letter{}, false, err
+		case muted(ev):
+			total--
 		case len(events) < mostTold:
 			events = append(events, ev)
 		}
 	}
 	slices.SortStableFunc(events, func(a, b Event) int { return a.At.Compare(b.At) })
 	return alertLetter(f.home, events, total, e.c.Link), len(events) > 0, nil
-}
-
-func (e *Engine) event(ctx context.Context, g policy.GuardianID, t Told) (ev Event, muted bool, err error) {
-	if ev, err = e.c.Event(ctx, t.Family, t.Feed, t.Event); err != nil || e.c.Muted == nil {
-		return ev, false, err
-	}
-	muted, err = e.c.Muted(ctx, g, ev)
-	return ev, muted, err
 }
 
 // Test sends a test to a channel at once and returns what the other side said.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,8 +50,9 @@ type Config struct {
 	// Between reads a family's events and counts of a span of time, and whether
 	// there were more than it read.
 	Between func(ctx context.Context, family policy.FamilyID, from, until time.Time) ([]Event, []journal.Count, bool, error)
-	// Muted reports whether a guardian wants to hear nothing of an event; nil: of none.
-	Muted func(context.Context, policy.GuardianID, Event) (bool, error)
+	// Muted returns what tells of which events a guardian wants to hear nothing;
+	// nil: of none.
+	Muted func(context.Context, policy.FamilyID, policy.GuardianID) (func(Event) bool, error)
 	// Link is where the family's pages are, for "what to do"; "" is nowhere.
 	Link       string
 	Logger     *slog.Logger // nil discards; never told a name, an address or a secret
@@ -359,24 +361,24 @@ func (e *Engine) Digest(ctx context.Context, id policy.FamilyID, g policy.Guardi
 	return e.digest(ctx, f, id, g, period, from, until)
 }
 
+// muted returns what tells of which events a guardian wants to hear nothing.
+func (e *Engine) muted(ctx context.Context, family policy.FamilyID, g policy.GuardianID) (func(Event) bool, error) {
+	if e.c.Muted == nil {
+		return func(Event) bool { return false }, nil
+	}
+	return e.c.Muted(ctx, family, g)
+}
+
 func (e *Engine) digest(ctx context.Context, f family, id policy.FamilyID, g policy.GuardianID, period When, from, until time.Time) (Digest, error) {
 	events, counts, more, err := e.c.Between(ctx, id, from, until)
 	if err != nil {
 		return Digest{}, err
 	}
-	if e.c.Muted != nil {
-		kept := events[:0:0]
-		for _, ev := range events {
-			muted, err := e.c.Muted(ctx, g, ev)
-			if err != nil {
-				return Digest{}, err
-			}
-			if !muted {
-				kept = append(kept, ev)
-			}
-		}
-		events = kept
+	muted, err := e.muted(ctx, id, g)
+	if err != nil {
+		return Digest{}, err
 	}
+	events = slices.DeleteFunc(events, muted)
 	p := f.of(g)
 	d := MakeDigest(f.home, period, from, until, events, counts, func(ev Event) bool { return p.When(ev).rank() <= period.rank() })
 	d.More = more
