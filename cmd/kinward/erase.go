@@ -120,10 +120,12 @@ func erase(ctx context.Context, n *node, req eraseRequest, _ progress) (eraseRep
 	// What is begun is finished, also when the command has gone away.
 	ctx = context.WithoutCancel(ctx)
 	if n.serving != nil {
-		if j, ok := any(n.serving.journal).(eraser); ok {
-			if err := j.Erase(ctx, f.ID, profile); err != nil {
-				return rep, err
-			}
+		j, ok := any(n.serving.journal).(eraser)
+		if !ok { // what is open in memory would be written again
+			return rep, errors.New("the journal of a running serve cannot forget yet; stop serve, and erase again")
+		}
+		if err := j.Erase(ctx, f.ID, profile); err != nil {
+			return rep, err
 		}
 	}
 	what := fmt.Sprintf("erased what was kept of %s", rep.Whose)

@@ -41,8 +41,8 @@ func TestImports(t *testing.T) {
 		"kinward/journal":    {"kinward/blocklists", "kinward/policy"},
 		// Texts alone: it knows no incident.
 		"kinward/journal/guidance": {"kinward/blocklists", "kinward/policy"},
-		"kinward/store":      {"kinward/blocklists", "kinward/policy", "kinward/journal"},
-		"kinward/resolver":   {"kinward/blocklists", "kinward/policy", "kinward/resolver/upstream"},
+		"kinward/store":            {"kinward/blocklists", "kinward/policy", "kinward/journal"},
+		"kinward/resolver":         {"kinward/blocklists", "kinward/policy", "kinward/resolver/upstream"},
 		// It asks others, and knows neither names that are listed nor families.
 		"kinward/resolver/upstream": {},
 		"kinward/certs":             {"kinward/store"},
