@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"kinward/journal/spool"
 	"kinward/policy"
 )
 
@@ -100,8 +101,17 @@ type Count struct {
 	Queries  uint64           `json:"queries"`
 }
 
-// Store keeps incidents. Both methods return soon after ctx ends.
+// Position is how far a spool has been read.
+type Position = spool.Position
+
+// Loss is a time in which attempts could not be kept: of this node, of no family.
+type Loss = spool.Loss
+
+// Store keeps incidents. All methods return soon after ctx ends.
 type Store interface {
+	// Position returns that of the last batch which had one.
+	Position(ctx context.Context) (Position, error)
+
 	// OpenIncidents returns the rows with a key whose last attempt is at or
 	// after since, newest first, at most limit.
 	OpenIncidents(ctx context.Context, since time.Time, limit int) ([]Row, error)
@@ -111,14 +121,16 @@ type Store interface {
 	Write(ctx context.Context, b Batch) error
 }
 
-// Batch is what changed since the last one. No incident stands in it twice, nor
-// any count.
+// Batch is all that changed since the last one. No incident stands in it twice,
+// nor any count.
 type Batch struct {
 	Rows   []Row   // inserted, or replaced where the family has that ID
 	Counts []Count // added to what is stored
 	// CloseBefore, where set, takes the key from all rows whose last attempt is
 	// before it: they cannot grow any more.
 	CloseBefore time.Time
+	Losses      []Loss   // added; the store may join those that lie together
+	Position    Position // stored with the rest; the zero value leaves what is stored
 }
 
 // Row is an incident as it is stored. What the incident is about stands in

@@ -27,6 +27,8 @@ type memory struct {
 	rows   map[string]Row
 	counts map[Count]tally // by its key fields
 	writes int
+	pos    Position
+	losses []Loss
 	err    error         // of every call
 	wait   chan struct{} // where set, a write waits for it or its context
 }
@@ -45,6 +47,12 @@ func (s *memory) OpenIncidents(_ context.Context, since time.Time, limit int) ([
 	}
 	slices.SortFunc(out, func(a, b Row) int { return b.Last.Compare(a.Last) })
 	return out[:min(limit, len(out))], nil
+}
+
+func (s *memory) Position(context.Context) (Position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pos, nil
 }
 
 func (s *memory) Write(ctx context.Context, b Batch) error {
@@ -74,6 +82,10 @@ func (s *memory) Write(ctx context.Context, b Batch) error {
 		k := Count{Family: c.Family, Profile: c.Profile, Category: c.Category, Day: c.Day}
 		t := s.counts[k]
 		s.counts[k] = tally{t.tries + c.Tries, t.queries + c.Queries}
+	}
+	s.losses = append(s.losses, b.Losses...)
+	if b.Position != (Position{}) {
+		s.pos = b.Position
 	}
 	for id, r := range s.rows {
 		if r.Last.Before(b.CloseBefore) {

@@ -1,10 +1,12 @@
 package journal
 
 import (
+	"maps"
 	"slices"
 	"time"
 
 	"kinward/blocklists"
+	"kinward/journal/spool"
 	"kinward/policy"
 )
 
@@ -17,7 +19,7 @@ const (
 	maxTypes = 8
 
 	// late is how much longer an incident stays in memory than it can grow, for
-	// attempts that wait in the queue.
+	// attempts that come late.
 	late = time.Minute
 )
 
@@ -30,7 +32,6 @@ const (
 	quiet                  // asked for without the person's doing, and nothing to raise
 	counted                // it is in a day's count
 	unkept                 // the verdict says to keep nothing
-	shed                   // lost: there was no room
 )
 
 // merger holds the incidents that can still grow and all that the store does
@@ -42,16 +43,14 @@ type merger struct {
 
 	dirty  []*incident // changed since they were last taken, in the order of the change
 	flight []*incident // taken, and neither committed nor failed yet
-	seq    uint64      // numbers the changes
-	first  uint64      // of the changes in flight: the smallest number; 0 is none
 
 	counts       map[countKey]tally
 	countsFlight map[countKey]tally
-	countsSeq    uint64          // of the oldest change in counts
 	windows      map[ofDay]int64 // when the last window of what is only counted opened
 
+	losses, lossesFlight []Loss
+
 	closedEarly uint64
-	maxHeld     int // how many incidents may wait for a store that is away
 	buf         []byte
 }
 
@@ -68,7 +67,7 @@ type incident struct {
 
 	saved  uint64 // queries that the store has
 	taken  uint64 // queries that are in flight
-	queued uint64 // seq of the oldest change in dirty; 0: not there
+	queued bool   // it is in dirty
 
 	prev, next *incident // the ring; nil once it cannot grow any more
 }
@@ -87,25 +86,24 @@ type countKey struct {
 
 type tally struct{ tries, queries uint64 }
 
-func newMerger(maxOpen, maxHeld int) *merger {
+func newMerger(maxOpen int) *merger {
 	m := &merger{
-		open: map[key]*incident{}, maxOpen: maxOpen, maxHeld: maxHeld,
+		open: map[key]*incident{}, maxOpen: maxOpen,
 		counts: map[countKey]tally{}, windows: map[ofDay]int64{},
 	}
 	m.oldest.prev, m.oldest.next = &m.oldest, &m.oldest
 	return m
 }
 
-// add merges one attempt. While the store is away, what needs new room is shed
-// once there is none left.
-func (m *merger) add(a *policy.Attempt, away bool) outcome {
+// add merges one attempt.
+func (m *merger) add(a *policy.Attempt) outcome {
 	v := &a.Verdict
 	if v.Action == policy.Allow || v.Keep == policy.KeepNothing {
 		return unkept
 	}
 	ms := a.Time.UnixMilli()
 	if v.Keep == policy.KeepCount {
-		return m.count(a, ms, away)
+		return m.count(a, ms)
 	}
 	var domain blocklists.Name
 	if a.Service == "" {
@@ -124,9 +122,6 @@ func (m *merger) add(a *policy.Attempt, away bool) outcome {
 		if v.Quiet && v.Bypass != policy.BypassRoutine { // what is routine anyway is told apart from the rest
 			return quiet
 		}
-		if away && m.held() >= m.maxHeld {
-			return shed
-		}
 		m.insert(newIncident(a, k, ms, client))
 		return opened
 	}
@@ -138,28 +133,27 @@ func (m *merger) add(a *policy.Attempt, away bool) outcome {
 
 // count notes an attempt at what must not be named. A quiet one is no attempt
 // of anybody, and there is no incident that it could raise.
-func (m *merger) count(a *policy.Attempt, ms int64, away bool) outcome {
+func (m *merger) count(a *policy.Attempt, ms int64) outcome {
 	if a.Verdict.Quiet {
 		return quiet
 	}
 	of := ofDay{a.Family, a.Profile, a.Verdict.Label.Category}
 	k := countKey{of, floorDiv(ms, dayMillis)}
-	t, ok := m.counts[k]
-	if !ok && away && len(m.counts) >= m.maxHeld {
-		return shed
-	}
-	w, ok := m.windows[of]
-	if !ok || outside(ms, w) {
+	t := m.counts[k]
+	if w, ok := m.windows[of]; !ok || outside(ms, w) {
 		t.tries++
 		m.windows[of] = ms
 	}
 	t.queries++
-	if len(m.counts) == 0 {
-		m.seq++
-		m.countsSeq = m.seq
-	}
 	m.counts[k] = t
 	return counted
+}
+
+// addTally notes what is left of attempts whose details the spool had to give up.
+func (m *merger) addTally(t *spool.Tally) {
+	k := countKey{ofDay{t.Family, t.Profile, t.Category}, t.Day}
+	have := m.counts[k]
+	m.counts[k] = tally{have.tries + t.Tries, have.queries + t.Queries}
 }
 
 // outside reports whether ms does not belong to the window that opened at w.
@@ -295,39 +289,26 @@ func (m *merger) drop(i *incident) {
 }
 
 func (m *merger) change(i *incident) {
-	if i.queued == 0 {
-		m.seq++
-		i.queued = m.seq
+	if !i.queued {
+		i.queued = true
 		m.dirty = append(m.dirty, i)
 	}
 }
 
-// held returns how many incidents wait for the store.
-func (m *merger) held() int { return len(m.dirty) + len(m.flight) }
+// held returns how much waits for the store.
+func (m *merger) held() int { return len(m.dirty) + len(m.flight) + len(m.counts) }
 
 // waits reports whether there is something to take.
-func (m *merger) waits() bool { return len(m.dirty) > 0 || len(m.counts) > 0 }
+func (m *merger) waits() bool { return len(m.dirty) > 0 || len(m.counts) > 0 || len(m.losses) > 0 }
 
-// misses reports whether the store lacks a change numbered up to seq.
-func (m *merger) misses(seq uint64) bool {
-	return m.first != 0 && m.first <= seq ||
-		len(m.dirty) > 0 && m.dirty[0].queued <= seq ||
-		len(m.counts) > 0 && m.countsSeq <= seq
-}
-
-// take returns at most limit changed incidents and all counts for the store.
-// The caller says [merger.committed] or [merger.failed] before it takes more.
-func (m *merger) take(limit int) Batch {
-	n := min(limit, len(m.dirty))
-	b := Batch{Rows: make([]Row, 0, n)}
-	m.flight = m.dirty[:n:n]
-	m.dirty = m.dirty[n:]
-	m.first = 0
+// take returns all that changed, for the store. The caller says
+// [merger.committed] or [merger.failed] before it takes more.
+func (m *merger) take() Batch {
+	b := Batch{Rows: make([]Row, 0, len(m.dirty)), Losses: m.losses}
+	m.flight, m.dirty = m.dirty, nil
+	m.lossesFlight, m.losses = m.losses, nil
 	for _, i := range m.flight {
-		if m.first == 0 {
-			m.first = i.queued
-		}
-		i.queued = 0
+		i.queued = false
 		i.taken = i.Queries
 		b.Rows = append(b.Rows, Row{
 			Family: i.family, ID: i.id, Profile: i.profile, Device: i.device,
@@ -336,9 +317,6 @@ func (m *merger) take(limit int) Batch {
 		})
 	}
 	if len(m.counts) > 0 {
-		if m.first == 0 || m.countsSeq < m.first {
-			m.first = m.countsSeq
-		}
 		m.countsFlight, m.counts = m.counts, map[countKey]tally{}
 		for k, t := range m.countsFlight {
 			b.Counts = append(b.Counts, Count{
@@ -356,7 +334,7 @@ func (m *merger) committed() {
 	for _, i := range m.flight {
 		i.saved = i.taken
 	}
-	m.flight, m.countsFlight, m.first = nil, nil, 0
+	m.flight, m.countsFlight, m.lossesFlight = nil, nil, nil
 }
 
 // failed puts back what was taken. An incident that changed again meanwhile has
@@ -364,8 +342,8 @@ func (m *merger) committed() {
 func (m *merger) failed() {
 	back := make([]*incident, 0, len(m.flight)+len(m.dirty))
 	for _, i := range m.flight {
-		if i.queued == 0 {
-			i.queued = m.first
+		if !i.queued {
+			i.queued = true
 			back = append(back, i)
 		}
 	}
@@ -373,15 +351,32 @@ func (m *merger) failed() {
 	for k, t := range m.countsFlight {
 		now := m.counts[k]
 		m.counts[k] = tally{now.tries + t.tries, now.queries + t.queries}
-		m.countsSeq = m.first
 	}
-	m.flight, m.countsFlight, m.first = nil, nil, 0
+	m.losses = append(m.lossesFlight, m.losses...)
+	m.flight, m.countsFlight, m.lossesFlight = nil, nil, nil
+}
+
+// erase forgets what there is of a profile, or of a family where profile is 0.
+// Nothing must be in flight.
+func (m *merger) erase(family policy.FamilyID, profile policy.ProfileID) {
+	of := func(f policy.FamilyID, p policy.ProfileID) bool { return f == family && (profile == 0 || p == profile) }
+	for _, i := range m.open {
+		if of(i.family, i.profile) {
+			m.drop(i)
+		}
+	}
+	m.dirty = slices.DeleteFunc(m.dirty, func(i *incident) bool { return of(i.family, i.profile) })
+	maps.DeleteFunc(m.counts, func(k countKey, _ tally) bool { return of(k.family, k.profile) })
+	maps.DeleteFunc(m.windows, func(k ofDay, _ int64) bool { return of(k.family, k.profile) })
 }
 
 // unsaved returns how many attempts the store does not have.
 func (m *merger) unsaved() (n uint64) {
-	for _, list := range [...][]*incident{m.dirty, m.flight} {
-		for _, i := range list {
+	for _, i := range m.dirty {
+		n += i.Queries - i.saved
+	}
+	for _, i := range m.flight {
+		if !i.queued {
 			n += i.Queries - i.saved
 		}
 	}

@@ -17,9 +17,9 @@ import (
 // stored merges attempts and returns what reaches a store.
 func stored(t testing.TB, attempts ...policy.Attempt) *memory {
 	t.Helper()
-	m, s := newMerger(1000, 1000), &memory{}
+	m, s := newMerger(1000), &memory{}
 	for i := range attempts {
-		m.add(&attempts[i], false)
+		m.add(&attempts[i])
 	}
 	settle(t, m, s)
 	return s
@@ -28,7 +28,7 @@ func stored(t testing.TB, attempts ...policy.Attempt) *memory {
 func settle(t testing.TB, m *merger, s *memory) {
 	t.Helper()
 	for m.waits() {
-		if err := s.Write(t.Context(), m.take(maxBatch)); err != nil {
+		if err := s.Write(t.Context(), m.take()); err != nil {
 			t.Fatal(err)
 		}
 		m.committed()
@@ -237,14 +237,14 @@ func TestIncidentKeepsFewNamesAndTheOneAskedMost(t *testing.T) {
 
 func TestRestartGoesOnMerging(t *testing.T) {
 	s := &memory{}
-	first := newMerger(10, 10)
+	first := newMerger(10)
 	for _, a := range []policy.Attempt{try("omegle.com", noon, omegle), try("other.com", noon)} {
-		first.add(&a, false)
+		first.add(&a)
 	}
 	settle(t, first, s)
 
 	rows, _ := s.OpenIncidents(t.Context(), noon.Add(-Gap), 10)
-	second := newMerger(10, 10)
+	second := newMerger(10)
 	if bad := second.load(append(rows, Row{Key: "zz", Details: []byte("{")})); bad != 1 {
 		t.Errorf("%d rows could not be read, want 1", bad)
 	}
@@ -253,7 +253,7 @@ func TestRestartGoesOnMerging(t *testing.T) {
 		try("omegle.com", noon.Add(Gap-time.Second), omegle),
 		try("other.com", noon.Add(Gap)),
 	} {
-		second.add(&a, false)
+		second.add(&a)
 	}
 	settle(t, second, s)
 	var got []string
@@ -267,10 +267,10 @@ func TestRestartGoesOnMerging(t *testing.T) {
 }
 
 func TestOpenIncidentsAreBoundedAndTheOldestEndsFirst(t *testing.T) {
-	m, s := newMerger(3, 1000), &memory{}
+	m, s := newMerger(3), &memory{}
 	for _, name := range []string{"a.com", "b.com", "c.com", "a.com", "d.com", "a.com", "b.com"} {
 		a := try(name, noon)
-		m.add(&a, false)
+		m.add(&a)
 		if len(m.open) > 3 {
 			t.Fatalf("%d incidents are open, want at most 3", len(m.open))
 		}
@@ -289,11 +289,11 @@ func TestOpenIncidentsAreBoundedAndTheOldestEndsFirst(t *testing.T) {
 }
 
 func TestSweepForgetsWhatCannotGrow(t *testing.T) {
-	m := newMerger(10, 10)
+	m := newMerger(10)
 	for _, a := range []policy.Attempt{
 		try("old.com", noon), try("young.com", noon.Add(5*time.Minute)), try("future.com", noon.Add(24*time.Hour)), try("tinder.com", noon, count),
 	} {
-		m.add(&a, false)
+		m.add(&a)
 	}
 	if n := m.sweep(noon.Add(Gap + late).UnixMilli()); n != 2 || len(m.open) != 1 || len(m.windows) != 0 {
 		t.Errorf("%d forgotten, %d open, %d windows; want 2, 1 and 0", n, len(m.open), len(m.windows))
@@ -307,11 +307,11 @@ func TestSweepForgetsWhatCannotGrow(t *testing.T) {
 // attempt is in an incident, in a count, or accounted for.
 func TestEveryAttemptIsAccountedFor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		maxOpen, maxHeld := rapid.IntRange(1, 6).Draw(t, "open"), rapid.IntRange(1, 4).Draw(t, "held")
-		m, s := newMerger(maxOpen, maxHeld), &memory{}
+		maxOpen := rapid.IntRange(1, 6).Draw(t, "open")
+		m, s := newMerger(maxOpen), &memory{}
 		names := []string{"a.com", "w.a.com", "b.com", "c.co.uk", "d.com", "e.com", ".", `x\.y.com`}
-		var outcomes [shed + 1]uint64
-		recorded, away, now := uint64(0), false, noon
+		var outcomes [unkept + 1]uint64
+		recorded, now := uint64(0), noon
 		for range rapid.IntRange(0, 200).Draw(t, "steps") {
 			switch rapid.IntRange(0, 9).Draw(t, "step") {
 			default:
@@ -322,15 +322,15 @@ func TestEveryAttemptIsAccountedFor(t *testing.T) {
 				a.Verdict.Keep = policy.Keep(rapid.IntRange(0, 2).Draw(t, "keep"))
 				a.Verdict.Action = policy.Action(rapid.IntRange(0, 2).Draw(t, "action"))
 				recorded++
-				outcomes[m.add(&a, away)]++
+				outcomes[m.add(&a)]++
 			case 0, 1:
-				b := m.take(rapid.IntRange(1, 3).Draw(t, "batch"))
+				b := m.take()
 				if rapid.Bool().Draw(t, "raced") { // attempts go on while a batch is written
 					a := try("a.com", now)
 					recorded++
-					outcomes[m.add(&a, away)]++
+					outcomes[m.add(&a)]++
 				}
-				if away = rapid.Bool().Draw(t, "fails"); away {
+				if rapid.Bool().Draw(t, "fails") {
 					m.failed()
 				} else {
 					s.Write(t.Context(), b)
@@ -342,12 +342,12 @@ func TestEveryAttemptIsAccountedFor(t *testing.T) {
 			if len(m.open) > maxOpen {
 				t.Fatalf("%d open, want at most %d", len(m.open), maxOpen)
 			}
-			if missing := m.unsaved() > 0; missing != m.misses(m.seq) {
-				t.Fatalf("%d unsaved, but misses says %t", m.unsaved(), !missing)
+			if missing := m.unsaved() > 0; missing != m.waits() {
+				t.Fatalf("%d unsaved, but waits says %t", m.unsaved(), !missing)
 			}
 		}
 		for m.waits() {
-			s.Write(t.Context(), m.take(2))
+			s.Write(t.Context(), m.take())
 			m.committed()
 		}
 		var kept, tries, queries uint64
@@ -367,7 +367,7 @@ func TestEveryAttemptIsAccountedFor(t *testing.T) {
 		if kept != outcomes[merged]+outcomes[opened] || queries != outcomes[counted] || tries > queries {
 			t.Fatalf("stored %d in incidents and %d counted, want %d and %d", kept, queries, outcomes[merged]+outcomes[opened], outcomes[counted])
 		}
-		if sum := kept + queries + outcomes[quiet] + outcomes[unkept] + outcomes[shed]; sum != recorded {
+		if sum := kept + queries + outcomes[quiet] + outcomes[unkept]; sum != recorded {
 			t.Fatalf("%d accounted for, want %d", sum, recorded)
 		}
 		if n := uint64(len(s.rows)); n != outcomes[opened] {

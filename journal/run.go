@@ -6,19 +6,27 @@ import (
 	"fmt"
 	"time"
 
+	"kinward/journal/spool"
 	"kinward/policy"
 )
 
-// loop is what Run owns while it runs. Its goroutine alone merges; one more at a
-// time writes, so that a slow store does not hold up merging.
+// loop is what Run owns while it runs. Its goroutine alone reads the spool and
+// merges; one more at a time writes, so that a slow store does not hold up
+// merging.
 type loop struct {
 	*Journal
 	m *merger
 
 	flush  *time.Timer // to write what changed, or to try again
 	armed  bool        // flush runs
-	minute *time.Timer // to end incidents and to report losses
+	minute *time.Timer // to end incidents
 	ticks  bool        // minute runs; nothing wakes an idle machine
+
+	more     bool      // the spool holds more to read
+	pos      uint64    // all up to here is merged
+	merged   time.Time // when the last attempt that is merged was
+	written  uint64    // the store was told of all up to here
+	position uint64    // the write under way takes all up to here
 
 	writing chan error // the result of the write that is under way; nil: none is
 	cancel  context.CancelFunc
@@ -26,24 +34,25 @@ type loop struct {
 	ended   bool          // incidents have ended whose rows still have their key
 	closing time.Time     // the write under way takes the keys before this
 
-	waiters   []waiter
-	storeLost uint64 // not yet reported in the log
-	early     uint64 // merger.closedEarly as counted
+	waiters []waiter
+	erasing []erasure
+	early   uint64 // merger.closedEarly as counted
 }
 
-// waiter is a Flush that waits for the changes numbered up to seq.
+// waiter is a Flush that waits for what was recorded up to seq.
 type waiter struct {
 	seq    uint64
 	answer chan<- error
 }
 
-// Run merges and writes until ctx ends; then it drains the queue, writes for at
-// most five seconds and returns nil if nothing was left over. It takes up the
-// incidents that a former run left open; if the store cannot tell them, it goes
-// on without. It also writes when devices were seen last, if [Config] has a store
-// for that. A store that fails is tried again, with pauses of up to 30 s,
-// while incidents wait in memory; attempts beyond Config.Queue incidents are
-// counted as lost. Stop recording before ctx ends. Run can run once.
+// Run merges and writes until ctx ends; then it reads what is left, writes for at
+// most five seconds and returns nil if nothing was left over, or if the spool
+// keeps the rest for the next run. It takes up the incidents that a former run
+// left open; if the store cannot tell them, it goes on without. It also writes
+// when devices were seen last, if [Config] has a store for that. A store that
+// fails is tried again, with pauses of up to 30 s; beyond Config.Held changed
+// incidents merging waits, and the spool holds what comes. Stop recording before
+// ctx ends. Run can run once.
 func (j *Journal) Run(ctx context.Context) error {
 	if !j.started.CompareAndSwap(false, true) {
 		return errors.New("running the journal: it was run already")
@@ -56,70 +65,93 @@ func (j *Journal) Run(ctx context.Context) error {
 	}
 	l := &loop{
 		Journal: j,
-		m:       newMerger(j.open, j.limit),
+		m:       newMerger(j.open),
 		flush:   time.NewTimer(time.Hour),
 		minute:  time.NewTimer(time.Hour),
 		ended:   true, // a former run may have left keys behind
+		more:    true, // or attempts
+		pos:     j.spool.Position().Seq,
 	}
+	l.written = l.pos
 	l.flush.Stop()
 	l.minute.Stop()
 	defer l.flush.Stop()
 	defer l.minute.Stop()
 	l.load(ctx)
-	for {
-		l.arm(ctx)
-		in := l.queue
-		if l.paused() {
-			in = nil
-		}
-		select {
-		case a := <-in:
-			l.add(&a)
-			l.drain(len(l.queue), false)
-		case answer := <-l.flushes:
-			l.drain(len(l.queue), true)
-			l.waiters = append(l.waiters, waiter{l.m.seq, answer})
-			l.write(ctx)
-		case <-l.flush.C:
-			l.armed = false
-			l.write(ctx)
-		case err := <-l.writing:
-			l.written(err)
-			if len(l.waiters) > 0 || l.backoff == 0 && len(l.m.dirty) >= maxBatch {
-				l.write(ctx)
-			}
-		case <-l.minute.C:
-			l.ticks = false
-			l.everyMinute()
-		case <-ctx.Done():
-			return l.stop(ctx)
-		}
+	spooling, stopSpooling := context.WithCancel(context.WithoutCancel(ctx))
+	spooled := make(chan struct{})
+	go func() { j.spool.Run(spooling); close(spooled) }()
+	for ctx.Err() == nil {
+		l.step(ctx)
+	}
+	stopSpooling()
+	<-spooled
+	return l.stop(ctx)
+}
+
+// now and then a step reads at once; otherwise it waits for something to do.
+var always = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (l *loop) step(ctx context.Context) {
+	l.arm(ctx)
+	ready, at := l.spool.Ready(), (<-chan struct{})(nil)
+	switch {
+	case l.paused():
+		ready = nil
+	case l.more:
+		at = always
+	}
+	select {
+	case <-ready:
+		l.read()
+	case <-at:
+		l.read()
+	case answer := <-l.flushes:
+		l.waiters = append(l.waiters, waiter{l.spool.Recorded().Seq, answer})
+		l.hurry(ctx)
+	case e := <-l.erases:
+		l.erasing = append(l.erasing, e)
+	case <-l.flush.C:
+		l.armed = false
+		l.write(ctx)
+	case err := <-l.writing:
+		l.wrote(err)
+	case <-l.minute.C:
+		l.ticks = false
+		l.everyMinute()
+	case <-ctx.Done():
 	}
 }
 
-// paused reports whether the queue must wait, because the store is working and
-// as much waits for it as may.
-func (l *loop) paused() bool {
-	return l.writing != nil && l.backoff == 0 && l.m.held() >= l.limit
-}
+// paused reports whether merging must wait, because as much waits for the store
+// as may.
+func (l *loop) paused() bool { return l.m.held() >= l.held }
 
-// drain merges up to n attempts that wait in the queue.
-func (l *loop) drain(n int, always bool) {
-	for range n {
-		if !always && l.paused() {
-			return
+// read merges what is next, a bounded number of records.
+func (l *loop) read() {
+	var err error
+	l.more, err = l.spool.Read(func(r spool.Record) bool {
+		switch {
+		case r.Attempt != nil:
+			l.add(r.Attempt)
+		case r.Tally != nil:
+			l.m.addTally(r.Tally)
+			l.metrics.counted.Add(float64(r.Tally.Queries))
+		case r.Loss != nil:
+			l.m.losses = append(l.m.losses, *r.Loss)
 		}
-		select {
-		case a := <-l.queue:
-			l.add(&a)
-		default:
-			return
-		}
+		return !l.paused()
+	})
+	if err != nil {
+		l.log.Error("the spool cannot be read; it is tried again", "error", err)
+		l.more = false // the minute tries again, and so does whatever comes
 	}
+	l.pos = l.spool.Position().Seq
 }
 
 func (l *loop) add(a *policy.Attempt) {
-	switch l.m.add(a, l.backoff > 0) {
+	l.merged = a.Time
+	switch l.m.add(a) {
 	case opened:
 		l.metrics.incidents.Inc()
 		l.metrics.merged.Inc()
@@ -131,34 +163,60 @@ func (l *loop) add(a *policy.Attempt) {
 		l.metrics.counted.Inc()
 	case unkept:
 		l.metrics.unkept.Inc()
-	case shed:
-		l.metrics.lostStore.Inc()
-		l.storeLost++
 	}
 }
 
-// arm starts what has to happen later, and writes at once where a whole batch
-// waits.
+// clock returns the time that attempts are merged at: while old ones are read,
+// theirs.
+func (l *loop) clock() time.Time {
+	if now := l.now(); !l.more || l.merged.IsZero() || l.merged.After(now) {
+		return now
+	}
+	return l.merged
+}
+
+// hurry brings to the store what a Flush waits for.
+func (l *loop) hurry(ctx context.Context) {
+	if len(l.waiters) == 0 {
+		return
+	}
+	if err := l.spool.Pull(); err != nil {
+		l.answer(err)
+		return
+	}
+	for l.pos < l.waiters[len(l.waiters)-1].seq && !l.paused() {
+		before := l.pos
+		if l.read(); l.pos == before {
+			break // somebody is about to finish a record; then it is ready
+		}
+	}
+	l.write(ctx)
+}
+
+// arm starts what has to happen later, and writes at once where much waits.
 func (l *loop) arm(ctx context.Context) {
-	if l.writing == nil && l.backoff == 0 && len(l.m.dirty) >= maxBatch {
-		l.write(ctx)
+	if l.writing == nil {
+		l.erase(ctx)
+		if len(l.waiters) > 0 && l.pos >= l.waiters[0].seq || l.backoff == 0 && l.m.held() >= min(soonBatch, l.held) {
+			l.write(ctx)
+		}
 	}
 	if l.writing == nil && !l.armed && (l.m.waits() || l.backoff > 0) {
 		l.armed = true
 		l.flush.Reset(max(l.flushEvery, l.backoff))
 	}
-	if !l.ticks && (len(l.m.open) > 0 || len(l.m.windows) > 0 || l.storeLost > 0 || l.queueLost.Load() > 0 || l.ended) {
+	if !l.ticks && (len(l.m.open) > 0 || len(l.m.windows) > 0 || l.pos > l.written || l.ended) {
 		l.ticks = true
 		l.minute.Reset(minuteEvery)
 	}
 	l.metrics.openNow.Set(float64(len(l.m.open)))
-	l.metrics.unwritten.Set(float64(l.m.held()))
+	l.metrics.unwritten.Set(float64(len(l.m.dirty) + len(l.m.flight)))
 	l.metrics.closedEarly.Add(float64(l.m.closedEarly - l.early))
 	l.early = l.m.closedEarly
 }
 
-// write hands a batch to the store unless one is under way. Where nothing
-// changed it answers those who wait for a flush.
+// write hands all that changed to the store unless a write is under way. Where
+// nothing changed it answers those who wait for a flush.
 func (l *loop) write(ctx context.Context) {
 	if l.writing != nil {
 		return
@@ -175,25 +233,33 @@ func (l *loop) write(ctx context.Context) {
 }
 
 func (l *loop) take() Batch {
-	b := l.m.take(maxBatch)
+	b := l.m.take()
+	l.position = l.pos
+	b.Position = Position{Spool: l.spool.Position().Spool, Seq: l.pos}
 	if l.ended {
-		l.closing = fromMillis(l.now().Add(-Gap - late).UnixMilli())
+		l.closing = fromMillis(l.clock().Add(-Gap - late).UnixMilli())
 		b.CloseBefore = l.closing
 		l.ended = false
 	}
 	return b
 }
 
-// written takes the store's answer to a batch.
-func (l *loop) written(err error) {
+// wrote takes the store's answer to a batch.
+func (l *loop) wrote(err error) {
 	l.cancel()
 	l.writing = nil
 	if err == nil {
 		l.m.committed()
+		l.written = l.position
+		l.spool.Committed(l.written)
 		if l.backoff > 0 {
 			l.log.Info("the store takes incidents again")
 		}
 		l.backoff, l.closing = 0, time.Time{}
+		select {
+		case l.changes <- struct{}{}:
+		default: // it will look anyway
+		}
 		l.answer(nil)
 		return
 	}
@@ -202,7 +268,7 @@ func (l *loop) written(err error) {
 	l.ended = l.ended || !l.closing.IsZero()
 	l.closing = time.Time{}
 	if l.backoff == 0 {
-		l.log.Error("the store does not take incidents; they wait in memory until it does", "error", err)
+		l.log.Error("the store does not take incidents; what comes waits in the spool until it does", "error", err)
 		l.backoff = firstBackoff / 2
 	}
 	l.backoff = min(2*l.backoff, maxBackoff)
@@ -210,11 +276,15 @@ func (l *loop) written(err error) {
 }
 
 // answer tells those who wait for a flush: all of them an error, otherwise those
-// whose changes the store has.
+// for whom nothing waits any more.
 func (l *loop) answer(err error) {
+	stored := l.written
+	if !l.m.waits() && l.writing == nil {
+		stored = l.pos // the rest of it needs no store
+	}
 	kept := l.waiters[:0]
 	for _, w := range l.waiters {
-		if err == nil && l.m.misses(w.seq) {
+		if err == nil && w.seq > stored {
 			kept = append(kept, w)
 			continue
 		}
@@ -223,33 +293,44 @@ func (l *loop) answer(err error) {
 	l.waiters = kept
 }
 
+// erase forgets what it is asked to. No write is under way, so no batch can bring
+// it back.
+func (l *loop) erase(ctx context.Context) {
+	for _, e := range l.erasing {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), eraseTimeout)
+		err := l.spool.Erase(ctx, func(f policy.FamilyID, p policy.ProfileID) bool {
+			return f == e.family && (e.profile == 0 || p == e.profile)
+		})
+		cancel()
+		l.m.erase(e.family, e.profile)
+		e.answer <- err
+	}
+	l.erasing = nil
+}
+
 func (l *loop) everyMinute() {
-	if l.m.sweep(l.now().UnixMilli()) > 0 {
-		l.ended = true
+	if l.m.sweep(l.clock().UnixMilli()) > 0 || l.pos > l.written {
+		l.ended = true // what needed no row frees its place in the spool with that
 	}
 	if l.ended && l.writing == nil && !l.armed {
 		l.armed = true
 		l.flush.Reset(l.flushEvery)
 	}
-	l.report()
-}
-
-// report logs what was lost since the last report.
-func (l *loop) report() {
-	if n := l.queueLost.Swap(0); n > 0 {
-		l.log.Warn("attempts were lost: they came faster than they could be merged", "count", n)
-	}
-	if n := l.storeLost; n > 0 {
-		l.log.Warn("attempts were lost: the store is away and too many incidents wait for it", "count", n)
-		l.storeLost = 0
-	}
+	l.more = true // in case that reading failed
 }
 
 func (l *loop) load(ctx context.Context) {
-	// Also where the end comes at once: what is in the queue may belong to them.
+	// Also where the end comes at once: what is in the spool may belong to them.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 	defer cancel()
-	rows, err := l.store.OpenIncidents(ctx, l.now().Add(-Gap), l.open)
+	since := l.now()
+	if err := l.spool.Pull(); err != nil {
+		l.log.Error("attempts of an earlier run cannot be written to the spool yet", "error", err)
+	}
+	if first, err := l.spool.Peek(); err == nil && !first.IsZero() && first.Before(since) {
+		since = first
+	}
+	rows, err := l.store.OpenIncidents(ctx, since.Add(-Gap), l.open)
 	if err != nil {
 		l.log.Warn("incidents that were open cannot be taken up; they stay as they are", "error", err)
 		return
@@ -259,55 +340,76 @@ func (l *loop) load(ctx context.Context) {
 	}
 }
 
-// stop drains and writes, for a bounded time.
+// stop reads and writes what is left, for a bounded time.
 func (l *loop) stop(ctx context.Context) error {
 	l.stopped.Store(true)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	l.drain(len(l.queue), true)
 	var err error
 	if l.writing != nil {
+		var failed error
 		select {
-		case err = <-l.writing:
+		case failed = <-l.writing:
 		case <-ctx.Done():
 			l.cancel()
-			err = <-l.writing
+			failed = <-l.writing
 		}
-		l.written(err)
+		l.wrote(failed)
+		err = failed
 	}
-	for pause := firstBackoff; l.m.waits() && ctx.Err() == nil; {
+	l.erase(ctx)
+	for pause := firstBackoff; ctx.Err() == nil; {
+		full := l.spool.Pull() // again after each write, which makes room
+		l.more = true
+		for l.more && !l.paused() && ctx.Err() == nil {
+			l.read()
+		}
+		if !l.m.waits() && l.pos == l.written {
+			err = full
+			break
+		}
 		b := l.take()
 		writeCtx, cancelWrite := context.WithCancel(ctx)
 		l.cancel = cancelWrite
-		if err = l.store.Write(writeCtx, b); err != nil {
-			err = fmt.Errorf("writing the last incidents: %w", err)
-		}
-		l.written(err)
-		if err != nil {
+		failed := l.store.Write(writeCtx, b)
+		l.wrote(failed)
+		if failed != nil {
+			err = fmt.Errorf("writing the last incidents: %w", failed)
 			sleep(ctx, pause)
 			pause *= 2
 		}
 	}
-	lost := l.m.unsaved()
-	l.metrics.lostStopped.Add(float64(lost))
-	l.report()
-	if lost == 0 {
-		l.answer(nil)
-		l.refuse()
-		return nil
+	if !l.spool.Lasting() { // what is left ends here: count it
+		l.spool.Pull()
+		for l.more = true; l.more; {
+			l.read()
+		}
 	}
-	l.answer(ErrStopped)
+	lost := l.m.unsaved()
+	complete := lost == 0 && !l.more && l.pos >= l.spool.Recorded().Seq
+	if complete {
+		l.answer(nil)
+	}
 	l.refuse()
-	l.log.Error("attempts were lost: the store did not take them before the end", "count", lost)
-	return err
+	if !complete && l.spool.Lasting() {
+		l.log.Warn("the store did not take all attempts before the end; the next start goes on with them", "error", err)
+		err = nil
+	} else if lost > 0 {
+		l.metrics.lostStopped.Add(float64(lost))
+		l.log.Error("attempts were lost: the store did not take them before the end", "count", lost)
+	}
+	return errors.Join(err, l.spool.Close())
 }
 
-// refuse answers flushes that were asked for while Run ended.
+// refuse answers what was asked for while Run ended.
 func (l *loop) refuse() {
+	l.answer(ErrStopped)
 	for {
 		select {
 		case answer := <-l.flushes:
 			answer <- ErrStopped
+		case e := <-l.erases:
+			e.answer <- ErrStopped
 		default:
 			return
 		}

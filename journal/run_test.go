@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"kinward/journal/spool"
 	"kinward/policy"
 )
 
@@ -47,7 +48,7 @@ func TestFlushWaitsForAllThatWasRecordedBefore(t *testing.T) {
 		if err := j.Flush(t.Context()); err != nil {
 			t.Fatalf("flushing nothing: %v", err)
 		}
-		const n = 3*maxBatch + 1 // more than one batch
+		const n = 3*soonBatch + 1
 		for i := range n {
 			j.Record(try(fmt.Sprintf("d%d.com", i), time.Now()))
 		}
@@ -117,14 +118,14 @@ func TestEndDrainsAndWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, reg := &memory{}, prometheus.NewRegistry()
 		j, stop := start(t, Config{Store: s, FlushEvery: time.Hour, Registerer: reg})
-		for i := range 2 * maxBatch {
+		for i := range 2 * soonBatch {
 			j.Record(try(fmt.Sprintf("d%d.com", i), time.Now()))
 		}
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		if n := s.queries(t); n != 2*maxBatch {
-			t.Errorf("%d stored, want %d", n, 2*maxBatch)
+		if n := s.queries(t); n != 2*soonBatch {
+			t.Errorf("%d stored, want %d", n, 2*soonBatch)
 		}
 		j.Record(try("late.com", time.Now()))
 		if n := metric(t, reg, "kinward_journal_lost_total", "stopped"); n != 1 {
@@ -203,28 +204,33 @@ func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
 	})
 }
 
-func TestStoreThatStaysAwayCostsBoundedMemoryAndLossesAreCounted(t *testing.T) {
+// While the store is away memory is bounded, and the spool holds what comes.
+func TestStoreThatStaysAwayCostsNothingButTheSpool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, reg, log := &memory{err: errAway}, prometheus.NewRegistry(), &logged{}
-		j, _ := start(t, Config{Store: s, Registerer: reg, Logger: log.logger(), Queue: 10})
+		s, reg := &memory{}, prometheus.NewRegistry()
+		j, _ := start(t, Config{Store: s, Registerer: reg, Held: 10})
+		s.set(errAway)
 		const n = 100
 		for i := range n {
 			j.Record(try(fmt.Sprintf("d%d.com", i), time.Now()))
-			j.Record(try("d0.com", time.Now())) // what has its place goes on growing
+			j.Record(try("d0.com", time.Now()))
+			j.Record(try("tinder.com", time.Now(), count))
 			time.Sleep(time.Second)
 		}
 		if w := metric(t, reg, "kinward_journal_unwritten_incidents"); w > 10 {
 			t.Errorf("%v incidents wait in memory, want at most 10", w)
 		}
+		if w := metric(t, reg, "kinward_journal_spool_bytes"); w == 0 {
+			t.Error("nothing waits in the spool")
+		}
 		s.set(nil)
 		time.Sleep(maxBackoff)
 		synctest.Wait()
-		lost := metric(t, reg, "kinward_journal_lost_total", "store away")
-		if stored := s.queries(t); stored+uint64(lost) != 2*n || stored < n {
-			t.Errorf("%d stored and %v lost, want %d together, %d stored at least", stored, lost, 2*n, n)
+		if stored := s.queries(t); stored != 3*n {
+			t.Errorf("%d stored, want %d", stored, 3*n)
 		}
-		if !strings.Contains(log.String(), "attempts were lost: the store is away") {
-			t.Errorf("losses are not logged:\n%s", log)
+		if w := metric(t, reg, "kinward_journal_spool_bytes"); w != 0 {
+			t.Errorf("%v bytes are left in the spool", w)
 		}
 	})
 }
@@ -244,40 +250,42 @@ func TestStoreThatHangsIsGivenUpAndTriedAgain(t *testing.T) {
 	})
 }
 
-func TestFullQueueNeverBlocksAndIsCountedAndLoggedOnceAMinute(t *testing.T) {
+func TestFullSpoolNeverBlocksAndTheLossIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, reg, log := &memory{wait: make(chan struct{})}, prometheus.NewRegistry(), &logged{}
-		j, stop := start(t, Config{Store: s, Registerer: reg, Logger: log.logger(), Queue: 10})
-		const n = 100
+		s, reg, log := &memory{}, prometheus.NewRegistry(), &logged{}
+		j, stop := start(t, Config{Store: s, Registerer: reg, Logger: log.logger(), Held: 10, Spool: spool.Config{RingBytes: 64 << 10, DiskBytes: 64 << 10}})
+		s.set(errAway)
+		const n = 5000
 		for i := range n {
 			j.Record(try(fmt.Sprintf("d%d.com", i), time.Now()))
-			if i == 20 {
-				time.Sleep(500 * time.Millisecond) // a write is under way and hangs
+			if i%2000 == 0 {
+				time.Sleep(time.Second)
 			}
 		}
-		close(s.wait)
+		s.set(nil)
 		time.Sleep(2 * time.Minute)
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		lost := metric(t, reg, "kinward_journal_lost_total", "queue full")
-		if got := s.queries(t); lost == 0 || got+uint64(lost) != n {
-			t.Errorf("%d stored and %v lost, want %d together and some lost", got, lost, n)
+		lost := metric(t, reg, "kinward_journal_lost_total", "ring full") + metric(t, reg, "kinward_journal_lost_total", "spool full")
+		var told uint64
+		for _, l := range s.losses {
+			told += l.Count
 		}
-		if got, want := strings.Count(log.String(), "attempts were lost"), 1; got != want {
-			t.Errorf("logged %d times, want %d:\n%s", got, want, log)
+		if got := s.queries(t); lost == 0 || got+uint64(lost) != n || told != uint64(lost) {
+			t.Errorf("%d stored, %v lost, %d of them told; want %d together and some lost", got, lost, told, n)
 		}
-		if want := fmt.Sprintf("count=%v", lost); !strings.Contains(log.String(), want) {
-			t.Errorf("log lacks %s:\n%s", want, log)
+		if !strings.Contains(log.String(), "attempts were lost") {
+			t.Errorf("losses are not logged:\n%s", log)
 		}
 	})
 }
 
-// While the store works slowly the queue is the only place to wait in.
-func TestSlowStoreHoldsTheQueueBack(t *testing.T) {
+// A write that hangs holds merging back, not recording.
+func TestSlowStoreHoldsMergingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, reg := &memory{wait: make(chan struct{})}, prometheus.NewRegistry()
-		j, _ := start(t, Config{Store: s, Registerer: reg, Queue: 10})
+		j, _ := start(t, Config{Store: s, Registerer: reg, Held: 10})
 		j.Record(try("first.com", time.Now()))
 		time.Sleep(time.Second) // its write hangs now
 		const n = 50
@@ -292,9 +300,8 @@ func TestSlowStoreHoldsTheQueueBack(t *testing.T) {
 		if err := j.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		lost := metric(t, reg, "kinward_journal_lost_total", "queue full")
-		if got := s.queries(t); got+uint64(lost) != n+1 || got < 20 {
-			t.Errorf("%d stored and %v lost, want %d together and at least 20 stored", got, lost, n+1)
+		if got := s.queries(t); got != n+1 {
+			t.Errorf("%d stored, want %d", got, n+1)
 		}
 	})
 }
@@ -378,8 +385,8 @@ func TestConfigIsChecked(t *testing.T) {
 	if _, err := New(Config{}); err == nil {
 		t.Error("a journal without a store was made")
 	}
-	if _, err := New(Config{Store: &memory{}, Queue: -1}); err == nil {
-		t.Error("a negative queue was taken")
+	if _, err := New(Config{Store: &memory{}, Held: -1}); err == nil {
+		t.Error("a negative bound was taken")
 	}
 	reg := prometheus.NewRegistry()
 	c := Config{Store: &memory{}, Registerer: reg}
@@ -407,35 +414,13 @@ func TestMetricsAreWellFormed(t *testing.T) {
 }
 
 func TestRecordDoesNotAllocate(t *testing.T) {
-	j, err := New(Config{Store: &memory{}, Queue: 500})
+	j, err := New(Config{Store: &memory{}, Spool: spool.Config{RingBytes: 64 << 10}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := try("www.omegle.com", noon, omegle)
-	if n := testing.AllocsPerRun(1000, func() { j.Record(a) }); n != 0 { // half of them find the queue full
+	if n := testing.AllocsPerRun(1000, func() { j.Record(a) }); n != 0 { // half of them find the ring full
 		t.Errorf("Record allocates %v times, want 0", n)
-	}
-}
-
-func BenchmarkRecord(b *testing.B) {
-	j, err := New(Config{Store: &memory{}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	a := try("www.omegle.com", noon, omegle)
-	b.ReportAllocs()
-	for n := 0; b.Loop(); n++ {
-		if n%defaultQueue == 0 { // never measure the cheaper way of a full queue
-			b.StopTimer()
-			for len(j.queue) > 0 {
-				<-j.queue
-			}
-			b.StartTimer()
-		}
-		j.Record(a)
-	}
-	if n := j.queueLost.Load(); n > 0 {
-		b.Fatalf("%d attempts found the queue full", n)
 	}
 }
 
@@ -453,16 +438,16 @@ func BenchmarkMerge(b *testing.B) {
 			for i := range bb.services {
 				in = append(in, try(fmt.Sprintf("www.d%d.com", i), noon, bb.change...))
 			}
-			m := newMerger(defaultOpen, defaultQueue)
+			m := newMerger(defaultOpen)
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
 				a := in[n%len(in)]
 				a.Time = noon.Add(time.Duration(n) * 10 * time.Microsecond)
-				m.add(&a, false)
+				m.add(&a)
 				if n++; n%25_000 == 0 { // a flush every 250 ms at 100,000 a second
 					for m.waits() {
-						m.take(maxBatch)
+						m.take()
 						m.committed()
 					}
 				}
@@ -479,13 +464,13 @@ func BenchmarkOpenIncident(b *testing.B) {
 	for b.Loop() {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		m := newMerger(n, n)
+		m := newMerger(n)
 		for i := range n {
 			a := try(fmt.Sprintf("www.d%d.com", i), noon)
-			m.add(&a, false)
+			m.add(&a)
 		}
 		for m.waits() {
-			m.take(maxBatch)
+			m.take()
 			m.committed()
 		}
 		runtime.GC()

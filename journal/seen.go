@@ -163,7 +163,7 @@ func (j *Journal) writeSeen(ctx context.Context, store SeenStore) bool {
 			fresh = append(fresh, d)
 		}
 	}
-	for part := range slices.Chunk(fresh, maxBatch) {
+	for part := range slices.Chunk(fresh, maxSeen) {
 		batch := make([]Sighting, len(part))
 		for i, d := range part {
 			batch[i] = Sighting{d.family, d.device, time.Unix(60*d.minute.Load(), 0).UTC()}

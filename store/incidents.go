@@ -17,19 +17,27 @@ var errNoFamily = errors.New("it must say which family's")
 
 // Write implements [journal.Store]: one transaction, synced to the disk before
 // it returns. What is of a family that was removed meanwhile is not written.
+// All rows of one batch get its number; see [DB.Changed].
 func (db *DB) Write(ctx context.Context, b journal.Batch) error {
 	err := db.transact(ctx, func(tx *sql.Tx) error {
 		there := familiesThere(ctx, tx)
-		if err := writeRows(ctx, tx, b.Rows, there); err != nil {
+		number, err := numberBatch(ctx, tx, b)
+		if err != nil {
+			return err
+		}
+		if err := writeRows(ctx, tx, b.Rows, number, there); err != nil {
 			return err
 		}
 		if err := writeCounts(ctx, tx, b.Counts, there); err != nil {
 			return err
 		}
+		if err := writeLosses(ctx, tx, b.Losses); err != nil {
+			return err
+		}
 		if b.CloseBefore.IsZero() {
 			return nil
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE incidents SET open_key = '' WHERE open_key <> '' AND last_at < $1`, b.CloseBefore.UnixMilli())
+		_, err = tx.ExecContext(ctx, `UPDATE incidents SET open_key = '' WHERE open_key <> '' AND last_at < $1`, b.CloseBefore.UnixMilli())
 		return err
 	})
 	if err != nil {
@@ -52,16 +60,16 @@ func familiesThere(ctx context.Context, tx *sql.Tx) func(policy.FamilyID) (bool,
 	}
 }
 
-func writeRows(ctx context.Context, tx *sql.Tx, rows []journal.Row, there func(policy.FamilyID) (bool, error)) error {
+func writeRows(ctx context.Context, tx *sql.Tx, rows []journal.Row, number int64, there func(policy.FamilyID) (bool, error)) error {
 	if len(rows) == 0 {
 		return nil
 	}
 	stmt, err := tx.PrepareContext(ctx, `
-		INSERT INTO incidents (family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		INSERT INTO incidents (family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details, change_no)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (family_id, incident_id) DO UPDATE SET
 			first_at = excluded.first_at, last_at = excluded.last_at,
-			open_key = excluded.open_key, details = excluded.details`)
+			open_key = excluded.open_key, details = excluded.details, change_no = excluded.change_no`)
 	if err != nil {
 		return err
 	}
@@ -73,7 +81,7 @@ func writeRows(ctx context.Context, tx *sql.Tx, rows []journal.Row, there func(p
 			continue
 		}
 		if _, err := stmt.ExecContext(ctx, int64(r.Family), r.ID, int64(r.Profile), int64(r.Device),
-			r.First.UnixMilli(), r.Last.UnixMilli(), r.Key, r.Details); err != nil {
+			r.First.UnixMilli(), r.Last.UnixMilli(), r.Key, r.Details, number); err != nil {
 			return err
 		}
 	}
@@ -174,20 +182,25 @@ func bounds(f journal.Filter) (since, until int64) {
 
 // rows calls each for the incidents of a query until it returns false.
 func (db *DB) rows(ctx context.Context, each func(journal.Row) bool, where string, args ...any) error {
+	return db.numberedRows(ctx, func(r journal.Row, _ int64) bool { return each(r) }, where, args...)
+}
+
+// numberedRows also tells the number of the batch that wrote each row.
+func (db *DB) numberedRows(ctx context.Context, each func(r journal.Row, number int64) bool, where string, args ...any) error {
 	rows, err := db.read.QueryContext(ctx,
-		`SELECT family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details FROM incidents `+where, args...)
+		`SELECT family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details, change_no FROM incidents `+where, args...)
 	if err != nil {
 		return explain(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var r journal.Row
-		var first, last int64
-		if err := rows.Scan(&r.Family, &r.ID, &r.Profile, &r.Device, &first, &last, &r.Key, &r.Details); err != nil {
+		var first, last, number int64
+		if err := rows.Scan(&r.Family, &r.ID, &r.Profile, &r.Device, &first, &last, &r.Key, &r.Details, &number); err != nil {
 			return explain(err)
 		}
 		r.First, r.Last = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC()
-		if !each(r) {
+		if !each(r, number) {
 			return nil
 		}
 	}

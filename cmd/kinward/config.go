@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/viper"
 
 	"kinward/certs"
+	"kinward/journal/spool"
 	"kinward/policy"
 	"kinward/resolver"
 	"kinward/resolver/upstream"
@@ -42,6 +43,7 @@ type config struct {
 	RebindAllow []string        `mapstructure:"rebind-allow" yaml:"rebind-allow"`
 	Leases      leasesConfig    `mapstructure:"leases" yaml:"leases"`
 	Limits      limitsConfig    `mapstructure:"limits" yaml:"limits"`
+	Journal     journalConfig   `mapstructure:"journal" yaml:"journal"`
 	Lists       listsConfig     `mapstructure:"lists" yaml:"lists"`
 	Catalogue   catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
 	TLS         tlsConfig       `mapstructure:"tls" yaml:"tls"`
@@ -86,11 +88,11 @@ func defaultConfig() config {
 		Cache:      cacheConfig{Megabytes: 64, MinTTL: "0s", MaxTTL: "24h"},
 		Records:    []string{}, RebindAllow: []string{},
 		Leases: leasesConfig{Domain: "home.arpa"},
-		Limits: defaultLimits(),
-		Lists:  listsConfig{Refresh: "24h"},
-		TLS:    tlsConfig{Addresses: []string{}, NameServers: []string{}},
-		ACME:   acmeConfig{Directory: certs.LetsEncrypt, Challenge: []string{}, HTTP: "[::]:80", CAA: []string{}},
-		Log:    logConfig{Level: "info", Format: "text"},
+		Limits: defaultLimits(), Journal: journalConfig{Ring: 8, Spool: 256},
+		Lists: listsConfig{Refresh: "24h"},
+		TLS:   tlsConfig{Addresses: []string{}, NameServers: []string{}},
+		ACME:  acmeConfig{Directory: certs.LetsEncrypt, Challenge: []string{}, HTTP: "[::]:80", CAA: []string{}},
+		Log:   logConfig{Level: "info", Format: "text"},
 	}
 }
 
@@ -171,6 +173,7 @@ type settings struct {
 	limits     resolver.Limits
 	secure     []resolver.SecureListen
 	proxies    resolver.Proxies
+	spool      spool.Config
 	refresh    time.Duration // how often lists are looked for; 0: never
 	zone       resolver.Zone
 	certs      *certs.Config // nil: none; without what only serve has
@@ -246,6 +249,9 @@ func (c *config) resolve() (*settings, error) {
 	}
 	if err := c.resolveSecure(s); err != nil {
 		return nil, err
+	}
+	if s.spool, err = c.Journal.resolve(c.Data); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
 	}
 	if s.refresh, err = parseRefresh(c.Lists.Refresh); err != nil {
 		return nil, fmt.Errorf("lists: refresh: %w", err)

@@ -38,8 +38,10 @@ type statusReply struct {
 	Started     time.Time                 `json:"started,omitzero"`
 	Addresses   []string                  `json:"addresses,omitempty"`
 	Upstreams   []resolver.UpstreamHealth `json:"upstreams,omitempty"`
-	Database    string                    `json:"database"` // "" is well
-	Lost        float64                   `json:"lost"`     // attempts that could not be kept since the start
+	Database    string                    `json:"database"`       // "" is well
+	Lost        float64                   `json:"lost"`           // attempts that could not be kept since the start
+	Ring        string                    `json:"ring,omitempty"` // the file of the newest attempts, "" where they end with the program
+	RingMemory  bool                      `json:"ring_memory"`    // recording never waits for a disk
 	Lists       []listView                `json:"lists"`
 	Certificate *certs.Status             `json:"certificate,omitempty"`
 	Blocks      bool                      `json:"blocks"` // the household's profile blocks a name that it must
@@ -85,6 +87,7 @@ func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, 
 	}
 	if sv := n.serving; sv != nil {
 		r.Serving, r.Started = true, sv.started
+		r.Ring, r.RingMemory = sv.journal.RingPlace()
 		for _, a := range sv.server.Addrs() {
 			r.Addresses = append(r.Addresses, a.String())
 		}
@@ -296,6 +299,7 @@ func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
 	if st.Lost > 0 {
 		e.fault("record", "see the server's log for why", "%.0f attempts could not be kept since the start", st.Lost)
 	}
+	e.examineJournal(st)
 	for _, a := range st.Addresses {
 		e.listener(ctx, a)
 		e.zone(ctx, cfg, a)

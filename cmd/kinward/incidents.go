@@ -58,6 +58,7 @@ type incidentsReply struct {
 	Since     time.Time      `json:"since"`
 	Incidents []incidentView `json:"incidents"`         // newest first
 	Counted   []countView    `json:"counted"`           // what is only counted
+	Lost      []journal.Loss `json:"lost"`              // when attempts of whatever family could not be kept
 	More      bool           `json:"more"`              // the limit cut the list
 	Waiting   string         `json:"waiting,omitempty"` // why the newest attempts are not among them yet
 }
@@ -134,6 +135,9 @@ func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (
 	}
 	if len(found) > req.Limit {
 		found, rep.More = found[:req.Limit], true
+	}
+	if rep.Lost, err = n.db.Losses(ctx, r.filter.Since); err != nil {
+		return incidentsReply{}, err
 	}
 	for _, i := range found {
 		rep.Incidents = append(rep.Incidents, r.view(i))
@@ -250,11 +254,31 @@ func countedThing(c countView) string {
 	return fmt.Sprintf("%q", c.CategoryName)
 }
 
+// lossSentence says when attempts could not be kept.
+func lossSentence(l journal.Loss, zone string) string {
+	z, err := time.LoadLocation(zone)
+	if err != nil {
+		z = time.Local
+	}
+	from, until := l.From.In(z), l.Until.In(z)
+	when := "between " + from.Format("Mon 2 Jan 15:04") + " and " + until.Format("15:04")
+	switch {
+	case from.Format(time.DateOnly) != until.Format(time.DateOnly):
+		when = "between " + from.Format("Mon 2 Jan 15:04") + " and " + until.Format("Mon 2 Jan 15:04")
+	case from.Truncate(time.Minute).Equal(until.Truncate(time.Minute)):
+		when = "at " + from.Format("Mon 2 Jan 15:04")
+	}
+	return fmt.Sprintf("Not complete: %s up to %d attempts of this server could not be kept.", when, l.Count)
+}
+
 func printIncidents(w io.Writer, r incidentsReply) {
 	if r.Waiting != "" {
 		fmt.Fprintf(w, "The newest attempts are kept but not stored yet, so they are missing here: %s\n", r.Waiting)
 	}
-	if len(r.Incidents) == 0 && len(r.Counted) == 0 {
+	for _, l := range r.Lost {
+		fmt.Fprintln(w, lossSentence(l, r.Zone))
+	}
+	if len(r.Incidents) == 0 && len(r.Counted) == 0 && len(r.Lost) == 0 {
 		fmt.Fprintf(w, "All calm: nothing was recorded since %s.\n", r.Since.Format("Mon 2 Jan 15:04"))
 		return
 	}

@@ -198,6 +198,35 @@ func TestProgramErase(t *testing.T) {
 	wantAll(t, "incidents after it", h.must("incidents"), "unmistakable.example")
 }
 
+// TestProgramEraseWhileServing: what is in memory and under way goes too, and
+// nothing of it comes back with a later attempt, a restart or a kill.
+func TestProgramEraseWhileServing(t *testing.T) {
+	h := child(t)
+	h.must("rules", "deny", "unmistakable.example", "--profile", "Lea")
+	h.tool("kdig", "secret-thing.unmistakable.example", "A") // its incident is open
+	wantAll(t, "erase", h.must("erase", "Lea", "--yes"), "Erased")
+	if in := h.holds("secret-thing"); len(in) != 0 {
+		t.Errorf("the name is still in %v", in)
+	}
+	h.tool("kdig", "later-thing.unmistakable.example", "A")
+	if i := h.only(); i.Tries != 1 || i.TopName != "later-thing.unmistakable.example" {
+		t.Errorf("the attempt after it: %+v", i)
+	}
+	if in := h.holds("secret-thing"); len(in) != 0 {
+		t.Errorf("after another attempt the name is in %v", in)
+	}
+	h.tool("kdig", "third-thing.unmistakable.example", "A") // perhaps not stored yet
+	h.stop(syscall.SIGKILL)
+	h.must("erase", "all", "--yes")
+	h.start()
+	wantAll(t, "incidents after a kill and an erasure", h.must("incidents"), "All calm")
+	for _, text := range []string{"secret-thing", "later-thing", "third-thing"} {
+		if in := h.holds(text); len(in) != 0 {
+			t.Errorf("%q is in %v", text, in)
+		}
+	}
+}
+
 // only returns the home's only incident.
 func (h *home) only() incidentView {
 	h.t.Helper()

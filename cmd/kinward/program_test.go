@@ -34,6 +34,9 @@ import (
 // binary is the program under test, built once by TestMain.
 var binary string
 
+// memoryFolder is where its rings lie, so that those of killed ones are removed.
+var memoryFolder string
+
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "kinward-test-")
 	if err != nil {
@@ -47,7 +50,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
 		os.Exit(1)
 	}
+	memoryFolder = dir
+	if shared, err := os.MkdirTemp("/dev/shm", "kinward-test-"); err == nil {
+		memoryFolder = shared
+	}
 	code := m.Run()
+	os.RemoveAll(memoryFolder)
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
@@ -188,6 +196,7 @@ func (h *home) start() {
 		args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, h.descriptors), "sh"}, args...)
 	}
 	h.cmd = exec.Command(args[0], args[1:]...)
+	h.cmd.Env = append(os.Environ(), "KINWARD_JOURNAL_MEMORY="+memoryFolder)
 	h.log = &logBuffer{}
 	h.cmd.Stderr = h.log
 	out, err := h.cmd.StdoutPipe()

@@ -104,7 +104,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	j, err := journal.New(journal.Config{Store: n.db, Seen: n.db, Logger: log, Registerer: registry})
+	j, err := journal.New(journal.Config{Store: n.db, Seen: n.db, Spool: set.spool, Logger: log, Registerer: registry})
 	if err != nil {
 		return err
 	}
@@ -274,6 +274,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		{"pprof", cfg.Pprof != n.cfg.Pprof},
 		{"cache", cfg.Cache != n.cfg.Cache},
 		{"leases", cfg.Leases != n.cfg.Leases},
+		{"journal", cfg.Journal != n.cfg.Journal},
 		{"limits", !reflect.DeepEqual(cfg.Limits, n.cfg.Limits)},
 		{"lists", cfg.Lists != n.cfg.Lists},
 		{"catalogue", cfg.Catalogue != n.cfg.Catalogue},

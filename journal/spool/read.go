@@ -1,0 +1,156 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"kinward/policy"
+)
+
+// Record is one thing that was recorded: exactly one of Attempt, Loss and Tally
+// is set. It holds until the function that got it returns; its strings hold
+// longer.
+type Record struct {
+	Attempt *policy.Attempt
+	Loss    *Loss
+	Tally   *Tally
+}
+
+// Read hands what is next, a bounded number of records, to each, which returns
+// false in order to have no more for now. It reports whether there is more to
+// read. An error is the disk's; the same records are tried again by the next
+// call. One goroutine reads.
+func (s *Spool) Read(each func(Record) bool) (more bool, err error) {
+	return s.next(each, true)
+}
+
+// Peek returns when the next record was, the zero time where there is none. It
+// must not be called while another goroutine reads.
+func (s *Spool) Peek() (at time.Time, err error) {
+	_, err = s.next(func(r Record) bool {
+		if r.Attempt != nil {
+			at = r.Attempt.Time
+		}
+		return at.IsZero()
+	}, false)
+	return at, err
+}
+
+func (s *Spool) next(each func(Record) bool, advance bool) (more bool, err error) {
+	chunk, seq, lost, err := s.fetch()
+	if err != nil || len(chunk) == 0 && lost == nil {
+		return false, err
+	}
+	if lost != nil && !each(Record{Loss: lost}) {
+		return true, nil
+	}
+	var a policy.Attempt
+	for going := true; going; {
+		kind, size, payload, ok := frameAt(chunk, seq)
+		if !ok {
+			break
+		}
+		switch kind {
+		case kindPad:
+		case kindAttempt:
+			if err = decode(string(payload), &a); err == nil {
+				s.lastTime = a.Time
+				going = each(Record{Attempt: &a})
+			}
+		case kindLoss:
+			var l Loss
+			if l, err = decodeLoss(string(payload)); err == nil {
+				going = each(Record{Loss: &l})
+			}
+		case kindTally:
+			var t Tally
+			if t, err = decodeTally(string(payload)); err == nil {
+				going = each(Record{Tally: &t})
+			}
+		default:
+			err = errPayload
+		}
+		if err != nil { // made by another version; it is no reason to stop
+			s.stats.torn.Add(1)
+			s.log.Error("an attempt was lost: it cannot be read", "error", err)
+			going = each(Record{Loss: &Loss{From: s.lastTime, Until: s.lastTime, Count: 1}})
+			err = nil
+		}
+		chunk, seq = chunk[size:], seq+uint64(size/unit)
+	}
+	if advance {
+		return s.advance(seq), nil
+	}
+	return true, nil
+}
+
+// fetch returns what is next, as far as it is sound: at least one whole frame,
+// or nothing. Where some of the stream is missing it says so.
+func (s *Spool) fetch() (chunk []byte, seq uint64, lost *Loss, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, seg := range s.segments {
+		if seg.end <= s.read {
+			continue
+		}
+		if seg.base > s.read {
+			if s.read > 0 {
+				lost = s.missing(lost, (seg.base-s.read)*unit)
+			}
+			s.read = seg.base
+		}
+		n, err := s.readAt(seg)
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		if _, _, _, ok := frameAt(s.buf[:n], s.read); ok {
+			return s.buf[:n], s.read, lost, nil
+		}
+		if n > 0 || !seg.condensed { // it is torn, or was never written out
+			lost = s.missing(lost, (seg.end-s.read)*unit)
+		}
+		s.read = seg.end
+	}
+	return nil, s.read, lost, nil
+}
+
+func (s *Spool) readAt(seg *segment) (int, error) {
+	at := segmentHead + int64(s.read-seg.base)*unit
+	end := seg.bytes
+	if !seg.condensed {
+		end = min(end, segmentHead+int64(seg.end-seg.base)*unit)
+	}
+	if at >= end {
+		return 0, nil
+	}
+	n, err := seg.f.ReadAt(s.buf[:min(int64(len(s.buf)), end-at)], at)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, fmt.Errorf("reading a segment: %w", err)
+	}
+	return n, nil
+}
+
+// missing adds to a loss that bytes of the stream are gone.
+func (s *Spool) missing(before *Loss, bytes uint64) *Loss {
+	count := max(bytes/smallestFrame, 1)
+	s.stats.torn.Add(count)
+	s.log.Error("attempts may be lost: a part of the spool is torn or missing", "bytes", bytes, "at_most", count)
+	if before != nil {
+		count += before.Count
+	}
+	return &Loss{From: s.lastTime, Until: s.lastTime, Count: count}
+}
+
+// advance notes that all up to seq was read, and reports whether there is more.
+func (s *Spool) advance(seq uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read = seq
+	if len(s.segments) == 0 {
+		return false
+	}
+	last := s.segments[len(s.segments)-1]
+	return last.end > s.read
+}
