@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kinward/journal/spool"
 	"kinward/policy"
 	"kinward/store"
 )
@@ -31,12 +33,6 @@ type eraseReply struct {
 }
 
 var opErase = operation[eraseRequest, eraseReply]{"erase", erase}
-
-// eraser is a journal that can forget what it holds of a profile (0: of all) of a
-// family, in memory and on disk, so that none of it is written afterwards.
-type eraser interface {
-	Erase(context.Context, policy.FamilyID, policy.ProfileID) error
-}
 
 func (c *cli) eraseCommand() *cobra.Command {
 	req, yes := eraseRequest{}, false
@@ -120,10 +116,13 @@ func erase(ctx context.Context, n *node, req eraseRequest, _ progress) (eraseRep
 	// What is begun is finished, also when the command has gone away.
 	ctx = context.WithoutCancel(ctx)
 	if n.serving != nil {
-		if j, ok := any(n.serving.journal).(eraser); ok {
-			if err := j.Erase(ctx, f.ID, profile); err != nil {
-				return rep, err
-			}
+		if err := n.serving.journal.Erase(ctx, f.ID, profile); err != nil {
+			return rep, err
+		}
+	}
+	if n.serving == nil {
+		if err := n.eraseSpool(ctx, f.ID, profile); err != nil {
+			return rep, err
 		}
 	}
 	what := fmt.Sprintf("erased what was kept of %s", rep.Whose)
@@ -131,6 +130,26 @@ func erase(ctx context.Context, n *node, req eraseRequest, _ progress) (eraseRep
 		return rep, err
 	}
 	return rep, n.refresh(ctx, f.ID)
+}
+
+// eraseSpool forgets what a serve that was killed left unread.
+func (n *node) eraseSpool(ctx context.Context, family policy.FamilyID, profile policy.ProfileID) (err error) {
+	set, err := n.cfg.resolve()
+	if err != nil {
+		return usageError(err)
+	}
+	if _, err := os.Stat(set.spool.Folder); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if set.spool.Position, err = n.db.Position(ctx); err != nil {
+		return err
+	}
+	s, err := spool.Open(set.spool)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return s.Erase(ctx, func(f policy.FamilyID, p policy.ProfileID) bool { return f == family && (profile == 0 || p == profile) })
 }
 
 func printErased(w io.Writer, r eraseReply) {

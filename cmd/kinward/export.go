@@ -39,6 +39,7 @@ type exportData struct {
 	Lists     []exportedList     `json:"lists"`
 	Incidents []incidentView     `json:"incidents"` // newest first
 	Counted   []countView        `json:"counted"`
+	Lost      []journal.Loss     `json:"lost"` // attempts of this time, of whatever family, that could not be kept
 }
 
 // exportedList is a list in force now.
@@ -167,6 +168,9 @@ func exportIncidents(ctx context.Context, n *node, q incidentsQuery, _ progress)
 		x.Incidents = append(x.Incidents, r.view(i))
 	}
 	if x.Counted, err = r.counts(ctx); err != nil {
+		return exportData{}, err
+	}
+	if x.Lost, err = n.db.Losses(ctx, r.filter.Since); err != nil {
 		return exportData{}, err
 	}
 	return x, r.viewed(ctx, "export", len(found)+len(x.Counted))

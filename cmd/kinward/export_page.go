@@ -44,6 +44,10 @@ incident <code>{{.ID}}</code>{{with .TopName}}; asked most: <code>{{.}}</code>{{
 <h2>Counted, not named</h2>
 <ul>{{range .}}<li>{{.Day}}, profile {{.ProfileName}}: {{.CategoryName}}, {{.Tries}} times</li>{{end}}</ul>
 {{- end}}
+{{- with .Lost}}
+<h2>Not whole</h2>
+<ul>{{range .}}<li>{{utc .From}} to {{utc .Until}}: up to {{.Count}} attempts of whatever family could not be kept</li>{{end}}</ul>
+{{- end}}
 <h2>What was in force at the export</h2>
 <dl>
 <dt>Family's choices</dt><dd>revision {{.Policy}}</dd>

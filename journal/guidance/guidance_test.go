@@ -125,6 +125,18 @@ func TestWording(t *testing.T) {
 // verified is marked.
 func TestLines(t *testing.T) {
 	b := book(t)
+	catalogue, err := blocklists.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(host string) bool {
+		n := blocklists.MustName(host)
+		return slices.ContainsFunc(catalogue.Reachable, func(r blocklists.Reachable) bool {
+			return r.Section == blocklists.SectionHelp && (r.Name == n || !r.Exact && n.IsBelow(r.Name))
+		})
+	}
+	// Sites of whole governments, of which help is a part.
+	whole := []string{"www.dia.govt.nz", "www.gov.br", "www.gob.mx", "digital-strategy.ec.europa.eu"}
 	if len(b.lines) < 100 {
 		t.Fatalf("%d lines", len(b.lines))
 	}
@@ -141,6 +153,9 @@ func TestLines(t *testing.T) {
 		}
 		if !l.Verified {
 			unverified++
+		}
+		if l.Web != "" && !slices.Contains(whole, l.Web) && !open(l.Web) {
+			t.Errorf("%s: %s is no help line of the catalogue, so a list could block it and a look-up be kept", key, l.Web)
 		}
 		if strings.ContainsAny(l.Web, "/: ") {
 			t.Errorf("%s: %q is no host", key, l.Web)
