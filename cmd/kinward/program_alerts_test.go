@@ -251,9 +251,15 @@ func TestProgramAlertsTest(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{"alerts", "add", "webhook", "https://127.0.0.1/x"}, {"alerts", "add", "webhook", "http://example.org/x"}, {"alerts", "add", "email", "eva"},
-		{"alerts", "set", "--category", "datting", "--when", "daily"}, {"alerts", "set", "--category", "dating"}, {"alerts", "set", "--quiet", "late"},
-		{"alerts", "set", "--per-hour", "0"}, {"digest", "preview", "--period", "year"}, {"alerts", "remove", "x"},
+		{"alerts", "add", "webhook", "https://127.0.0.1/x"},
+		{"alerts", "add", "webhook", "http://example.org/x"},
+		{"alerts", "add", "email", "eva"},
+		{"alerts", "set", "--category", "datting", "--when", "daily"},
+		{"alerts", "set", "--category", "dating"},
+		{"alerts", "set", "--quiet", "late"},
+		{"alerts", "set", "--per-hour", "0"},
+		{"digest", "preview", "--period", "year"},
+		{"alerts", "remove", "x"},
 	} {
 		if _, errs, code := h.run(args...); code != exitUsage || errs == "" {
 			t.Errorf("%v: exit code %d, %s", args, code, errs)
