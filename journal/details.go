@@ -35,6 +35,7 @@ type details struct {
 	Types    []uint16          `json:"types"` // in the order they were first seen, at most maxTypes
 	Tries    uint64            `json:"tries"`
 	Queries  uint64            `json:"queries"`
+	Embedded uint64            `json:"embedded,omitempty"`
 	Window   int64             `json:"window"` // when the last window opened, Unix ms
 }
 
@@ -43,6 +44,7 @@ type details struct {
 type nameCount struct {
 	Name    string `json:"name"`
 	Queries uint64 `json:"n"`
+	Quiet   bool   `json:"quiet,omitempty"` // pages and apps ask for it by themselves
 }
 
 // errNoDetails is what unreadable details wrap.
@@ -79,14 +81,15 @@ func (r Row) Incident() (Incident, error) {
 		Schedule: d.Schedule, Grant: d.Grant, Bypass: d.Bypass,
 		Domain: d.Domain, Hidden: d.Hidden,
 		Types: make([]string, 0, len(d.Types)),
-		Tries: d.Tries, Queries: d.Queries, Revision: d.Revision,
+		Tries: d.Tries, Queries: d.Queries, Embedded: d.Embedded, Revision: d.Revision,
 	}
-	var most uint64
-	for _, n := range d.Names {
-		if n.Queries > most {
-			i.TopName, most = n.Name, n.Queries
+	var top nameCount
+	for _, n := range d.Names { // what somebody asked for comes before what a page embeds
+		if top.Name == "" || top.Quiet && !n.Quiet || top.Quiet == n.Quiet && n.Queries > top.Queries {
+			top = n
 		}
 	}
+	i.TopName = top.Name
 	for _, t := range d.Types {
 		i.Types = append(i.Types, typeName(t))
 	}

@@ -33,11 +33,12 @@ type Incident struct {
 	Grant    policy.GrantID    `json:"grant,omitempty"`    // the grant that did
 	Bypass   string            `json:"bypass,omitempty"`   // "routine" or "attempt", where the names could lead past the filter
 	Domain   string            `json:"domain"`             // registrable domain of the name that opened the incident; "" where no names are kept
-	TopName  string            `json:"top_name"`           // the name asked most
+	TopName  string            `json:"top_name"`           // the name asked most, of those that are not quiet where there is one
 	Hidden   string            `json:"hidden,omitempty"`   // the blocked name that the asked one led to
 	Types    []string          `json:"types"`              // of the questions, e.g. "A", "HTTPS"
 	Tries    uint64            `json:"tries"`              // windows of [Window] with at least one look-up
 	Queries  uint64            `json:"queries"`            // all look-ups
+	Embedded uint64            `json:"embedded,omitempty"` // of the look-ups, those of quiet names, which pages and apps ask for by themselves
 	Revision uint64            `json:"revision"`           // of the family's choices when the incident opened
 }
 

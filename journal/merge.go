@@ -227,7 +227,10 @@ func (i *incident) look(a *policy.Attempt) {
 	if kindOf(a) == offline {
 		return // what was asked for is nobody's business: it was not why it was blocked
 	}
-	i.addName(a.Name.String())
+	if a.Verdict.Quiet {
+		i.Embedded++
+	}
+	i.addName(a.Name.String(), a.Verdict.Quiet)
 	if !slices.Contains(i.Types, a.Type) && len(i.Types) < maxTypes {
 		i.Types = append(i.Types, a.Type)
 	}
@@ -237,7 +240,7 @@ func (i *incident) look(a *policy.Attempt) {
 // places are taken, the new name inherits the place and count of the rarest.
 // Counts are then upper bounds, and a name asked for more than an eighth of the
 // time is never pushed out.
-func (i *incident) addName(name string) {
+func (i *incident) addName(name string, quiet bool) {
 	rarest := 0
 	for n := range i.Names {
 		if i.Names[n].Name == name {
@@ -249,10 +252,10 @@ func (i *incident) addName(name string) {
 		}
 	}
 	if len(i.Names) < maxNames {
-		i.Names = append(i.Names, nameCount{name, 1})
+		i.Names = append(i.Names, nameCount{name, 1, quiet})
 		return
 	}
-	i.Names[rarest].Name = name
+	i.Names[rarest].Name, i.Names[rarest].Quiet = name, quiet
 	i.Names[rarest].Queries++
 }
 

@@ -153,6 +153,16 @@ func TestMerging(t *testing.T) {
 	}
 }
 
+// What pages embed is told apart from what somebody asked for, however often it
+// is looked up.
+func TestIncidentFlagsWhatPagesEmbed(t *testing.T) {
+	pixel := try("pixel.omegle.com", noon.Add(time.Minute), omegle, asQuiet)
+	got := stored(t, try("www.omegle.com", noon, omegle), pixel, pixel, pixel).incidents(t)
+	if len(got) != 1 || got[0].Queries != 4 || got[0].Embedded != 3 || got[0].TopName != "www.omegle.com" {
+		t.Errorf("incidents: %+v, want one of 4 look-ups, 3 of them embedded, named after the other", got)
+	}
+}
+
 func TestIncidentKeepsWhatItNeedsAndNoMore(t *testing.T) {
 	a := try("www.omegle.com", noon.Add(1234567*time.Nanosecond), omegle)
 	b := try("chat.omegle.com", noon.Add(time.Minute), omegle, typed(typeHTTPS))
