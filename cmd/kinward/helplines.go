@@ -113,8 +113,11 @@ func printLines(w io.Writer, country string, lines []guidance.Line) {
 		}
 		fmt.Fprintf(w, "      %s  (%s, %s%s)\n", strings.Join(how, ", "), l.Source, l.Date, mark)
 	}
-	if country != "" && !known {
-		fmt.Fprintf(w, "  Nothing is known of %s.\n", country)
+	switch {
+	case country == "":
+		fmt.Fprintln(w, "\nFor those of your country, say once where you live: {kinward} families country CODE")
+	case !known && len(lines) > 0 && lines[0].Country == guidance.Everywhere:
+		fmt.Fprintf(w, "\nNothing is known of %s.\n", country)
 	}
 }
 

@@ -122,13 +122,18 @@ func (b *Book) Services() []string {
 	return out
 }
 
-// Lines returns where to report or get help in a country: first its own, then
-// those for everywhere. Of a country that nothing is known of those alone.
+// members are the states of the European Union (european-union.europa.eu,
+// "EU countries").
+const members = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
+
+// Lines returns where to report or get help in a country: first its own, or its
+// union's where it has none, then those for everywhere. Of a country that nothing
+// is known of, "" among them, those alone.
 func (b *Book) Lines(country string) []Line {
 	out := []Line{}
 	for _, c := range []string{country, Union, Everywhere} {
-		if c == Union && len(out) > 0 && country != Union {
-			continue // it has its own number
+		if c == Union && country != Union && (len(out) > 0 || len(country) != 2 || !strings.Contains(members, country)) {
+			continue // it has its own number, or another
 		}
 		for _, l := range b.lines {
 			if l.Country == c {
