@@ -31,8 +31,8 @@ func put(t *testing.T, text string, oldnew ...string) string {
 func local(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // startFront starts a program that stays in the foreground, and waits until it
-// takes connections at port.
-func startFront(t *testing.T, port int, name string, args ...string) {
+// takes connections at port. It returns what the program says.
+func startFront(t *testing.T, port int, name string, args ...string) *logBuffer {
 	t.Helper()
 	log := &logBuffer{}
 	cmd := exec.Command(name, args...)
@@ -53,7 +53,7 @@ func startFront(t *testing.T, port int, name string, args ...string) {
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if c, err := net.Dial("tcp", local(port)); err == nil {
 			c.Close()
-			return
+			return log
 		}
 		select {
 		case err := <-ended:
@@ -127,6 +127,14 @@ func TestProgramReverseProxy(t *testing.T) {
 	h.wantSeen("Tablet", func(name string) string {
 		return client(t, "kdig", "@127.0.0.1", "-b", "127.0.0.9", "-p", fmt.Sprint(front), "+https", "+tls-ca="+cert, "+tls-hostname=dns.example.org", name)
 	})
+	// By its token it is known from anywhere.
+	for device, at := range map[string]string{
+		"By path": "https://dns.example.org/dns-query/k3v7m2q4x5n6p7ra",
+		"By name": "https://phone-q4x5n6p7rak3v7m2.dns.example.org/dns-query",
+	} {
+		h.must("devices", "add", map[string]string{"By path": "dns:k3v7m2q4x5n6p7ra", "By name": "dns:q4x5n6p7rak3v7m2"}[device], "--name", device)
+		h.wantSeen(device, curl("127.0.0.10", "--http1.1", at))
+	}
 	wantNone(t, "incidents", h.must("incidents"), "Console")
 }
 
@@ -144,7 +152,7 @@ func TestProgramDnsdist(t *testing.T) {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	startFront(t, doh, "/usr/bin/dnsdist", "--supervised", "--disable-syslog", "-C", conf)
+	log := startFront(t, doh, "/usr/bin/dnsdist", "--supervised", "--disable-syslog", "-C", conf)
 	for i, ask := range []struct {
 		by   string
 		port int
@@ -161,4 +169,10 @@ func TestProgramDnsdist(t *testing.T) {
 			return client(t, "kdig", append([]string{"@127.0.0.1", "-b", from, "-p", fmt.Sprint(ask.port), name}, ask.args...)...)
 		})
 	}
+	h.eventually("dnsdist to say that Kinward is up\n"+log.String(), func() bool { return strings.Contains(log.String(), "as 'up'") })
+	wantNone(t, "what dnsdist says", log.String(), "as 'down'")
+	if err := h.stop(os.Interrupt); err != nil {
+		t.Error(err)
+	}
+	h.eventually("dnsdist to say that Kinward is down\n"+log.String(), func() bool { return strings.Contains(log.String(), "as 'down'") })
 }
