@@ -172,7 +172,6 @@ type quicConn struct {
 func (c *quicConn) streams(reading context.Context, noError quic.ApplicationErrorCode, handle func(*quic.Stream)) {
 	var under sync.WaitGroup
 	for {
-		c.touch()
 		str, err := c.conn.AcceptStream(reading)
 		if err != nil {
 			var idle *quic.IdleTimeoutError

@@ -135,7 +135,6 @@ func (s *Server) handshake(via transport, c *crowdConn, tc *tls.Conn) bool {
 		return false
 	}
 	c.SetDeadline(time.Time{})
-	c.touch()
 	return true
 }
 

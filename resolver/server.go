@@ -214,9 +214,9 @@ func newServer(c Config) (*Server, error) {
 	s.cookies = newCookies(s.now())
 	s.sockets = make(chan struct{}, s.limits.UpstreamSockets)
 	s.probeNow = make(chan struct{}, 1)
-	s.plain = newCrowd(s.limits.TCPConns, s.limits.TCPConnsPerClient)
-	s.strangers = newCrowd(zoneConns, zoneConnsPerClient)
-	s.secure = newCrowd(s.limits.TLSConns, s.limits.TLSConnsPerClient)
+	s.plain = newCrowd(s.limits.TCPConns, s.limits.TCPConnsPerClient, s.now)
+	s.strangers = newCrowd(zoneConns, zoneConnsPerClient, s.now)
+	s.secure = newCrowd(s.limits.TLSConns, s.limits.TLSConnsPerClient, s.now)
 	s.tls, s.name = c.TLS, strings.TrimSuffix(c.Name, ".")
 	s.scratch.New = func() any { return &scratch{buf: make([]byte, max(s.limits.Message, 2))} }
 	var err error
@@ -347,7 +347,7 @@ func (s *Server) Run(ctx context.Context) error {
 		c.each(func(m *member) { m.hurry(m.busy.Load() > 0) })
 	}
 	for _, c := range s.crowds() {
-		c.all.Wait()
+		c.wait.Wait()
 	}
 	servers.Wait()
 	s.flights.Wait()

@@ -102,7 +102,6 @@ func (c *streamConn) free(n int) {
 func (c *streamConn) read(ctx context.Context, asked *sync.WaitGroup) error {
 	r := bufio.NewReaderSize(c.conn, readAhead)
 	for {
-		c.touch()
 		if !c.await(c.idle) {
 			return nil
 		}

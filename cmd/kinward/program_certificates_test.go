@@ -176,3 +176,30 @@ func TestProgramACME(t *testing.T) {
 		t.Errorf("%d orders; want 1", n)
 	}
 }
+
+// TestProgramTLSALPN: the program proves its name where acme: tls-alpn says, be it an
+// address of its own or one that answers DoH, too.
+func TestProgramTLSALPN(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		t.Run(fmt.Sprintf("shared with DoH: %t", shared), func(t *testing.T) {
+			port, alpn := freePort(t), freePort(t)
+			p := startPebble(t, local(port), 0, alpn, 90*24*time.Hour)
+			roots := filepath.Join(t.TempDir(), "roots.pem")
+			if err := os.WriteFile(roots, p.rootPEM, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			doh := "127.0.0.1:0"
+			if shared {
+				doh = local(alpn)
+			}
+			h := startHome(t, startUpstream(t), "--dns", local(port), "--doh", doh, "--config", writeConfig(t, fmt.Sprintf(
+				"tls: {name: %s, addresses: [127.0.0.1]}\nacme: {directory: '%s', challenge: [tls-alpn-01], tls-alpn: '%s', roots: %s}\n",
+				publicName, p.directory, local(alpn), roots)))
+			h.eventually("a certificate", func() bool { return h.doctorRow("certificate").State == "ok" })
+			_, at := h.secureAt("DoH, HTTP/3 included")
+			if _, err := leaf(t, "127.0.0.1:"+at, publicName, p.issuers); err != nil {
+				t.Errorf("a handshake for %s: %v", publicName, err)
+			}
+		})
+	}
+}

@@ -95,7 +95,7 @@ func New(spec Spec, o Options) *Client {
 // goroutines of the client have ended.
 func (c *Client) Close() error {
 	if err := c.via.close(); err != nil {
-		return fmt.Errorf("closing the connections to %s: %w", c.spec, err)
+		return fmt.Errorf("closing the connections to %s: %w", c.spec.Label(), err)
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ func (c *Client) Ask(ctx context.Context, q Question) (*dns.Msg, error) {
 		err = errors.New("it refuses EDNS version 0")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking %s: %w", c.spec, err)
+		return nil, fmt.Errorf("asking %s: %w", c.spec.Label(), err)
 	}
 	m.AuthenticatedData = m.AuthenticatedData && c.spec.Trusted()
 	return m, nil

@@ -2,7 +2,9 @@ package upstream
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -199,6 +201,45 @@ func TestRFC8484_WhatIsNoAnswer(t *testing.T) {
 	s.does(func(_ string, _, a *dns.Msg) []*dns.Msg { return nil })
 	if _, err := c.Ask(t.Context(), wwwExample); !errors.Is(err, ErrUnreadable) {
 		t.Errorf("an empty body: error is %v", err)
+	}
+}
+
+// A path may hold a token, and errors go to the log: none quotes it.
+func TestErrorsQuoteNoPath(t *testing.T) {
+	for _, scheme := range []Scheme{HTTPS, HTTP3} {
+		s := serve(t, scheme)
+		s.mu.Lock()
+		s.http = func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/dns-query/s3cret" {
+				t.Errorf("%s: asked at %s", scheme, r.URL.Path)
+			}
+			panic(http.ErrAbortHandler)
+		}
+		s.mu.Unlock()
+		_, port, _ := net.SplitHostPort(s.addr[scheme].String())
+		for _, tt := range []struct {
+			name, port string
+			roots      *x509.CertPool
+		}{
+			{"it breaks off", port, s.auth.pool},
+			{"nobody knows its authority", port, x509.NewCertPool()},
+			{"nobody is there", "9", s.auth.pool},
+		} {
+			spec, err := Parse(scheme.String() + "://dns.example:" + tt.port + "/dns-query/s3cret?ip=127.0.0.1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := New(spec, Options{Roots: tt.roots})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_, err = c.Ask(ctx, wwwExample)
+			cancel()
+			if err == nil || strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("%s, %s: error is %v, want one without the path", scheme, tt.name, err)
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 
