@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -37,6 +38,7 @@ var ErrCrowded = errors.New("too many questions wait for this upstream")
 var (
 	errClosed = errors.New("the client is closed")
 	errLost   = errors.New("the connection broke before the answer came")
+	errSilent = fmt.Errorf("not a word came since a question: %w", os.ErrDeadlineExceeded)
 )
 
 func newStreamPool(c *Client, t *tls.Config) *streamPool { return &streamPool{c: c, tls: t} }
@@ -275,7 +277,7 @@ func (s *stream) exchange(ctx context.Context, m *message) ([]byte, error) {
 		delete(s.byID, m.id())
 		s.mu.Unlock()
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) && s.heard.Load() < asked {
-			s.end(errLost) // not a word since: the other end is gone, so the next one opens another
+			s.end(errSilent) // the other end is gone, so the next one opens another
 		}
 		return nil, ctx.Err()
 	}
