@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -157,6 +158,26 @@ func TestSilentConnectionIsGivenUp(t *testing.T) {
 				t.Errorf("%d connections, want a second one after the first fell silent", n)
 			}
 		})
+	}
+}
+
+// Who waits on a connection that another question gave up is told that it was
+// silent too, not that the network failed.
+func TestSilentConnectionIsSilentForAll(t *testing.T) {
+	s := serve(t, TCP)
+	heard := make(chan struct{}, 8)
+	s.does(func(string, *dns.Msg, *dns.Msg) []*dns.Msg { heard <- struct{}{}; return nil })
+	c := s.client(TCP, "", func(o *Options) { o.Timeout = time.Minute })
+	patient := make(chan error, 1)
+	go func() { _, err := c.Ask(t.Context(), wwwExample); patient <- err }()
+	<-heard
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.Ask(ctx, wwwExample); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error is %v, want the deadline", err)
+	}
+	if err := <-patient; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the error of who waited longer is %v, want one that says it was silent", err)
 	}
 }
 
