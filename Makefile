@@ -47,8 +47,8 @@ endif
 bench-families: ## The directory with a million families; FAMILIES=N for another number
 	FAMILIES=$(or $(FAMILIES),1000000) $(GO) test -run "^$$" -bench "^BenchmarkFamilies$$" -count $(or $(COUNT),3) -timeout 30m ./policy
 
-perf: tools build ## The whole program: CPU a query under dnsperf on loopback, time to the first answer
-	$(GO) test -tags perf -count=1 -v -run '^TestPerf' ./cmd/kinward
+perf: tools build ## The whole program: CPU a query under dnsperf on loopback, time to the first answer; LIST=FILE with a real list, too
+	$(if $(LIST),LIST="$(abspath $(LIST))") $(GO) test -tags perf -count=1 -v -run '^TestPerf' ./cmd/kinward
 
 soak: tools ## The whole program under mixed load for ten minutes, or SOAK=30s: memory and descriptors stay flat
 	SOAK=$(or $(SOAK),10m) $(GO) test -count=1 -v -timeout 26h -run '^TestProgramSoak$$' ./cmd/kinward

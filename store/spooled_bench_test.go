@@ -85,23 +85,32 @@ func BenchmarkWeekOfFiveMillion(b *testing.B) {
 		total = 50_000
 	}
 	db := openNew(b)
-	const families, perBatch = 10_000, 20_000
+	const families = 10_000
 	if _, err := db.write.Exec(`
 		WITH RECURSIVE n(x) AS (SELECT 2 UNION ALL SELECT x + 1 FROM n WHERE x < $1)
 		INSERT INTO families (family_id, name, name_key, revision, document) SELECT x, 'f' || x, 'f' || x, revision, document FROM n, families WHERE family_id = 1`, families); err != nil {
 		b.Fatal(err)
 	}
-	random := rand.New(rand.NewPCG(1, 2))
-	for made := 0; made < total; made += perBatch {
-		var batch journal.Batch
-		for range perBatch {
-			at := noon.Add(-time.Duration(random.IntN(90*24*60)) * time.Minute) // the 90 days that are kept
-			r := row(fmt.Sprintf("%012x%020x", at.UnixMilli(), random.Uint64()), at)
-			r.Family, r.Key = policy.FamilyID(1+random.IntN(families)), ""
-			batch.Rows = append(batch.Rows, r)
+	// As they come in a life: by time, each of another family, so that a family's
+	// rows lie scattered over the file.
+	for _, sql := range []string{`PRAGMA cache_size = -2000000`, `PRAGMA synchronous = OFF`} {
+		if _, err := db.write.Exec(sql); err != nil {
+			b.Fatal(err)
 		}
-		write(b, db, batch)
 	}
+	const kept = 90 * 24 * time.Hour
+	first, step := noon.Add(-kept).UnixMilli(), kept.Milliseconds()/int64(total)
+	if _, err := db.write.Exec(`
+		WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < $1)
+		INSERT INTO incidents (family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details)
+		SELECT 1 + abs(random()) % $2, printf('%012x%020x', $3 + x * $4, x), 1, 0, $3 + x * $4, $3 + x * $4, '', $5 FROM n`,
+		total, families, first, step, row("", noon).Details); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := db.write.Exec(`PRAGMA cache_size = -2000`); err != nil {
+		b.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
 	var took []time.Duration
 	rows := 0
 	for b.Loop() {

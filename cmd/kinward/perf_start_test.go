@@ -4,6 +4,7 @@ package main
 
 import (
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -15,18 +16,32 @@ import (
 )
 
 // TestPerfStart measures from the start of the program to its first answer, to
-// a name that it blocks, with the embedded catalogue alone.
+// a name that it blocks, with the embedded catalogue alone, and with the list
+// that LIST names, if it does, compiled and kept.
 func TestPerfStart(t *testing.T) {
 	const rounds = 9
-	for _, load := range []struct {
+	kept := func(int) string { return "kept" }
+	loads := []struct {
 		name   string
+		list   string
 		folder func(round int) string
 	}{
-		{"new data folder", func(round int) string { return "new" + strconv.Itoa(round) }},
-		{"data folder that is there", func(int) string { return "kept" }},
-	} {
+		{"new data folder", "", func(round int) string { return "new" + strconv.Itoa(round) }},
+		{"data folder that is there", "", kept},
+		{"with the list", os.Getenv("LIST"), kept},
+	}
+	if os.Getenv("LIST") == "" {
+		loads = loads[:2]
+	}
+	for _, load := range loads {
 		dir := t.TempDir()
 		firstAnswer(t, filepath.Join(dir, "kept")) // makes that one, and warms the system's caches
+		if load.list != "" {
+			out, err := exec.Command(binary, "lists", "add", load.list, "--id", "long", "--category", "adult", "--data", filepath.Join(dir, "kept")).CombinedOutput()
+			if err != nil {
+				t.Fatalf("adding %s: %v\n%s", load.list, err, out)
+			}
+		}
 		var took []time.Duration
 		for round := range rounds {
 			took = append(took, firstAnswer(t, filepath.Join(dir, load.folder(round))))

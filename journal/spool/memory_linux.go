@@ -81,12 +81,16 @@ func mapFile(path string, bytes int) (_ *mapped, err error) {
 	if st.Size > maxRingFile || st.Blocks*512 < st.Size {
 		return nil, fmt.Errorf("%s has %d bytes, %d of them allocated: not a ring", path, st.Size, st.Blocks*512)
 	}
-	mem, err := unix.Mmap(fd, 0, int(st.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	mem, err := unix.Mmap(fd, 0, int(st.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("mapping %s: %w", path, err)
 	}
 	m := &mapped{mem}
 	runtime.AddCleanup(m, func(mem []byte) { unix.Munmap(mem) }, mem)
+	go func() { // beside the start, which would take some ms longer; where the kernel cannot, pages come as they are touched
+		unix.Madvise(mem, unix.MADV_POPULATE_WRITE)
+		runtime.KeepAlive(m)
+	}()
 	return m, nil
 }
 
