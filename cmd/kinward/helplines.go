@@ -113,10 +113,7 @@ func printLines(w io.Writer, country string, lines []guidance.Line) {
 		}
 		fmt.Fprintf(w, "      %s  (%s, %s%s)\n", strings.Join(how, ", "), l.Source, l.Date, mark)
 	}
-	switch {
-	case country == "":
-		fmt.Fprintln(w, "\nFor those of your country, say once where you live: {kinward} families country CODE")
-	case !known && len(lines) > 0 && lines[0].Country == guidance.Everywhere:
+	if country != "" && !known && len(lines) > 0 && lines[0].Country == guidance.Everywhere {
 		fmt.Fprintf(w, "\nNothing is known of %s.\n", country)
 	}
 }

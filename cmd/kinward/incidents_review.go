@@ -174,6 +174,9 @@ func printIncident(w io.Writer, i incidentShow) {
 	part("How to talk about it", i.Guidance.Talk)
 	part("If there was contact", i.Guidance.Done)
 	printLines(w, i.Country, i.Guidance.Report)
+	if i.Country == "" {
+		fmt.Fprintln(w, "\nFor those of your country, say once where you live: {kinward} families country CODE")
+	}
 	fmt.Fprintln(w, "\nA look-up is not a visit: pages and apps also ask by themselves.")
 }
 
