@@ -51,6 +51,7 @@ func TestImports(t *testing.T) {
 		"kinward/resolver/upstream": {},
 		"kinward/certs":             {"kinward/store"},
 		"kinward/setup":             {},
+		"kinward/console":           {"kinward/blocklists", "kinward/policy", "kinward/setup"},
 		"kinward/deploy/router":     {}, // tests alone
 	}
 	only := map[string]string{ // who alone may import a module

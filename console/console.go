@@ -1,0 +1,85 @@
+// Package console is what guardians, children and operators see: the pages, the
+// JSON API beside them, sign-in, the set-up of devices and the page that a
+// blocked child meets.
+//
+// It keeps nothing that matters to a decision. Everything about a family is read
+// and changed through a [Desk], which knows who stands before it and decides
+// what they may do; this package never names a family to it.
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config is what a console needs.
+type Config struct {
+	Listen     string // address and port; port 0 takes a free one
+	Desk       Desk
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Now        func() time.Time // nil: time.Now
+}
+
+// Server serves the console. It is safe for concurrent use.
+type Server struct {
+	desk     Desk
+	log      *slog.Logger
+	now      func() time.Time
+	texts    *texts
+	pages    *pages
+	listener net.Listener
+	http     *http.Server
+}
+
+// New opens the console's address; nobody is answered before [Server.Run].
+func New(c Config) (*Server, error) {
+	s := &Server{desk: c.Desk, log: c.Logger, now: c.Now}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	var err error
+	if s.texts, err = loadTexts(); err != nil {
+		return nil, err
+	}
+	if s.pages, err = loadPages(s.texts); err != nil {
+		return nil, err
+	}
+	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
+		return nil, fmt.Errorf("listening for the console (another address: --console ADDR): %w", err)
+	}
+	s.http = &http.Server{
+		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// Addr is where the console answers.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Run serves until ctx ends, then lets what is under way finish for two seconds.
+func (s *Server) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		err := s.http.Shutdown(shut)
+		if errors.Is(err, context.DeadlineExceeded) { // live pages never end by themselves
+			err = s.http.Close()
+		}
+		ended <- err
+	}()
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the console: %w", err)
+	}
+	return <-ended
+}

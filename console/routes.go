@@ -1,0 +1,61 @@
+package console
+
+import (
+	"net/http"
+	"slices"
+
+	"kinward/policy"
+)
+
+// access says who may come to a route at all. The desk decides again, for each
+// operation.
+type access uint8
+
+const (
+	anyone   access = iota // also who is not signed in
+	viewers                // whoever belongs to a family
+	carers                 // who may change choices
+	owners                 // who names guardians
+	operator               // who runs this server
+)
+
+// allows reports whether a, signed in or not, may come in.
+func (a access) allows(by Actor) bool {
+	switch {
+	case a == anyone:
+		return true
+	case a == operator:
+		return by.Operator
+	case by.Guardian == 0:
+		return false
+	}
+	return by.Role >= [...]policy.Role{viewers: policy.Viewer, carers: policy.Carer, owners: policy.Owner}[a]
+}
+
+// route is one address of the console. A GET changes nothing, ever; what changes
+// something is a POST (pages) or a POST, PUT, PATCH or DELETE (API).
+type route struct {
+	pattern string // of [http.ServeMux]
+	who     access
+	serve   func(*visit) error // what it returns becomes a page, or a problem document
+}
+
+// routes is the table of all that the console answers. Each theme has a table of
+// its own in its file.
+func (s *Server) routes() []route {
+	return slices.Concat(
+		s.staticRoutes(),
+		todayRoutes,
+	)
+}
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		mux.HandleFunc(r.pattern, func(w http.ResponseWriter, q *http.Request) { s.visit(w, q, r) })
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
+		s.visit(w, q, route{serve: func(*visit) error { return &Refusal{Kind: NotFound} }})
+	})
+	return http.NewCrossOriginProtection().Handler(mux)
+}

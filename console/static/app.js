@@ -1,0 +1,1 @@
+// Progressive enhancement alone: every page works without it.

@@ -1,0 +1,112 @@
+package console
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// visit is one request on its way. It belongs to one goroutine.
+type visit struct {
+	server  *Server
+	w       http.ResponseWriter
+	request *http.Request
+	actor   Actor // who is signed in; the zero value: nobody
+	lang    *textLanguage
+	zone    *time.Location // the family's
+	now     time.Time
+}
+
+// maxForm bounds what a page may send.
+const maxForm = 64 << 10
+
+// visit answers one request.
+func (s *Server) visit(w http.ResponseWriter, q *http.Request, r route) {
+	q.Body = http.MaxBytesReader(w, q.Body, maxForm)
+	v := &visit{server: s, w: w, request: q, lang: s.texts.choose(q.Header.Get("Accept-Language")), zone: time.Local, now: s.now()}
+	setHeaders(w.Header())
+	var err error
+	switch {
+	case !r.who.allows(v.actor):
+		err = &Refusal{Kind: Forbidden}
+	default:
+		err = r.serve(v)
+	}
+	if err != nil {
+		v.fail(err)
+	}
+}
+
+// setHeaders sets what every answer carries. Pages run nothing but what this
+// server gave them, and nobody may frame them or learn where one came from.
+func setHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types kinward")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Permissions-Policy", "accelerometer=(), camera=(), geolocation=(), gyroscope=(), microphone=(), payment=(), usb=()")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// page answers with a page, whole or not at all.
+func (v *visit) page(status int, name string, data any) error {
+	var b bytes.Buffer
+	if err := v.server.pages.render(&b, v, name, data); err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.Header().Set("Content-Language", v.lang.tag)
+	v.w.WriteHeader(status)
+	_, _ = v.w.Write(b.Bytes()) // the browser may be gone
+	return nil
+}
+
+// see sends the browser on after a change (RFC 9110 §15.4.4), with a note that
+// the next page shows.
+func (v *visit) see(path string) error {
+	http.Redirect(v.w, v.request, path, http.StatusSeeOther)
+	return nil
+}
+
+// statusOf gives each kind of refusal its status.
+var statusOf = map[RefusalKind]int{
+	Forbidden: http.StatusForbidden, NotFound: http.StatusNotFound, Invalid: http.StatusUnprocessableEntity,
+	Conflict: http.StatusConflict, Waits: http.StatusAccepted,
+}
+
+// fail answers with what went wrong: a refusal in its own words, anything else
+// as a fault whose cause is in the log alone.
+func (v *visit) fail(err error) {
+	status, text := http.StatusInternalServerError, v.lang.text("error.fault")
+	var tooLarge *http.MaxBytesError
+	if r := refused(err); r != nil {
+		if status, text = statusOf[r.Kind], r.Text; text == "" {
+			text = v.lang.text("error." + string(r.Kind))
+		}
+	} else if errors.As(err, &tooLarge) {
+		status, text = http.StatusRequestEntityTooLarge, v.lang.text("error.too-large")
+	} else if !errors.Is(err, v.request.Context().Err()) {
+		v.server.log.LogAttrs(v.request.Context(), slog.LevelError, "a page could not be made",
+			slog.String("page", pattern(v.request)), slog.Any("error", err))
+	}
+	if err := v.page(status, "error", text); err != nil {
+		http.Error(v.w, text, status)
+	}
+}
+
+// pattern names a route for the log: a path may hold a secret.
+func pattern(q *http.Request) string {
+	if q.Pattern != "" {
+		return q.Pattern
+	}
+	first, _, _ := strings.Cut(strings.TrimPrefix(q.URL.Path, "/"), "/")
+	return "/" + first
+}
+
+// Lang is the page's language, for its html element.
+func (v *visit) Lang() string { return v.lang.tag }
