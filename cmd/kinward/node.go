@@ -41,7 +41,8 @@ type node struct {
 	current atomic.Pointer[policy.State]      // nil until the first compile
 	broken  atomic.Pointer[map[string]string] // lists that could not be compiled, with the reason
 
-	compiled     []blocklists.ListInput // what current's index was made of, guarded by mu
+	kept         func() (*blocklists.KeptIndex, error) // read while the rest opens; nil once it is used; guarded by mu
+	compiled     []blocklists.ListInput                // what current's index was made of, guarded by mu
 	compiledFrom *blocklists.Catalogue
 
 	hosts atomic.Pointer[resolver.Hosts] // names of the family's devices
@@ -66,6 +67,13 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 	if err := sweep(c.Data); err != nil {
 		return nil, err
 	}
+	// Much is read, little of it is kept: the collector would walk it several times.
+	defer debug.SetGCPercent(debug.SetGCPercent(openGC))
+	kept := sync.OnceValues(func() (*blocklists.KeptIndex, error) {
+		return blocklists.ReadIndex(filepath.Join(c.Data, indexFile))
+	})
+	go func() { _, _ = kept() }()
+	n.kept = kept
 	catalogue := make(chan error, 1) // parsed while the rest opens
 	go func() {
 		catalogue <- n.openCatalogue()
@@ -77,6 +85,10 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 	n.lists, err = n.openLists() // may put the folder aside that the catalogue lies in too
 	return n, err
 }
+
+// openGC lets the heap grow to 32 MB while the data folder is opened, which no
+// number of families has a part in.
+const openGC = 800
 
 // openRest opens what needs neither the catalogue nor the lists.
 func (n *node) openRest(ctx context.Context) (err error) {
@@ -174,7 +186,7 @@ func (n *node) recompile(ctx context.Context) error {
 	start := time.Now()
 	file := filepath.Join(n.cfg.Data, indexFile)
 	broken := map[string]string{}
-	x, err := blocklists.OpenIndex(file, catalogue, inputs)
+	x, err := n.keptIndex(file, catalogue, inputs)
 	if err != nil {
 		if !errors.Is(err, os.ErrNotExist) {
 			n.log.Info("making the index anew", "why", err)
@@ -199,6 +211,19 @@ func (n *node) recompile(ctx context.Context) error {
 	n.compiled, n.compiledFrom = without(inputs, broken), catalogue // a list that was left out is tried again
 	n.log.Debug("an index is in force", "names", x.Names(), "lists", len(x.Lists()), "bytes", x.Bytes(), "took", time.Since(start))
 	return nil
+}
+
+// keptIndex returns the index of the data folder, if it is of these.
+func (n *node) keptIndex(file string, c *blocklists.Catalogue, inputs []blocklists.ListInput) (*blocklists.Index, error) {
+	if n.kept == nil {
+		return blocklists.OpenIndex(file, c, inputs)
+	}
+	k, err := n.kept()
+	n.kept = nil
+	if err != nil {
+		return nil, err
+	}
+	return k.For(c, inputs)
 }
 
 // indexFile holds the compiled index in the data folder. It can be deleted at
