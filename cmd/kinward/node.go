@@ -47,6 +47,7 @@ type node struct {
 
 	hosts atomic.Pointer[resolver.Hosts] // names of the family's devices
 
+	collect func()         // ends what hurry began; nil where no serve runs
 	serving *serving       // nil where no serve runs
 	alerts  *alerts.Engine // that serve runs; nil without
 }
@@ -67,8 +68,6 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 	if err := sweep(c.Data); err != nil {
 		return nil, err
 	}
-	// Much is read, little of it is kept: the collector would walk it several times.
-	defer debug.SetGCPercent(debug.SetGCPercent(openGC))
 	kept := sync.OnceValues(func() (*blocklists.KeptIndex, error) {
 		return blocklists.ReadIndex(filepath.Join(c.Data, indexFile))
 	})
@@ -85,10 +84,6 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 	n.lists, err = n.openLists() // may put the folder aside that the catalogue lies in too
 	return n, err
 }
-
-// openGC lets the heap grow to 32 MB while the data folder is opened, which no
-// number of families has a part in.
-const openGC = 800
 
 // openRest opens what needs neither the catalogue nor the lists.
 func (n *node) openRest(ctx context.Context) (err error) {
@@ -358,6 +353,17 @@ func (n *node) nameDevices(ctx context.Context) error {
 	return nil
 }
 
+// hurry lets the heap grow to 32 MB before the garbage collector walks it, until
+// collect is called: a start reads much, keeps little, and would be walked four
+// times. That is for as many families as cannot fill the heap, see fewFamilies.
+func hurry() (collect func()) {
+	const percent = 800 // of the least heap of 4 MB
+	usual := debug.SetGCPercent(percent)
+	return sync.OnceFunc(func() { debug.SetGCPercent(usual) })
+}
+
+const fewFamilies = 100
+
 // loadDirectory compiles all families, the first of which is the home's.
 func (n *node) loadDirectory(ctx context.Context, x *blocklists.Index) (*policy.Directory, error) {
 	home, err := n.db.Home(ctx)
@@ -365,8 +371,12 @@ func (n *node) loadDirectory(ctx context.Context, x *blocklists.Index) (*policy.
 		return nil, err
 	}
 	now := time.Now()
+	families := 0
 	d, err := policy.LoadDirectory(func(yield func(policy.Versioned, error) bool) {
 		for f, err := range n.db.Families(ctx) {
+			if families++; families == fewFamilies && n.collect != nil {
+				n.collect()
+			}
 			if err == nil {
 				f.Retire(now)
 			}
