@@ -92,10 +92,13 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	level := new(slog.LevelVar)
 	level.Set(set.level)
 	log := newLogger(c.err, cfg.Log.Format, level)
+	collect := hurry()
+	defer collect()
 	n, err := openNode(ctx, cfg, log, lockPatience)
 	if err != nil {
 		return err
 	}
+	n.collect = collect
 	defer func() { err = errors.Join(err, n.close()) }()
 	if err := n.recompile(ctx); err != nil {
 		return err
@@ -165,6 +168,13 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	written := make(chan error, 1)
 	go func() { written <- j.Run(writing) }()
 	running.Go(func() error { return server.Run(ended) })
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from here on, lest an early one end the process
+	defer signal.Stop(hangup)
+	log.Debug("ready", "took", time.Since(started))
+	c.banner(n, home, server, web.addr(), cmd.Flags())
+	collect() // before a list can change: compiling has its own pace, and goes back to this one
+	// The first answers do not wait for what is done now and then.
 	running.Go(func() error { return watcher.Run(ended) })
 	if keeper != nil {
 		running.Go(func() error { return keeper.Run(ended) })
@@ -173,9 +183,6 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	running.Go(control.run)
 	running.Go(func() error { return leases.run(ended) })
 	running.Go(web.run)
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP) // from here on, lest an early one end the process
-	defer signal.Stop(hangup)
 	running.Go(func() error { return c.reloadOnHangup(ended, hangup, n, cmd, level) })
 	hourly := time.NewTicker(forgetEvery)
 	defer hourly.Stop()
@@ -196,8 +203,6 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		}
 		return control.server.Close()
 	})
-	log.Debug("ready", "took", time.Since(started))
-	c.banner(n, home, server, web.addr(), cmd.Flags())
 	err = running.Wait()
 	stopWriting()
 	return errors.Join(err, <-written)
