@@ -145,11 +145,11 @@ func exportIncidents(ctx context.Context, n *node, q incidentsQuery, _ progress)
 	if err != nil {
 		return exportData{}, err
 	}
-	found, err := r.incidents(ctx, maxExported+1)
+	found, next, err := r.incidents(ctx, maxExported)
 	if err != nil {
 		return exportData{}, err
 	}
-	if len(found) > maxExported {
+	if next != (journal.Cursor{}) {
 		return exportData{}, usageError(fmt.Errorf("there are more than %d incidents; take a part of them, with --since and --until", maxExported))
 	}
 	x := exportData{

@@ -365,12 +365,12 @@ func views(ctx context.Context, n *node, req incidentRequest, _ progress) (views
 	if err := r.setTimes(incidentsQuery{Since: req.Since}); err != nil {
 		return viewsReply{}, err
 	}
-	return r.viewsReply(ctx, 0)
+	return r.viewsReply(ctx, 0, "")
 }
 
-func (r *reading) viewsReply(ctx context.Context, profile policy.ProfileID) (viewsReply, error) {
+func (r *reading) viewsReply(ctx context.Context, profile policy.ProfileID, incident string) (viewsReply, error) {
 	rep := viewsReply{Zone: r.zone.String(), Since: r.filter.Since.In(r.zone), Views: []lookAtView{}}
-	list, err := r.n.db.Views(ctx, r.f.ID, profile, r.filter.Since, maxViews)
+	list, err := r.n.db.Views(ctx, r.f.ID, profile, incident, r.filter.Since, maxViews)
 	for _, v := range list {
 		v.First, v.Last = v.First.In(r.zone), v.Last.In(r.zone)
 		rep.Views = append(rep.Views, lookAtView{v, r.names.Profile(v.Profile)})
