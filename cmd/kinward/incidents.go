@@ -27,6 +27,7 @@ type incidentsQuery struct {
 	Verdict    string `json:"verdict,omitempty"`
 	Routine    bool   `json:"routine,omitempty"`
 	Unreviewed bool   `json:"unreviewed,omitempty"` // not reviewed nor muted by whoever asks
+	ID         string `json:"id,omitempty"`         // only the incident whose ID begins so, whenever it was
 	asking
 }
 

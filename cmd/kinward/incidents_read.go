@@ -80,6 +80,12 @@ func (n *node) read(ctx context.Context, q incidentsQuery) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
+	if q.ID != "" {
+		i, err := r.one(ctx, q.ID)
+		r.filter.Routine, r.filter.Since = true, i.First
+		r.filters = []journal.Filter{r.filter}
+		return r, err
+	}
 	if err := r.setTimes(q); err != nil {
 		return nil, err
 	}
@@ -222,7 +228,7 @@ func (r *reading) incidents(ctx context.Context, limit int) (found []journal.Inc
 // has no device, service or verdict.
 func (r *reading) counts(ctx context.Context) ([]countView, error) {
 	out := []countView{}
-	if f := r.filter; f.Service != "" || f.Verdict != "" || f.Unreviewed != nil || f.After != (journal.Cursor{}) {
+	if f := r.filter; f.ID != "" || f.Service != "" || f.Verdict != "" || f.Unreviewed != nil || f.After != (journal.Cursor{}) {
 		return out, nil
 	}
 	list, err := r.n.db.Counts(ctx, journal.Filter{Family: r.f.ID, Since: r.filter.Since, Until: r.filter.Until, Profile: r.filter.Profile, Limit: maxIncidents})
