@@ -424,14 +424,14 @@ func zoneOf(f *policy.Family) *time.Location {
 // names tells the journal's sentences what guardians call things. What is no
 // longer there has no name.
 func (n *node) names(x *blocklists.Index, f *policy.Family) journal.Names {
-	leases := n.leasesNow(time.Now())
+	leases, profiles := n.leasesNow(time.Now()), profileNames(f)
 	return journal.Names{
 		Now: time.Now(),
 		Client: func(addr string) string {
 			a, _ := netip.ParseAddr(addr)
 			return leases[a].name
 		},
-		Profile: func(id policy.ProfileID) string { return profileNames(f)[id] },
+		Profile: func(id policy.ProfileID) string { return profiles[id] },
 		Device:  func(id policy.DeviceID) string { return deviceName(f, id) },
 		Service: func(id string) string {
 			if svc := x.Service(x.ServiceNumber(id)); svc != nil {
