@@ -226,6 +226,22 @@ func (d *Directory) Device(family FamilyID, device DeviceID, now time.Time) (Ask
 	return Asker{}, false
 }
 
+// Profile returns an asker to whom a profile of a family applies, whatever device
+// they ask from. It is false where there is no such family or profile.
+func (d *Directory) Profile(family FamilyID, profile ProfileID) (Asker, bool) {
+	slot, ok := d.slot(family)
+	if !ok {
+		return Asker{}, false
+	}
+	r := openRecord(d.slabs.record(slot))
+	for place := range r.n[atProfiles] {
+		if id, n := r.profile(place); id == profile {
+			return Asker{Family: r.family, Profile: id, Policy: d.policies.policy(n), Revision: r.revision, Guarded: r.guarded}, true
+		}
+	}
+	return Asker{}, false
+}
+
 const noDevice = -1
 
 // asker returns who asks from the device at a place.
