@@ -48,6 +48,7 @@ type node struct {
 
 	serving *serving       // nil where no serve runs
 	alerts  *alerts.Engine // that serve runs; nil without
+	bells   bells          // for who watches a family
 }
 
 // openNode takes the data folder and opens what lies in it. Nothing is compiled
@@ -80,7 +81,7 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 
 // openRest opens what needs neither the catalogue nor the lists.
 func (n *node) openRest(ctx context.Context) (err error) {
-	n.db, err = store.Open(ctx, filepath.Join(n.cfg.Data, store.FileName), store.Options{Logger: n.log, Who: "command line", Known: n.known})
+	n.db, err = store.Open(ctx, filepath.Join(n.cfg.Data, store.FileName), store.Options{Logger: n.log, Who: "command line", Acting: whoActs, Known: n.known})
 	if err != nil {
 		return err
 	}
@@ -265,6 +266,7 @@ func without(inputs []blocklists.ListInput, broken map[string]string) []blocklis
 
 // refresh puts a family's change in force: the others are not looked at.
 func (n *node) refresh(ctx context.Context, id policy.FamilyID) error {
+	defer n.bells.ring(id)
 	return n.redirect(ctx, func(ctx context.Context, d *policy.Directory) (*policy.Directory, error) {
 		f, revision, err := n.db.Family(ctx, id)
 		if err != nil {

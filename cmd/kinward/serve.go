@@ -106,7 +106,8 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	j, err := journal.New(journal.Config{Store: n.db, Seen: n.db, Spool: set.spool, Logger: log, Registerer: registry})
+	kept := ringing{n.db, &n.bells}
+	j, err := journal.New(journal.Config{Store: kept, Seen: n.db, Spool: set.spool, Logger: log, Registerer: registry})
 	if err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	}
 	tunnels := signals.NewTunnels(0)
 	watcher, err := signals.New(signals.Config{
-		Store: n.db, Changes: j.Changes(), LastSeen: j.LastSeen, Tunnels: tunnels, Logger: log, Registerer: registry,
+		Store: kept, Changes: j.Changes(), LastSeen: j.LastSeen, Tunnels: tunnels, Logger: log, Registerer: registry,
 	})
 	if err != nil {
 		return err
