@@ -9,6 +9,7 @@ package console
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,6 +38,7 @@ type Server struct {
 	pages    *pages
 	listener net.Listener
 	http     *http.Server
+	noteKey  [32]byte // seals what notes say, see note.go
 }
 
 // New opens the console's address; nobody is answered before [Server.Run].
@@ -45,6 +47,7 @@ func New(c Config) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	_, _ = rand.Read(s.noteKey[:]) // never fails
 	var err error
 	if s.texts, err = loadTexts(); err != nil {
 		return nil, err

@@ -46,6 +46,8 @@ func (s *Server) routes() []route {
 	return slices.Concat(
 		s.staticRoutes(),
 		todayRoutes,
+		moreRoutes,
+		languageRoutes,
 	)
 }
 

@@ -26,7 +26,7 @@ const maxForm = 64 << 10
 // visit answers one request.
 func (s *Server) visit(w http.ResponseWriter, q *http.Request, r route) {
 	q.Body = http.MaxBytesReader(w, q.Body, maxForm)
-	v := &visit{server: s, w: w, request: q, lang: s.texts.choose(q.Header.Get("Accept-Language")), zone: time.Local, now: s.now()}
+	v := &visit{server: s, w: w, request: q, lang: s.language(q), zone: time.Local, now: s.now()}
 	setHeaders(w.Header())
 	var err error
 	switch {
