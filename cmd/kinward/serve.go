@@ -80,6 +80,7 @@ func addSettingFlags(cmd *cobra.Command) {
 	f.StringArray("upstream", nil, "server that resolves what is allowed, as tls://NAME?ip=ADDRESS, or https, h3, quic, tcp, udp; repeatable (default "+strings.Join(d.Upstream, ", ")+")")
 	f.String("metrics", "", "address for health and metrics over HTTP (default "+d.Metrics+")")
 	f.Bool("pprof", false, "serve Go's profiles beside the metrics, to this machine alone")
+	f.String("block-page", "", "address for the page that tells a device why something is blocked, plain HTTP, mostly this machine's in the home (default: none)")
 	f.StringArray("allow-net", nil, "network that may ask; repeatable (default: loopback and private networks)")
 }
 
@@ -137,7 +138,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	server, err := resolver.New(resolver.Config{
 		Listen: cfg.DNS, Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block,
 		CacheBytes: int64(cfg.Cache.Megabytes) << 20, MinTTL: set.minTTL, MaxTTL: set.maxTTL,
-		Home: set.home, Limits: set.limits, Zone: zoneWith(set.zone, keeper),
+		Home: set.home, Limits: set.limits, Zone: zoneWith(set.zone, keeper), Page: set.page,
 		Secure: set.secure, TLS: tlsWith(keeper, set.clientRoots), Name: cfg.TLS.Name, Proxies: set.proxies,
 		Forwarders: set.forwarders, Pages: links, PublicAddrs: set.zone.Addrs,
 		State: n.current.Load, Log: j, Watch: tunnels, Logger: log, Registerer: registry,
@@ -290,6 +291,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		{"doh", !slices.Equal(cfg.DoH, n.cfg.DoH)},
 		{"doq", !slices.Equal(cfg.DoQ, n.cfg.DoQ)},
 		{"metrics", cfg.Metrics != n.cfg.Metrics},
+		{"block-page", cfg.BlockPage != n.cfg.BlockPage},
 		{"pprof", cfg.Pprof != n.cfg.Pprof},
 		{"cache", cfg.Cache != n.cfg.Cache},
 		{"leases", cfg.Leases != n.cfg.Leases},
@@ -310,7 +312,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 	// This refuses what cannot be, before anything has changed.
 	err = n.serving.server.Reconfigure(resolver.Settings{
 		Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block, Home: set.home, Forwarders: set.forwarders,
-		Zone: zoneWith(set.zone, n.serving.keeper), Proxies: set.proxies,
+		Zone: zoneWith(set.zone, n.serving.keeper), Proxies: set.proxies, Page: n.pageWith(set),
 	})
 	if err != nil {
 		return err
