@@ -9,6 +9,7 @@ package console
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type Config struct {
 	Proxies  []netip.Prefix  // whose X-Forwarded-For is believed
 	Reach    Reach           // how phones come here, for the page that says it
 	Accounts *store.Accounts // who signs in
+	Key      [32]byte        // seals what browsers keep, see [store.Accounts.Key]
 	Desk     Desk
 	// Changed is called when the console itself has changed a family's guardians: it
 	// puts that in force. nil does nothing.
@@ -63,10 +65,11 @@ type Server struct {
 	pages    *pages
 	listener net.Listener
 	http     *http.Server
+	noteKey  [32]byte // seals what notes say, see note.go
 }
 
 // New opens the console's address; nobody is answered before [Server.Run].
-func New(ctx context.Context, c Config) (*Server, error) {
+func New(c Config) (*Server, error) {
 	s := &Server{
 		desk: c.Desk, accounts: c.Accounts, changed: c.Changed, url: c.URL, hosts: c.Hosts, proxies: c.Proxies, reach: c.Reach,
 		hasher: newHasher(passwordCost), log: c.Logger, now: c.Now,
@@ -81,13 +84,11 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		s.hosts = append(slices.Clone(s.hosts), strings.ToLower(s.url.Hostname()))
 	}
 	s.door = newThrottle(s.now)
-	key, err := s.accounts.Key(ctx)
-	if err != nil {
+	var err error
+	if s.sealer, err = newSealer(c.Key, s.now); err != nil {
 		return nil, err
 	}
-	if s.sealer, err = newSealer(key, s.now); err != nil {
-		return nil, err
-	}
+	_, _ = rand.Read(s.noteKey[:]) // never fails
 	if s.texts, err = loadTexts(); err != nil {
 		return nil, err
 	}

@@ -89,6 +89,8 @@ type call[Req, Rep any] string
 
 // do runs the operation for whoever made the visit.
 func (c call[Req, Rep]) do(v *visit, req Req) (rep Rep, err error) {
-	err = v.server.desk.Do(v.request.Context(), v.actor, string(c), req, &rep)
+	by := v.actor
+	by.Lang = v.lang.tag
+	err = v.server.desk.Do(v.request.Context(), by, string(c), req, &rep)
 	return rep, err
 }

@@ -48,6 +48,8 @@ func (s *Server) routes() []route {
 		todayRoutes,
 		signinRoutes,
 		passRoutes,
+		moreRoutes,
+		languageRoutes,
 	)
 }
 

@@ -36,7 +36,7 @@ const maxForm = 64 << 10
 func (s *Server) visit(w http.ResponseWriter, q *http.Request, r route) {
 	q.Body = http.MaxBytesReader(w, q.Body, maxForm)
 	v := &visit{
-		server: s, w: w, request: q, lang: s.texts.choose(q.Header.Get("Accept-Language")), zone: time.Local, now: s.now(),
+		server: s, w: w, request: q, lang: s.language(q), zone: time.Local, now: s.now(),
 		client: s.clientOf(q), secure: s.isSecure(q),
 	}
 	setHeaders(w.Header(), v.secure)
