@@ -39,6 +39,8 @@ type Config struct {
 	Accounts *store.Accounts // who signs in
 	Key      [32]byte        // seals what browsers keep, see [store.Accounts.Key]
 	Desk     Desk
+	// Operations says what the desk's operations take and reply. nil: there is no API.
+	Operations map[string]OperationTypes
 	// Changed is called when the console itself has changed a family's guardians: it
 	// puts that in force. nil does nothing.
 	Changed    func(context.Context, policy.FamilyID) error
@@ -66,6 +68,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	noteKey  [32]byte // seals what notes say, see note.go
+	api      *api
 }
 
 // New opens the console's address; nobody is answered before [Server.Run].
@@ -93,6 +96,9 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	if s.pages, err = loadPages(s.texts); err != nil {
+		return nil, err
+	}
+	if s.api, err = newAPI(c.Operations); err != nil {
 		return nil, err
 	}
 	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {

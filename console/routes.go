@@ -50,6 +50,8 @@ func (s *Server) routes() []route {
 		passRoutes,
 		moreRoutes,
 		languageRoutes,
+		s.api.table(),
+		programRoutes,
 	)
 }
 

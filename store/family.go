@@ -16,6 +16,8 @@ import (
 var (
 	ErrNotFound = policy.ErrNotFound
 	ErrConflict = policy.ErrConflict
+	// ErrStale is a change that was decided on another revision of the family.
+	ErrStale = fmt.Errorf("%w: changed meanwhile", ErrConflict)
 	ErrInvalid  = policy.ErrInvalid
 )
 

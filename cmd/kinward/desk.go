@@ -161,6 +161,8 @@ func asRefusal(err error) error {
 	kind := console.RefusalKind("")
 	var own *codedError
 	switch {
+	case errors.Is(err, store.ErrStale):
+		kind = console.Stale
 	case errors.Is(err, store.ErrConflict):
 		kind = console.Conflict
 	case errors.Is(err, store.ErrNotFound):
