@@ -348,3 +348,13 @@ func serveDocument(v *visit) error {
 	_, _ = io.Copy(v.w, bytes.NewReader(v.server.api.doc)) // the program may be gone
 	return nil
 }
+
+// APIOperations returns the operations of the desk that the API offers.
+func APIOperations() (names []string) {
+	for _, r := range apiRoutes {
+		if !slices.Contains(names, r.operation) {
+			names = append(names, r.operation)
+		}
+	}
+	return names
+}
