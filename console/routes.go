@@ -46,6 +46,11 @@ func (s *Server) routes() []route {
 	return slices.Concat(
 		s.staticRoutes(),
 		todayRoutes,
+		incidentRoutes,
+		singleIncidentRoutes,
+		signalRoutes,
+		alertRoutes,
+		liveRoutes,
 		moreRoutes,
 		languageRoutes,
 	)
