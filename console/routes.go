@@ -48,6 +48,11 @@ func (s *Server) routes() []route {
 		todayRoutes,
 		signinRoutes,
 		passRoutes,
+		incidentRoutes,
+		singleIncidentRoutes,
+		signalRoutes,
+		alertRoutes,
+		liveRoutes,
 		moreRoutes,
 		languageRoutes,
 	)
