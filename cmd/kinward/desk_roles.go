@@ -83,6 +83,7 @@ var roles = map[string]capacity{
 
 	// Choices.
 	"profiles-show":      viewers,
+	"profiles-services":  viewers,
 	"profiles-my":        viewers | children,
 	"profiles-add":       carers,
 	"profiles-preset":    carers,
@@ -100,6 +101,7 @@ var roles = map[string]capacity{
 	"rules-remove":       carers,
 	"schedules-add":      carers,
 	"schedules-bedtime":  carers,
+	"schedules-set":      carers,
 	"schedules-except":   carers,
 	"schedules-holidays": carers,
 	"schedules-switch":   carers,
