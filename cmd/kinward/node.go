@@ -48,6 +48,7 @@ type node struct {
 
 	serving *serving       // nil where no serve runs
 	alerts  *alerts.Engine // that serve runs; nil without
+	watches watches        // devices that pages wait for
 	bells   bells          // for who watches a family
 }
 
