@@ -128,6 +128,10 @@ var roles = map[string]capacity{
 	"devices-setup":       carers, // it tells a device's secret, and makes one
 	"devices-sign":        carers,
 	"devices-check":       carers,
+	"devices-watch":       carers,
+	"devices-watched":     carers,
+	"portal-name":         children,
+	"portal-mine":         viewers | children,
 
 	// History.
 	"changes":      viewers,
