@@ -306,7 +306,7 @@ func (t *Tx) note(id policy.FamilyID, what, why string) (uint64, error) {
 	if err := t.save(s.revision, f); err != nil {
 		return 0, err
 	}
-	return s.revision, t.record(s.id, s.revision, Change{Who: t.db.who, What: what, Why: why}, nil)
+	return s.revision, t.record(s.id, s.revision, Change{Who: t.db.whoIn(t.ctx), What: what, Why: why}, nil)
 }
 
 // Scrub takes out of the file and its log what is no row any more. secure_delete

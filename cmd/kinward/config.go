@@ -39,6 +39,8 @@ type config struct {
 	Pprof       bool            `mapstructure:"pprof" yaml:"pprof"`
 	AllowNet    []string        `mapstructure:"allow-net" yaml:"allow-net"`
 	Block       string          `mapstructure:"block" yaml:"block"`
+	BlockPage   string          `mapstructure:"block-page" yaml:"block-page"`
+	Portal      []string        `mapstructure:"portal" yaml:"portal"`
 	Forwarders  []string        `mapstructure:"forwarders" yaml:"forwarders"`
 	Cache       cacheConfig     `mapstructure:"cache" yaml:"cache"`
 	Records     []string        `mapstructure:"records" yaml:"records"`
@@ -87,6 +89,7 @@ func defaultConfig() config {
 			"169.254.0.0/16", "fe80::/10", "fc00::/7",
 		},
 		Block:      "nxdomain",
+		Portal:     []string{},
 		Forwarders: []string{},
 		Cache:      cacheConfig{Megabytes: 64, MinTTL: "0s", MaxTTL: "24h"},
 		Records:    []string{}, RebindAllow: []string{},
@@ -172,6 +175,8 @@ type settings struct {
 	maxTTL     time.Duration
 	allowNets  []netip.Prefix
 	block      policy.BlockMode
+	page       resolver.Page
+	blockPage  string // where it is served; "": nowhere
 	forwarders []netip.Prefix
 	home       resolver.Home
 	limits     resolver.Limits
@@ -238,6 +243,9 @@ func (c *config) resolve() (*settings, error) {
 	}
 	if s.block, err = policy.ParseBlockMode(c.Block); err != nil {
 		return nil, fmt.Errorf("block: %w", err)
+	}
+	if err := c.resolvePage(s); err != nil {
+		return nil, err
 	}
 	if s.minTTL, s.maxTTL, err = c.Cache.check(); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
