@@ -49,6 +49,8 @@ type node struct {
 	serving *serving       // nil where no serve runs
 	alerts  *alerts.Engine // that serve runs; nil without
 	bells   bells          // for who watches a family
+
+	operations map[string]handler // all there are
 }
 
 // openNode takes the data folder and opens what lies in it. Nothing is compiled
@@ -58,7 +60,7 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 	if err != nil {
 		return nil, err
 	}
-	n := &node{cfg: c, log: log, lock: lock}
+	n := &node{cfg: c, log: log, lock: lock, operations: operations()}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -81,7 +83,7 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 
 // openRest opens what needs neither the catalogue nor the lists.
 func (n *node) openRest(ctx context.Context) (err error) {
-	n.db, err = store.Open(ctx, filepath.Join(n.cfg.Data, store.FileName), store.Options{Logger: n.log, Who: "command line", Acting: whoActs, Known: n.known})
+	n.db, err = store.Open(ctx, filepath.Join(n.cfg.Data, store.FileName), store.Options{Logger: n.log, Who: "command line", Acting: whoActs, Guard: n.guard, Known: n.known})
 	if err != nil {
 		return err
 	}
@@ -388,8 +390,8 @@ func zoneOf(f *policy.Family) *time.Location {
 
 // names tells the journal's sentences what guardians call things. What is no
 // longer there has no name.
-func (n *node) names(x *blocklists.Index, f *policy.Family) journal.Names {
-	leases := n.leasesNow(time.Now())
+func (n *node) names(ctx context.Context, x *blocklists.Index, f *policy.Family) journal.Names {
+	leases := n.leasesOf(ctx, f.ID)
 	return journal.Names{
 		Now: time.Now(),
 		Client: func(addr string) string {

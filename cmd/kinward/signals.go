@@ -158,7 +158,7 @@ func signalList(ctx context.Context, n *node, req signalsRequest, _ progress) (s
 	if len(found) > req.Limit {
 		found, rep.More = found[:req.Limit], true
 	}
-	names := n.names(s.Index, f)
+	names := n.names(ctx, s.Index, f)
 	for _, g := range found {
 		v := signalView{Signal: g, ProfileName: names.Profile(g.Profile), DeviceName: names.Device(g.Device), Sentence: g.Sentence(names, zone)}
 		if v.DeviceName == "" && g.Details.Client != "" {
