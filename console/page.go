@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-//go:embed pages static texts
+//go:embed all:pages static texts
 var files embed.FS
 
 // pages holds the templates of all pages, in each language. A page NAME is the

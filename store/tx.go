@@ -121,6 +121,9 @@ func (t *Tx) change(e Edit, f func(*policy.Family) (string, error)) (uint64, err
 	if err := t.dropGuardians(before, after); err != nil {
 		return 0, err
 	}
+	if err := t.dropDoor(before, after); err != nil {
+		return 0, err
+	}
 	s.revision++
 	weakens := policy.Weakens(before, after, t.db.presets)
 	if t.db.guard != nil {

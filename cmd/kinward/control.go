@@ -60,11 +60,11 @@ func operations() map[string]handler {
 	table := map[string]handler{}
 	for _, o := range []offered{
 		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
-		opIncidentFollow, opIncidentExport, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
-		opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
+		opIncidentFollow, opIncidentExport, opIncidentFile, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
+		opToday, opCategories, opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
 		opExplain, opBackup, opStatus, opPing, opCache, opCacheFlush,
 		opLists, opListsAdd, opListsUpdate, opListsAccept, opListsRollback, opListsRemove,
-		opServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
+		opServices, opProfileServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
 
 		opFamilies, opFamily, opFamilyAdd, opFamilyRemove, opFamilyRename, opFamilyZone, opFamilyUnknown, opFamilyNetwork,
 		opLink, opLinkMake, opLinkRevoke,
@@ -74,12 +74,14 @@ func operations() map[string]handler {
 		opProfileChoose, opProfileList, opProfileLog, opProfileResponse, opProfileBypass, opProfileGuests,
 		opSearch, opSearchSet,
 		opDeviceAdd, opDeviceExempt, opDeviceUnexempt, opDeviceGuest, opDeviceProfile, opDeviceRename, opDeviceRemove,
-		opDeviceClueAdd, opDeviceClueRemove, opDevicesSeen, opDeviceSetup, opDeviceSign, opDeviceCheck,
+		opDeviceClueAdd, opDeviceClueRemove, opDevicesSeen, opDeviceSetup, opDeviceSign, opDeviceCheck, opDeviceWatch, opDeviceWatched,
+		opPortalName, opPortalMine,
 		opRuleAdd, opRuleRemove,
-		opScheduleAdd, opScheduleBedtime, opScheduleExcept, opScheduleHolidays, opScheduleSwitch, opScheduleRemove,
+		opScheduleAdd, opScheduleBedtime, opScheduleSet, opScheduleExcept, opScheduleHolidays, opScheduleSwitch, opScheduleRemove,
 		opHolidayAdd, opHolidayRemove, opGrantAdd, opGrantRevoke, opPause, opResume,
 		opChanges, opChangeShow, opChangeUndo, opPending, opPendingApprove, opPendingReject,
 		opRequests, opRequestsMine, opRequestAdd, opRequestAnswer,
+		opConsole, opConsoleLink, opConsoleReset, opConsoleSessions, opConsoleSignOut,
 	} {
 		name, h := o.offer()
 		table[name] = h
