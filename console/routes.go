@@ -51,6 +51,8 @@ func (s *Server) routes() []route {
 		signalRoutes,
 		alertRoutes,
 		liveRoutes,
+		signinRoutes,
+		passRoutes,
 		moreRoutes,
 		languageRoutes,
 	)
@@ -64,5 +66,9 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
 		s.visit(w, q, route{serve: func(*visit) error { return &Refusal{Kind: NotFound} }})
 	})
-	return http.NewCrossOriginProtection().Handler(mux)
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		s.visit(w, q, route{serve: func(v *visit) error { return &Refusal{Kind: Forbidden, Text: v.lang.text("error.origin")} }})
+	}))
+	return origin.Handler(mux)
 }

@@ -44,7 +44,8 @@ var keptTables = []keptTable{
 
 // chosenTables are what guardians chose, and how a family is recognised. The
 // tables seen and baselines are by device, see eraseSeen.
-var chosenTables = []string{"families", "changes", "clues", "links", "seen", "channels", "preferences", "digests", "baselines"}
+var chosenTables = []string{"families", "changes", "clues", "links", "seen", "channels", "preferences", "digests", "baselines",
+	"accounts", "recovery_codes", "passkeys", "sessions", "api_tokens", "passes", "door"}
 
 // familyTables are all tables with rows of families.
 func familyTables() []string {
@@ -306,7 +307,7 @@ func (t *Tx) note(id policy.FamilyID, what, why string) (uint64, error) {
 	if err := t.save(s.revision, f); err != nil {
 		return 0, err
 	}
-	return s.revision, t.record(s.id, s.revision, Change{Who: t.db.who, What: what, Why: why}, nil)
+	return s.revision, t.record(s.id, s.revision, Change{Who: t.db.whoIn(t.ctx), What: what, Why: why}, nil)
 }
 
 // Scrub takes out of the file and its log what is no row any more. secure_delete

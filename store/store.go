@@ -28,6 +28,9 @@ type Options struct {
 	Zone   string           // the first family's time zone; default the server's, as far as it can be told
 	Preset *policy.Preset   // of the first family's profile Everyone; default band C
 	Who    string           // who makes the changes, for the record; default "the operator"
+	// Acting tells who makes a change, by its context, where that is not Who; "" is
+	// Who. Nil is always Who.
+	Acting func(context.Context) string
 	// Known tells what choices can be about. It is called for each change that is
 	// not the first; nil checks nothing of the kind.
 	Known func() policy.Known
@@ -42,6 +45,7 @@ type DB struct {
 	log    *slog.Logger
 	now    func() time.Time
 	who    string
+	acting func(context.Context) string
 	schema int64
 
 	presets *policy.Presets
@@ -57,6 +61,16 @@ func (db *DB) As(who string) *DB {
 	other := *db
 	other.who = who
 	return &other
+}
+
+// whoIn is who makes the changes of a context.
+func (db *DB) whoIn(ctx context.Context) string {
+	if db.acting != nil {
+		if who := db.acting(ctx); who != "" {
+			return who
+		}
+	}
+	return db.who
 }
 
 // Path returns the file's path.
@@ -94,7 +108,7 @@ func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
 		return nil, err
 	}
 	unclean := isUnclean(path)
-	db := &DB{path: path, log: o.Logger, now: o.Now, who: o.Who, zones: &zones{}}
+	db := &DB{path: path, log: o.Logger, now: o.Now, who: o.Who, acting: o.Acting, zones: &zones{}}
 	if db.presets, err = policy.EmbeddedPresets(); err != nil {
 		return nil, err
 	}

@@ -113,12 +113,15 @@ func (t *Tx) change(e Edit, f func(*policy.Family) (string, error)) (uint64, err
 	if err := t.dropGuardians(before, after); err != nil {
 		return 0, err
 	}
+	if err := t.dropDoor(before, after); err != nil {
+		return 0, err
+	}
 	s.revision++
 	if err := t.save(s.revision, after); err != nil {
 		return 0, err
 	}
 	return s.revision, t.record(s.id, s.revision, Change{
-		Who: t.db.who, What: what, Why: e.Why, Undoes: e.undoes,
+		Who: t.db.whoIn(t.ctx), What: what, Why: e.Why, Undoes: e.undoes,
 		Weakens: policy.Weakens(before, after, t.db.presets),
 	}, delta)
 }
@@ -196,7 +199,7 @@ func (t *Tx) addFamily(f *policy.Family, why string) (policy.FamilyID, error) {
 	if err := t.save(1, f); err != nil {
 		return 0, err
 	}
-	return f.ID, t.record(f.ID, 1, Change{Who: t.db.who, What: madeText(f), Why: why}, nil)
+	return f.ID, t.record(f.ID, 1, Change{Who: t.db.whoIn(t.ctx), What: madeText(f), Why: why}, nil)
 }
 
 func madeText(f *policy.Family) string {

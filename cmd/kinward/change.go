@@ -191,8 +191,16 @@ func printWeakens(w io.Writer, weakens []policy.Weakening) {
 	}
 }
 
-// family finds a family by its name or number; "" is the home family.
+// family finds a family by its name or number; "" is the home family. Where a
+// guardian or a child acts it is theirs, and the name does not count: a family may
+// be called what another one's number is.
 func (n *node) family(ctx context.Context, name string) (*policy.Family, uint64, error) {
+	if a := actor(ctx); a != nil && !a.operating {
+		if a.Family == 0 { // 0 would be the home family
+			return nil, 0, errForbidden
+		}
+		return n.db.Family(ctx, a.Family)
+	}
 	if name == "" {
 		return n.db.Family(ctx, 0)
 	}

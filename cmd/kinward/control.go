@@ -76,8 +76,9 @@ func operations() map[string]handler {
 		opDeviceAdd, opDeviceExempt, opDeviceUnexempt, opDeviceGuest, opDeviceProfile, opDeviceRename, opDeviceRemove,
 		opDeviceClueAdd, opDeviceClueRemove, opDevicesSeen, opDeviceSetup, opDeviceSign, opDeviceCheck,
 		opRuleAdd, opRuleRemove,
-		opScheduleAdd, opScheduleBedtime, opScheduleExcept, opScheduleHolidays, opScheduleSwitch, opScheduleRemove,
+		opScheduleAdd, opScheduleBedtime, opScheduleSet, opScheduleExcept, opScheduleHolidays, opScheduleSwitch, opScheduleRemove,
 		opHolidayAdd, opHolidayRemove, opGrantAdd, opGrantRevoke, opPause, opResume,
+		opConsole, opConsoleLink, opConsoleReset, opConsoleSessions, opConsoleSignOut,
 		opChanges, opChangeShow, opChangeUndo,
 	} {
 		name, h := o.offer()

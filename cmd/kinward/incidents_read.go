@@ -43,8 +43,11 @@ func userName() string {
 	return name
 }
 
-// reader finds who asks.
-func (a asking) reader(f *policy.Family) (journal.Reader, error) {
+// reader finds who asks. Where a guardian acts it is them.
+func (a asking) reader(ctx context.Context, f *policy.Family) (journal.Reader, error) {
+	if g := guardian(ctx); g != nil {
+		return journal.Reader{Guardian: g.Guardian, Who: g.Name}, nil
+	}
 	if a.As == "" {
 		who, err := policy.CleanName("command line as " + a.User)
 		if err != nil {
@@ -126,7 +129,7 @@ func (n *node) readFamily(ctx context.Context, q incidentsQuery) (*reading, erro
 	if r.f, _, err = n.family(ctx, q.Family); err != nil {
 		return nil, err
 	}
-	if r.by, err = q.reader(r.f); err != nil {
+	if r.by, err = q.reader(ctx, r.f); err != nil {
 		return nil, err
 	}
 	r.zone, r.names = zoneOf(r.f), n.names(s.Index, r.f)

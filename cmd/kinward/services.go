@@ -11,17 +11,25 @@ import (
 	"github.com/spf13/cobra"
 
 	"kinward/blocklists"
+	"kinward/policy"
 )
 
 // serviceLine is a service as the list of them prints it.
 type serviceLine struct {
-	ID        string `json:"id"`
-	Name      string `json:"name"`
-	Category  string `json:"category"`
-	KnownRisk bool   `json:"knownRisk"`
-	Strength  string `json:"strength"` // "not verified" where no source says
-	Closed    bool   `json:"closed"`
-	Domains   int    `json:"domains"`
+	ID           string `json:"id"`
+	Name         string `json:"name"`
+	Category     string `json:"category"`
+	KnownRisk    bool   `json:"knownRisk"`
+	Strength     string `json:"strength"` // "not verified" where no source says
+	Closed       bool   `json:"closed"`
+	Domains      int    `json:"domains"`
+	CategoryName string `json:"categoryName"`
+	About        string `json:"about"`  // what it is, in a sentence or two
+	MinAge       *int   `json:"minAge"` // null: not verified
+	// Where a profile was named: what it does about the service while no schedule
+	// says otherwise, and whether that was chosen for the service itself.
+	Choice string `json:"choice,omitempty"`
+	Own    bool   `json:"own,omitempty"`
 }
 
 type servicesReply struct {
@@ -29,9 +37,12 @@ type servicesReply struct {
 }
 
 type servicesRequest struct {
+	about
 	Category  string `json:"category"` // "": all
 	KnownRisk bool   `json:"knownRisk"`
-	Search    string `json:"search"` // in id, name and domains; "": all
+	Search    string `json:"search"`            // in id, name and domains; "": all
+	Profile   string `json:"profile,omitempty"` // also say what it does about each
+	Own       bool   `json:"own,omitempty"`     // only what the profile chose itself
 }
 
 // serviceView is all that the catalogue says of a service.
@@ -85,6 +96,7 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
   kinward lists services --category dating
   kinward lists services --known-risk
   kinward lists services omegle
+  kinward lists services --profile Lea --own
   kinward lists services show omegle`,
 		Args: atMostOneArg("a SEARCH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -96,6 +108,9 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
 		},
 	})
 	cmd.Flags().StringVar(&req.Category, "category", "", "only services of this category")
+	cmd.Flags().StringVar(&req.Profile, "profile", "", "also what this profile does about each")
+	cmd.Flags().BoolVar(&req.Own, "own", false, "only those that the profile chose about itself")
+	cmd.Flags().StringVar(&req.Family, "family", "", "the family of the profile (default: the home's own)")
 	cmd.Flags().BoolVar(&req.KnownRisk, "known-risk", false, "only services that child-protection sources name")
 	cmd.AddCommand(c.addJSON(&cobra.Command{
 		Use:   "show ID",
@@ -125,7 +140,7 @@ func readCategory(c *blocklists.Catalogue, id string) (blocklists.Category, erro
 	return found, fmt.Errorf("%w; there are: %s", err, strings.Join(categoryIDs(), ", "))
 }
 
-func services(_ context.Context, n *node, req servicesRequest, _ progress) (servicesReply, error) {
+func services(ctx context.Context, n *node, req servicesRequest, _ progress) (servicesReply, error) {
 	category := blocklists.NoCategory
 	if req.Category != "" {
 		var err error
@@ -136,6 +151,18 @@ func services(_ context.Context, n *node, req servicesRequest, _ progress) (serv
 			category, req.KnownRisk = blocklists.NoCategory, true
 		}
 	}
+	var p *policy.Profile
+	if req.Profile != "" {
+		f, _, err := n.family(ctx, req.Family)
+		if err != nil {
+			return servicesReply{}, err
+		}
+		if p, err = f.Profile(req.Profile); err != nil {
+			return servicesReply{}, coded(err)
+		}
+	} else if req.Own {
+		return servicesReply{}, usageError(errors.New("--own: say whose choices, with --profile"))
+	}
 	catalogue := n.catalogue.Load()
 	rep := servicesReply{Services: []serviceLine{}}
 	for i := range catalogue.Services {
@@ -143,12 +170,23 @@ func services(_ context.Context, n *node, req servicesRequest, _ progress) (serv
 		if category != blocklists.NoCategory && s.Category != category || req.KnownRisk && s.KnownRisk == "" || !matches(s, req.Search) {
 			continue
 		}
-		rep.Services = append(rep.Services, serviceLine{
-			s.ID, s.Name, s.Category.String(), s.KnownRisk != "", s.Strength.String(), s.Closed, len(s.Domains),
-		})
+		line := serviceLine{
+			ID: s.ID, Name: s.Name, Category: s.Category.String(), KnownRisk: s.KnownRisk != "", Strength: s.Strength.String(),
+			Closed: s.Closed, Domains: len(s.Domains), CategoryName: catalogue.Categories[s.Category].Name, About: catalogue.About(s),
+		}
+		if s.MinAge != 0 {
+			line.MinAge = &s.MinAge
+		}
+		if p != nil {
+			choice, own := p.ChoiceOfService(s, n.presets)
+			if line.Choice, line.Own = choice.String(), own; req.Own && !own {
+				continue
+			}
+		}
+		rep.Services = append(rep.Services, line)
 	}
 	switch {
-	case len(rep.Services) > 0:
+	case len(rep.Services) > 0, req.Own:
 		return rep, nil
 	case req.Search == "":
 		return rep, &codedError{exitNothing, errors.New("the catalogue names no such service; lists you add may still hold names of that category")}
@@ -202,7 +240,12 @@ func service(_ context.Context, n *node, req serviceRequest, _ progress) (servic
 
 func printServices(w io.Writer, r servicesReply) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tNAME\tCATEGORY\tMARK\tBLOCKING\tSTATUS\tDOMAINS")
+	ofProfile := len(r.Services) > 0 && r.Services[0].Choice != ""
+	fmt.Fprint(t, "ID\tNAME\tCATEGORY\tMARK\tBLOCKING\tSTATUS\tDOMAINS")
+	if ofProfile {
+		fmt.Fprint(t, "\tCHOICE")
+	}
+	fmt.Fprintln(t)
 	for _, s := range r.Services {
 		mark, status := "-", "-"
 		if s.KnownRisk {
@@ -211,9 +254,19 @@ func printServices(w io.Writer, r servicesReply) {
 		if s.Closed {
 			status = "closed"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", s.ID, s.Name, s.Category, mark, s.Strength, status, s.Domains)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d", s.ID, s.Name, s.Category, mark, s.Strength, status, s.Domains)
+		if ofProfile {
+			fmt.Fprintf(t, "\t%s", s.Choice)
+			if s.Own {
+				fmt.Fprint(t, " (own)")
+			}
+		}
+		fmt.Fprintln(t)
 	}
 	t.Flush()
+	if len(r.Services) == 0 {
+		fmt.Fprintln(w, "The profile chose about no such service itself.")
+	}
 }
 
 func printService(w io.Writer, s serviceView) {
