@@ -46,13 +46,12 @@ func (s *Server) routes() []route {
 	return slices.Concat(
 		s.staticRoutes(),
 		todayRoutes,
+		signinRoutes,
+		passRoutes,
 		incidentRoutes,
 		singleIncidentRoutes,
 		signalRoutes,
 		alertRoutes,
-		liveRoutes,
-		signinRoutes,
-		passRoutes,
 		moreRoutes,
 		languageRoutes,
 	)

@@ -86,6 +86,7 @@ var roles = map[string]capacity{
 
 	// Choices.
 	"profiles-show":      viewers,
+	"profiles-services":  viewers,
 	"profiles-my":        viewers | children,
 	"profiles-add":       carers,
 	"profiles-preset":    carers,
@@ -103,6 +104,7 @@ var roles = map[string]capacity{
 	"rules-remove":       carers,
 	"schedules-add":      carers,
 	"schedules-bedtime":  carers,
+	"schedules-set":      carers,
 	"schedules-except":   carers,
 	"schedules-holidays": carers,
 	"schedules-switch":   carers,
@@ -129,6 +131,10 @@ var roles = map[string]capacity{
 	"devices-setup":       carers, // it tells a device's secret, and makes one
 	"devices-sign":        carers,
 	"devices-check":       carers,
+	"devices-watch":       carers,
+	"devices-watched":     carers,
+	"portal-name":         children,
+	"portal-mine":         viewers | children,
 
 	// History.
 	"changes":      viewers,
