@@ -132,14 +132,6 @@ func (v *visit) changed(err error, path, note string, pairs ...any) error {
 	return v.see(path)
 }
 
-// wrong shows a page again with what was wrong in a form.
-func (v *visit) wrong(err error, show func(wrong string) error) error {
-	if r := refused(err); r != nil && r.Kind == Invalid {
-		return show(r.Text)
-	}
-	return err
-}
-
 // status is that of a page which may say that something was wrong.
 func status(wrong string) int {
 	if wrong != "" {
