@@ -48,6 +48,10 @@ func (s *Server) routes() []route {
 		todayRoutes,
 		moreRoutes,
 		languageRoutes,
+		childrenRoutes,
+		holidayRoutes,
+		listRoutes,
+		explainRoutes,
 	)
 }
 
