@@ -20,6 +20,9 @@ var nav = []navEntry{
 	{"/children", "children", viewers, true},
 	{"/explain", "explain", viewers, false},
 	{"/lists", "lists", viewers, false},
+	{"/incidents", "incidents", viewers, true},
+	{"/signals", "signals", viewers, false},
+	{"/alerts", "alerts", viewers, false},
 }
 
 // navOperator is the same for whoever runs the server.

@@ -150,11 +150,14 @@ func (q *query) block() step {
 	return q.negative(rcode, q.name, ttl, ede, outBlocked)
 }
 
-// blockMode returns how a block is answered: as the profile says, else the
-// server.
+// blockMode returns how a block is answered: as the profile says, else with the
+// page that says why, else as the server does.
 func (q *query) blockMode() policy.BlockMode {
 	if m := q.asker.Policy.Response; m != nil {
 		return *m
+	}
+	if m := q.explains(); m != (policy.BlockMode{}) {
+		return m
 	}
 	return q.set.block
 }

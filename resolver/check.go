@@ -61,8 +61,9 @@ func (s *Server) Check(token string) (seen <-chan Checked, stop func(), err erro
 	}, nil
 }
 
-// checked answers a name of checks, always alike: that it exists and has no
-// address. Whether it was watched is nobody's business at the asker's end.
+// checked answers a name of checks, always alike: with the address of the page that
+// says so to whoever holds the device, or where none is served that the name
+// exists. Whether it was watched is nobody's business at the asker's end.
 func (s *Server) checked(q *query) step {
 	s.checks.mu.Lock()
 	if c := s.checks.watched[q.name]; c != nil {
@@ -75,6 +76,9 @@ func (s *Server) checked(q *query) step {
 		}
 	}
 	s.checks.mu.Unlock()
+	if q.set.page.Served {
+		return q.toPages(checkTTL)
+	}
 	return q.negative(rcodeNoError, policy.Portal, checkTTL, noError, outLocal)
 }
 

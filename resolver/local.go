@@ -73,9 +73,8 @@ func (s *Server) local(_ context.Context, q *query) step {
 	return pass
 }
 
-// portal answers the name of the family's own Kinward with the address at which
-// it was asked: the one of which this device knows that it leads here. Devices
-// that know it by IPv4 alone get no AAAA record, and the other way round.
+// portal answers the name of the family's own Kinward with its address; see Page.
+// Devices that know it by IPv4 alone get no AAAA record, and the other way round.
 func (s *Server) portal(_ context.Context, q *query) step {
 	if q.qtype == typeANY || !q.name.IsBelow(policy.Portal) {
 		return pass
@@ -84,11 +83,5 @@ func (s *Server) portal(_ context.Context, q *query) step {
 	if q.name != policy.Portal {
 		return q.negative(rcodeNXDomain, policy.Portal, ttl, noError, outLocal)
 	}
-	to := q.local.Unmap()
-	switch {
-	case q.class != classIN || !to.IsValid() || to.IsLinkLocalUnicast(): // that one needs an interface beside it
-	case q.qtype == typeA && to.Is4(), q.qtype == typeAAAA && to.Is6():
-		return q.address(to, ttl, noError, outLocal)
-	}
-	return q.negative(rcodeNoError, policy.Portal, ttl, noError, outLocal)
+	return q.toPages(ttl)
 }

@@ -53,6 +53,7 @@ type Config struct {
 	// they are not known.
 	PublicAddrs []netip.Addr
 	Zone        Zone
+	Page        Page
 	// State returns what decides. It is called once a query, by many goroutines
 	// at once, and never returns nil.
 	State func() *policy.State
@@ -170,7 +171,7 @@ func New(c Config) (*Server, error) {
 		}
 	}
 	s.designated = s.offers(c.PublicAddrs)
-	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies, c.Forwarders, c.Zone}); err != nil {
+	if err := s.Reconfigure(Settings{c.Upstreams, c.Forward, c.AllowNets, c.Block, c.Home, c.Proxies, c.Forwarders, c.Zone, c.Page}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

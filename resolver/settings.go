@@ -25,6 +25,7 @@ type Settings struct {
 	// Forwarders are routers and relays that tell which of their devices asks.
 	Forwarders []netip.Prefix
 	Zone       Zone // of the server's public name
+	Page       Page
 }
 
 // Home is what Kinward knows of the home by itself.
@@ -48,7 +49,10 @@ func (s *Server) Reconfigure(c Settings) error {
 	if !c.Block.Valid() {
 		return fmt.Errorf("setting how blocks are answered: %s holds an address of the wrong family", c.Block)
 	}
-	next := &settings{allow: new(bart.Lite), block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}}
+	if page := (policy.BlockMode{V4: c.Page.V4, V6: c.Page.V6}); !page.Valid() {
+		return fmt.Errorf("setting where the pages are: %s holds an address of the wrong family", page)
+	}
+	next := &settings{allow: new(bart.Lite), block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}, page: c.Page}
 	var err error
 	if next.zone, err = newZone(c.Zone); err != nil {
 		return err
@@ -211,6 +215,7 @@ type settings struct {
 	proxied      bool      // there are proxies
 
 	block policy.BlockMode
+	page  Page
 
 	records     *Records
 	domain      blocklists.Name

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,8 +38,12 @@ type config struct {
 	Forward     []forwardConfig `mapstructure:"forward" yaml:"forward"`
 	Metrics     string          `mapstructure:"metrics" yaml:"metrics"`
 	Pprof       bool            `mapstructure:"pprof" yaml:"pprof"`
+	Console     string          `mapstructure:"console" yaml:"console"`
+	ConsoleURL  string          `mapstructure:"console-url" yaml:"console-url"`
 	AllowNet    []string        `mapstructure:"allow-net" yaml:"allow-net"`
 	Block       string          `mapstructure:"block" yaml:"block"`
+	BlockPage   string          `mapstructure:"block-page" yaml:"block-page"`
+	Portal      []string        `mapstructure:"portal" yaml:"portal"`
 	Forwarders  []string        `mapstructure:"forwarders" yaml:"forwarders"`
 	Cache       cacheConfig     `mapstructure:"cache" yaml:"cache"`
 	Records     []string        `mapstructure:"records" yaml:"records"`
@@ -81,12 +86,14 @@ func defaultConfig() config {
 		Upstream: slices.Clone(defaultUpstreams),
 		Forward:  []forwardConfig{},
 		Metrics:  "127.0.0.1:9153",
+		Console:  "127.0.0.1:8053",
 		// Loopback, private, link-local and unique-local ranges: never an open resolver.
 		AllowNet: []string{
 			"127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
 			"169.254.0.0/16", "fe80::/10", "fc00::/7",
 		},
 		Block:      "nxdomain",
+		Portal:     []string{},
 		Forwarders: []string{},
 		Cache:      cacheConfig{Megabytes: 64, MinTTL: "0s", MaxTTL: "24h"},
 		Records:    []string{}, RebindAllow: []string{},
@@ -172,6 +179,8 @@ type settings struct {
 	maxTTL     time.Duration
 	allowNets  []netip.Prefix
 	block      policy.BlockMode
+	page       resolver.Page
+	blockPage  string // where it is served; "": nowhere
 	forwarders []netip.Prefix
 	home       resolver.Home
 	limits     resolver.Limits
@@ -184,6 +193,7 @@ type settings struct {
 	// clientRoots are the authorities of clients' certificates; nil: none is asked for.
 	clientRoots *x509.CertPool
 	smtp        alerts.SMTP // without a host: no e-mail
+	consoleURL  *url.URL    // as it was set; nil: it was not
 	level       slog.Level
 }
 
@@ -239,6 +249,9 @@ func (c *config) resolve() (*settings, error) {
 	if s.block, err = policy.ParseBlockMode(c.Block); err != nil {
 		return nil, fmt.Errorf("block: %w", err)
 	}
+	if err := c.resolvePage(s); err != nil {
+		return nil, err
+	}
 	if s.minTTL, s.maxTTL, err = c.Cache.check(); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
@@ -255,6 +268,9 @@ func (c *config) resolve() (*settings, error) {
 		return nil, err
 	}
 	if err := c.resolveSecure(s); err != nil {
+		return nil, err
+	}
+	if err := c.resolveConsole(s); err != nil {
 		return nil, err
 	}
 	if s.smtp, err = c.Alerts.check(); err != nil {

@@ -60,8 +60,8 @@ func operations() map[string]handler {
 	table := map[string]handler{}
 	for _, o := range []offered{
 		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
-		opIncidentFollow, opIncidentExport, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
-		opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
+		opIncidentFollow, opIncidentExport, opIncidentFile, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
+		opToday, opCategories, opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
 		opExplain, opBackup, opStatus, opPing, opCache, opCacheFlush,
 		opLists, opListsAdd, opListsUpdate, opListsAccept, opListsRollback, opListsRemove,
 		opServices, opProfileServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
@@ -74,10 +74,12 @@ func operations() map[string]handler {
 		opProfileChoose, opProfileList, opProfileLog, opProfileResponse, opProfileBypass, opProfileGuests,
 		opSearch, opSearchSet,
 		opDeviceAdd, opDeviceExempt, opDeviceUnexempt, opDeviceGuest, opDeviceProfile, opDeviceRename, opDeviceRemove,
-		opDeviceClueAdd, opDeviceClueRemove, opDevicesSeen, opDeviceSetup, opDeviceSign, opDeviceCheck,
+		opDeviceClueAdd, opDeviceClueRemove, opDevicesSeen, opDeviceSetup, opDeviceSign, opDeviceCheck, opDeviceWatch, opDeviceWatched,
+		opPortalName, opPortalMine,
 		opRuleAdd, opRuleRemove,
 		opScheduleAdd, opScheduleBedtime, opScheduleSet, opScheduleExcept, opScheduleHolidays, opScheduleSwitch, opScheduleRemove,
 		opHolidayAdd, opHolidayRemove, opGrantAdd, opGrantRevoke, opPause, opResume,
+		opConsole, opConsoleLink, opConsoleReset, opConsoleSessions, opConsoleSignOut,
 		opChanges, opChangeShow, opChangeUndo,
 	} {
 		name, h := o.offer()
