@@ -10,20 +10,38 @@ package console
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"kinward/policy"
+	"kinward/store"
 )
 
 // Config is what a console needs.
 type Config struct {
-	Listen     string // address and port; port 0 takes a free one
-	Desk       Desk
+	Listen   string          // address and port; port 0 takes a free one
+	TLS      *tls.Config     // nil: plain HTTP
+	URL      *url.URL        // what the console is called from outside; nil: nothing
+	Hosts    []string        // further names of this server, in lower case
+	Proxies  []netip.Prefix  // whose X-Forwarded-For is believed
+	Reach    Reach           // how phones come here, for the page that says it
+	Accounts *store.Accounts // who signs in
+	Key      [32]byte        // seals what browsers keep, see [store.Accounts.Key]
+	Desk     Desk
+	// Changed is called when the console itself has changed a family's guardians: it
+	// puts that in force. nil does nothing.
+	Changed    func(context.Context, policy.FamilyID) error
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time // nil: time.Now
@@ -32,6 +50,15 @@ type Config struct {
 // Server serves the console. It is safe for concurrent use.
 type Server struct {
 	desk     Desk
+	accounts *store.Accounts
+	changed  func(context.Context, policy.FamilyID) error
+	url      *url.URL
+	hosts    []string
+	proxies  []netip.Prefix
+	reach    Reach
+	hasher   *hasher
+	door     *throttle
+	sealer   *sealer
 	log      *slog.Logger
 	now      func() time.Time
 	texts    *texts
@@ -43,12 +70,25 @@ type Server struct {
 
 // New opens the console's address; nobody is answered before [Server.Run].
 func New(c Config) (*Server, error) {
-	s := &Server{desk: c.Desk, log: c.Logger, now: c.Now}
+	s := &Server{
+		desk: c.Desk, accounts: c.Accounts, changed: c.Changed, url: c.URL, hosts: c.Hosts, proxies: c.Proxies, reach: c.Reach,
+		hasher: newHasher(passwordCost), log: c.Logger, now: c.Now,
+	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	_, _ = rand.Read(s.noteKey[:]) // never fails
+	if s.changed == nil {
+		s.changed = func(context.Context, policy.FamilyID) error { return nil }
+	}
+	if s.url != nil {
+		s.hosts = append(slices.Clone(s.hosts), strings.ToLower(s.url.Hostname()))
+	}
+	s.door = newThrottle(s.now)
 	var err error
+	if s.sealer, err = newSealer(c.Key, s.now); err != nil {
+		return nil, err
+	}
+	_, _ = rand.Read(s.noteKey[:]) // never fails
 	if s.texts, err = loadTexts(); err != nil {
 		return nil, err
 	}
@@ -57,6 +97,11 @@ func New(c Config) (*Server, error) {
 	}
 	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
 		return nil, fmt.Errorf("listening for the console (another address: --console ADDR): %w", err)
+	}
+	if c.TLS != nil {
+		t := c.TLS.Clone()
+		t.NextProtos = append([]string{"h2", "http/1.1"}, t.NextProtos...)
+		s.listener = tls.NewListener(s.listener, t)
 	}
 	s.http = &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,

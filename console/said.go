@@ -28,10 +28,10 @@ const saidKey = "= "
 // sayings is what one language has for English sentences. It is immutable.
 type sayings struct {
 	exact    map[string]string
-	patterns []saying // the most telling first
+	patterns []phrase // the most telling first
 }
 
-type saying struct {
+type phrase struct {
 	prefix string
 	match  *regexp.Regexp
 	words  string
@@ -83,9 +83,9 @@ func newSayings(file map[string]any) (*sayings, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", key, err)
 		}
-		s.patterns = append(s.patterns, saying{english[:verbs[0][0]], match, words, len(englishVerb.ReplaceAllString(english, ""))})
+		s.patterns = append(s.patterns, phrase{english[:verbs[0][0]], match, words, len(englishVerb.ReplaceAllString(english, ""))})
 	}
-	slices.SortFunc(s.patterns, func(a, b saying) int {
+	slices.SortFunc(s.patterns, func(a, b phrase) int {
 		if (a.prefix == "") != (b.prefix == "") {
 			return len(b.prefix) - len(a.prefix)
 		}

@@ -109,13 +109,27 @@ func dict(pairs []any) map[string]any {
 func (l *textLanguage) clock(t time.Time) string { return t.Format("15:04") }
 
 func (l *textLanguage) day(t time.Time) string {
-	return l.text("date.day", "Weekday", l.text("date.weekday."+strings.ToLower(t.Format("Mon"))), "Day", t.Day(),
+	return l.text("date.day", "Weekday", l.weekday(t), "Day", t.Day(),
 		"Month", l.text("date.month."+strings.ToLower(t.Format("Jan"))))
+}
+
+func (l *textLanguage) weekday(t time.Time) string {
+	return l.text("date.weekday." + strings.ToLower(t.Format("Mon")))
+}
+
+// some names the first few of a list and counts the others.
+func (l *textLanguage) some(list []string) string {
+	const most = 4
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return l.count("list.more", len(list)-most, "List", strings.Join(list[:most], ", "))
 }
 
 // funcs are the functions of the pages.
 func (l *textLanguage) funcs() template.FuncMap {
 	return template.FuncMap{
+		"px": px, "some": l.some,
 		"T": l.text, "N": l.count, "said": l.said, "clock": l.clock, "day": l.day,
 		"dict": func(pairs ...any) map[string]any { return dict(pairs) },
 	}

@@ -34,6 +34,7 @@ func (r incidentRequest) query() incidentsQuery {
 // incidentShow is an incident with what an adult may want to know and do.
 type incidentShow struct {
 	incidentView
+	Zone     string        `json:"zone"`
 	About    string        `json:"about,omitempty"` // what the service is, by the catalogue
 	Guidance guidance.Text `json:"guidance"`
 	Country  string        `json:"country"` // whose help lines are shown; "" is not known
@@ -42,8 +43,8 @@ type incidentShow struct {
 	Strength       string `json:"strength,omitempty"`
 	StrengthSource string `json:"strength_source,omitempty"`
 	KnownRisk      string `json:"known_risk,omitempty"` // who names the service as one with a record of harm
-	Open           string `json:"open,omitempty"`       // see [toOpen]
-	Close          string `json:"close,omitempty"`      // see [toClose]
+	ToOpen         string `json:"to_open,omitempty"`    // see [toOpen]
+	ToClose        string `json:"to_close,omitempty"`   // see [toClose]
 	// Now is what happens to the name now; nil where that cannot be told.
 	Now   *policy.Explanation `json:"now,omitempty"`
 	Looks []lookAtView        `json:"looks"` // of adults at this incident, before this one, newest first
@@ -158,7 +159,7 @@ func showIncident(ctx context.Context, n *node, req incidentRequest, _ progress)
 	if err != nil {
 		category = blocklists.NoCategory
 	}
-	rep := incidentShow{incidentView: r.view(i), Guidance: book.For(category, i.Service, r.f.Country, band), Country: r.f.Country, Open: toOpen(i), Close: toClose(i)}
+	rep := incidentShow{incidentView: r.view(i), Zone: r.zone.String(), Guidance: book.For(category, i.Service, r.f.Country, band), Country: r.f.Country, ToOpen: toOpen(i), ToClose: toClose(i)}
 	if s, ok := n.catalogue.Load().Service(i.Service); ok {
 		rep.About = n.catalogue.Load().About(s)
 		rep.Strength, rep.StrengthSource, rep.KnownRisk = s.Strength.String(), s.StrengthSource, s.KnownRisk

@@ -52,6 +52,7 @@ type node struct {
 	collect func()         // ends what hurry began; nil where no serve runs
 	serving *serving       // nil where no serve runs
 	alerts  *alerts.Engine // that serve runs; nil without
+	watches watches        // devices that pages wait for
 	bells   bells          // for who watches a family
 }
 
