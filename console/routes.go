@@ -54,6 +54,10 @@ func (s *Server) routes() []route {
 		alertRoutes,
 		moreRoutes,
 		languageRoutes,
+		childrenRoutes,
+		holidayRoutes,
+		listRoutes,
+		explainRoutes,
 	)
 }
 
