@@ -127,7 +127,8 @@ func aHome() *fakeDesk {
 		},
 		"incidents-review": saying{}, "incidents-unreview": saying{}, "incidents-mute": saying{}, "incidents-unmute": saying{},
 		"incidents-mutes": map[string]any{"mutes": []any{
-			map[string]any{"id": 7, "guardian": 1, "profile": 2, "service": "omegle"}, map[string]any{"id": 8, "guardian": 2, "profile": 2, "service": "omegle"},
+			map[string]any{"id": 7, "guardian": 1, "profile": 2, "service": "omegle"},
+			map[string]any{"id": 8, "guardian": 2, "profile": 2, "service": "omegle"},
 			map[string]any{"id": 9, "guardian": 1, "profile": 2, "service": "ometv"},
 		}},
 		"incidents-file": fileView{Name: "kinward.zip", Type: "application/zip", Content: []byte("PK"), SHA256: "abc", Incidents: 1},
@@ -305,7 +306,9 @@ func TestIncidentActions(t *testing.T) {
 		{"block what is watched", "block", nil, watched, 303, []string{show, `profiles-choose ` + why + `{"profile":"Lea","thing":"omegle","choice":"block"}}`}},
 		{"block again", "block", nil, nil, 303, []string{show, `profiles-choose ` + why + `{"profile":"Lea","thing":"omegle","choice":"block"}}`}},
 		{"keep", "keep", nil, nil, 303, []string{show, "incidents-review " + id + "}"}},
-		{"keep a note", "keep", nil, func(i *incidentShow) { i.Reviews = []reviewView{{Guardian: 1, Who: "Maria", Note: "mine"}, {Guardian: 3, Note: "hers"}} }, 303, []string{show, "incidents-review " + id + `,"note":"mine"}`}},
+		{"keep a note", "keep", nil, func(i *incidentShow) {
+			i.Reviews = []reviewView{{Guardian: 1, Who: "Maria", Note: "mine"}, {Guardian: 3, Note: "hers"}}
+		}, 303, []string{show, "incidents-review " + id + `,"note":"mine"}`}},
 		{"end a grant", "keep", nil, granted, 303, []string{show, `grants-revoke ` + why + `{"id":5}}`, "incidents-review " + id + "}"}},
 		{"note", "note", url.Values{"note": {" we\r\ntalked "}}, nil, 303, []string{"incidents-review " + id + `,"note":"we talked"}`}},
 		{"unreview", "unreview", nil, nil, 303, []string{"incidents-unreview " + id + "}"}},
