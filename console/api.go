@@ -26,7 +26,6 @@ type api struct {
 	doc    []byte         // the document, see [api.document]
 	docTag string
 	rates  *rates
-	lines  *lines
 }
 
 // apiOperation is a row of the table with what its operation takes and replies.
@@ -39,7 +38,7 @@ type apiOperation struct {
 // newAPI holds the table against the operations' types: a row that names what is
 // not there is a fault that shows before anybody asks.
 func newAPI(types map[string]OperationTypes) (*api, error) {
-	a := &api{mux: http.NewServeMux(), rates: newRates(), lines: newLines()}
+	a := &api{mux: http.NewServeMux(), rates: newRates()}
 	if types == nil {
 		return a, nil
 	}

@@ -57,7 +57,7 @@ func (a *api) describe() (err error) {
 	}
 	at("/token")["get"] = described("getToken", "This API", "What the token is for.", ^scope(0), nil, answers(
 		"200", answerOf("What the token is for.", "application/json", s.of(reflect.TypeFor[tokenView]()), true)), false)
-	at("/events")["get"] = described("listen", "This API", `Tells when something of the family may have changed, as server-sent events: "changed", which says nothing of what. A line is closed after half an hour.`,
+	at("/events")["get"] = described("listen", "This API", `Tells when something of the family may have changed, as server-sent events: "change", which says nothing of what. Eight may listen in a person's name; "end" is the last where another takes the place, or the token is over.`,
 		scopeRead|scopeRequests, nil, answers("200", answerOf("A stream that goes on.", "text/event-stream", object{"type": "string"}, false)), false)
 	document := described("getDocument", "This API", "This document.", 0, nil, object{
 		"200": answerOf("This document.", "application/json", object{"type": "object"}, false),
@@ -273,7 +273,6 @@ func explainAPI(v *visit) error {
 	}
 	return v.page(200, "api", view)
 }
-
 
 func (o *apiOperation) line() apiLine {
 	l := apiLine{ID: o.id, Method: o.method, Path: apiPrefix + o.path, Says: o.says, Scopes: strings.Join(o.scopes.words(), ", ")}

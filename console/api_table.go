@@ -3,7 +3,7 @@ package console
 import "slices"
 
 // apiRoutes is the table of the API, by topic.
-var apiRoutes = slices.Concat(apiFamily, apiHappened, apiProfiles, apiDevices, apiAlerts, apiHistory, apiCatalogue, apiServer)
+var apiRoutes = slices.Concat(apiFamily, apiHappened, apiRequests, apiProfiles, apiDevices, apiAlerts, apiHistory, apiCatalogue, apiServer)
 
 // What many inputs are.
 const (
@@ -154,7 +154,26 @@ var apiHappened = []apiRoute{
 
 var incidentID = pathInput("id", "ids", "0199aa9c7f01").means("An incident's ID, or enough of its beginning.")
 
+var apiRequests = []apiRoute{
+	{method: "GET", path: "/requests", id: "listRequests", topic: "Requests", operation: "requests", scopes: scopeRead | scopeRequests,
+		list: "requests", key: "id", fixed: object{"limit": 200},
+		says:   "What children ask for, the newest first; waiting is how many of them wait for an answer.",
+		inputs: []input{queryInput("open", "open", false).means("Only those that wait for an answer.")}},
+	{method: "POST", path: "/requests/{id}/answer", id: "answerRequest", topic: "Requests", operation: "requests-answer", scopes: scopeRequests,
+		says: "Answers what a child asks for. What is allowed for a while ends by itself.",
+		inputs: []input{
+			pathInput("id", "do.id", 1), bodyInput("answer", "do.answer", "15m").required().one("15m", "60m", "today", "always", "no"),
+		}},
+}
+
 var apiHistory = []apiRoute{
+	{method: "GET", path: "/changes/pending", id: "listPending", topic: "History", operation: "changes-pending", scopes: scopeRead,
+		list: "pending", key: "id", fixed: object{"limit": 100},
+		says: "Changes that weaken protection and wait, or waited, for their time or for another guardian."},
+	{method: "POST", path: "/changes/pending/{id}/agree", id: "agreeToPending", topic: "History", operation: "changes-approve", scopes: scopeWrite,
+		says: "Agrees to a change that another guardian wants.", inputs: []input{pathInput("id", "id", 1)}},
+	{method: "POST", path: "/changes/pending/{id}/reject", id: "rejectPending", topic: "History", operation: "changes-reject", scopes: scopeWrite,
+		says: "Rejects a change that waits, or takes one's own back.", inputs: []input{pathInput("id", "id", 1)}},
 	{method: "GET", path: "/changes", id: "listChanges", topic: "History", operation: "changes", scopes: scopeRead,
 		list: "changes", key: "revision", fixed: object{"limit": 500},
 		says: "Who changed what, when and why, the newest first."},
@@ -199,6 +218,8 @@ var apiCatalogue = []apiRoute{
 			queryInput("search", "search", "omegle").means("In id, name and domains."), queryInput("category", "category", ""),
 			queryInput("known_risk", "knownRisk", false).means("Only those that child-protection sources name."),
 		}},
+	{method: "GET", path: "/categories", id: "listCategories", topic: "Catalogue", operation: "categories", scopes: scopeRead, list: "categories", key: "id",
+		says: "The categories that choices, incidents and messages can be about."},
 	{method: "GET", path: "/services/{id}", id: "getService", topic: "Catalogue", operation: "service", scopes: scopeRead | scopeOperator,
 		says: "All that the catalogue says of a service, with its sources.", inputs: []input{pathInput("id", "id", "omegle")}},
 	{method: "GET", path: "/catalogue", id: "getCatalogue", topic: "Catalogue", operation: "catalogue", scopes: scopeRead | scopeOperator,

@@ -22,6 +22,12 @@ var apiProfiles = []apiRoute{
 	{method: "GET", path: "/profiles/{profile}", id: "getProfile", topic: "Children", operation: "profiles-show", scopes: scopeRead,
 		says:   "All that a profile chooses, and the preset's reasons where it differs.",
 		inputs: []input{pathInput("profile", "profile", "Lea")}},
+	{method: "GET", path: "/profiles/{profile}/services", id: "listProfileServices", topic: "Children", operation: "profiles-services", scopes: scopeRead, list: "services", key: "id",
+		says: "What a profile does about each service that Kinward knows by name.",
+		inputs: []input{
+			pathInput("profile", "profile", "Lea"), queryInput("search", "search", "omegle"), queryInput("category", "category", ""),
+			queryInput("own", "own", false).means("Only those that it chose about itself."),
+		}},
 	{method: "GET", path: "/profiles/{profile}/my", id: "getMyPage", topic: "Children", operation: "profiles-my", scopes: scopeRead,
 		says: "What the child is told: what is filtered, what is kept, who can see it.", inputs: []input{pathInput("profile", "profile", "Lea")}},
 	{method: "PUT", path: "/profiles/{profile}/name", id: "renameProfile", topic: "Children", operation: "profiles-rename", scopes: scopeWrite,
@@ -167,6 +173,10 @@ var apiDevices = []apiRoute{
 		inputs: []input{
 			deviceName, bodyInput("renew", "do.renew", false).means("Make another name, and take the old ones away."),
 		}},
+	{method: "POST", path: "/devices/{device}/watch", id: "watchDevice", topic: "Devices", operation: "devices-watch", scopes: scopeWrite,
+		says: "Looks for ten minutes whether a device asks here: it has to open the name that is answered.", inputs: []input{pathInput("device", "device", "Tablet")}},
+	{method: "GET", path: "/devices/{device}/watch/{token}", id: "getWatch", topic: "Devices", operation: "devices-watched", scopes: scopeWrite,
+		says: "What was seen of it so far.", inputs: []input{pathInput("device", "device", "Tablet"), pathInput("token", "token", "k3v5zq7w2mxa4b6e")}},
 	{method: "DELETE", path: "/devices/{device}", id: "removeDevice", topic: "Devices", operation: "devices-remove", scopes: scopeWrite,
 		says: "Removes a device's name; it has the household's profile then.", inputs: []input{pathInput("device", "do.device", "Old phone")}},
 }

@@ -107,10 +107,10 @@ func programs(v *visit) error {
 }
 
 func addProgram(v *visit) error {
-	if err := v.form(); err != nil {
+	form, err := v.form()
+	if err != nil {
 		return err
 	}
-	form := v.request.PostForm
 	may := mayScopes(v.actor)
 	scopes := scopesOf(form["scope"]) & may
 	days, err := strconv.Atoi(form.Get("days"))

@@ -48,10 +48,18 @@ func (s *Server) routes() []route {
 		todayRoutes,
 		signinRoutes,
 		passRoutes,
+		incidentRoutes,
+		singleIncidentRoutes,
+		signalRoutes,
+		alertRoutes,
 		moreRoutes,
 		languageRoutes,
 		s.api.table(),
 		programRoutes,
+		childrenRoutes,
+		holidayRoutes,
+		listRoutes,
+		explainRoutes,
 	)
 }
 

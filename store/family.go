@@ -17,8 +17,8 @@ var (
 	ErrNotFound = policy.ErrNotFound
 	ErrConflict = policy.ErrConflict
 	// ErrStale is a change that was decided on another revision of the family.
-	ErrStale = fmt.Errorf("%w: changed meanwhile", ErrConflict)
-	ErrInvalid  = policy.ErrInvalid
+	ErrStale   = fmt.Errorf("%w: changed meanwhile", ErrConflict)
+	ErrInvalid = policy.ErrInvalid
 )
 
 // homeName is what the first family is called.

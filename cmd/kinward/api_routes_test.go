@@ -33,7 +33,7 @@ var apiStory = []struct {
 	{id: "listMutes"}, {id: "endMute"}, {id: "listViews"}, {id: "exportIncidents"}, {id: "listSignals"}, {id: "switchSignal"}, {id: "setNight"},
 	{id: "explain"},
 
-	{id: "listProfiles"}, {id: "addProfile"}, {id: "getProfile"}, {id: "getMyPage"}, {id: "renameProfile"}, {id: "setPreset"}, {id: "removeProfile"},
+	{id: "listProfiles"}, {id: "addProfile"}, {id: "getProfile"}, {id: "getMyPage"}, {id: "listProfileServices"}, {id: "renameProfile"}, {id: "setPreset"}, {id: "removeProfile"},
 	{id: "choose"}, {id: "setLog"}, {id: "setResponse"}, {id: "setBypass"}, {id: "setGuests"}, {id: "listSearch"}, {id: "setSearch"},
 	{id: "pause"}, {id: "resume"}, {id: "addRule"}, {id: "listRules"}, {id: "removeRule"},
 	{id: "addSchedule"}, {id: "setBedtime"}, {id: "listSchedules"}, {id: "setSchedule"}, {id: "setDay"}, {id: "resetDay"},
@@ -41,11 +41,13 @@ var apiStory = []struct {
 	{id: "addGrant"}, {id: "listGrants"}, {id: "revokeGrant"},
 
 	{id: "listDevices"}, {id: "listUnknownDevices"}, {id: "addDevice"}, {id: "addGuest"}, {id: "setDeviceProfile"}, {id: "renameDevice"},
-	{id: "exemptDevice"}, {id: "unexemptDevice"}, {id: "addClue"}, {id: "removeClue"}, {id: "setUpDevice", want: http.StatusUnprocessableEntity}, {id: "removeDevice"},
+	{id: "exemptDevice"}, {id: "unexemptDevice"}, {id: "addClue"}, {id: "removeClue"}, {id: "setUpDevice", want: http.StatusUnprocessableEntity}, {id: "watchDevice"}, {id: "getWatch"}, {id: "removeDevice"},
 
 	{id: "addChannel"}, {id: "getAlerts"}, {id: "testChannel"}, {id: "setAlerts"}, {id: "getDigest"}, {id: "removeChannel"},
 	{id: "listChanges"}, {id: "getChange"}, {id: "undoChange"},
-	{id: "listServices"}, {id: "getService"}, {id: "getCatalogue"},
+	{id: "listRequests"}, {id: "answerRequest", want: http.StatusNotFound},
+	{id: "listPending"}, {id: "agreeToPending", want: http.StatusNotFound}, {id: "rejectPending", want: http.StatusNotFound},
+	{id: "listCategories"}, {id: "listServices"}, {id: "getService"}, {id: "getCatalogue"},
 
 	{id: "addList"}, {id: "listLists"}, {id: "chooseList"}, {id: "updateList"}, {id: "acceptList", want: http.StatusNotFound},
 	{id: "rollBackList", want: http.StatusNotFound}, {id: "removeList"},
@@ -131,6 +133,8 @@ func learn(t *testing.T, set map[string]map[string]any, id string, a answer) {
 		set["revokeGrant"]["id"] = last("id")
 	case "addChannel":
 		set["testChannel"]["channel"], set["removeChannel"]["channel"] = a.object(t)["channel"], a.object(t)["channel"]
+	case "watchDevice":
+		set["getWatch"] = map[string]any{"token": a.object(t)["token"]}
 	case "listChanges":
 		items, _ := a.object(t)["items"].([]any)
 		set["getChange"] = map[string]any{"revision": items[0].(map[string]any)["revision"]}
@@ -144,6 +148,7 @@ var notOverAPI = map[string]string{
 	"incidents-export": "incidents-file has the same as a file",
 	"devices-sign":     "a part of setting an Apple device up, which the pages do",
 	"devices-check":    "it waits for a person who stands before the device",
+	"portal-mine":      "it is about the device that asks",
 	"ping":             "status says more",
 }
 
