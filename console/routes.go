@@ -56,6 +56,7 @@ func (s *Server) routes() []route {
 		languageRoutes,
 		s.api.table(),
 		programRoutes,
+		operatorRoutes,
 		childrenRoutes,
 		holidayRoutes,
 		listRoutes,
