@@ -53,7 +53,7 @@ func (v *visit) answer(r route) error {
 	if err := v.recognise(); err != nil { // before fromHere, which asks for less of programs
 		return err
 	}
-	if err := v.fromHere(); err != nil {
+	if err := v.fromHere(); err != nil && !isAPI(v.request) { // the API goes by no cookie
 		return &Refusal{Kind: Forbidden, Text: v.lang.text("error.origin")}
 	}
 	switch {
