@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,8 +23,11 @@ import (
 
 // Config is what a console needs.
 type Config struct {
-	Listen     string // address and port; port 0 takes a free one
-	Desk       Desk
+	Listen string // address and port; port 0 takes a free one
+	Desk   Desk
+	// Device returns the child that asks from an address, which a connection has
+	// proven, by the rules of DNS in plain; nil: no device is known.
+	Device     func(netip.Addr) (Actor, bool)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time // nil: time.Now
@@ -32,18 +36,36 @@ type Config struct {
 // Server serves the console. It is safe for concurrent use.
 type Server struct {
 	desk     Desk
+	device   func(netip.Addr) (Actor, bool) // nil: none is known
 	log      *slog.Logger
 	now      func() time.Time
 	texts    *texts
 	pages    *pages
 	listener net.Listener
 	http     *http.Server
+	asks     asks     // of devices
 	noteKey  [32]byte // seals what notes say, see note.go
 }
 
 // New opens the console's address; nobody is answered before [Server.Run].
 func New(c Config) (*Server, error) {
-	s := &Server{desk: c.Desk, log: c.Logger, now: c.Now}
+	s, err := newServer(c)
+	if err != nil {
+		return nil, err
+	}
+	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
+		return nil, fmt.Errorf("listening for the console (another address: --console ADDR): %w", err)
+	}
+	s.http = &http.Server{
+		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// newServer makes a server that listens nowhere.
+func newServer(c Config) (*Server, error) {
+	s := &Server{desk: c.Desk, device: c.Device, log: c.Logger, now: c.Now}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -54,13 +76,6 @@ func New(c Config) (*Server, error) {
 	}
 	if s.pages, err = loadPages(s.texts); err != nil {
 		return nil, err
-	}
-	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
-		return nil, fmt.Errorf("listening for the console (another address: --console ADDR): %w", err)
-	}
-	s.http = &http.Server{
-		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
 }

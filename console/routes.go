@@ -48,6 +48,7 @@ func (s *Server) routes() []route {
 		todayRoutes,
 		moreRoutes,
 		languageRoutes,
+		childRoutes,
 	)
 }
 

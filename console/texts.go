@@ -85,6 +85,12 @@ func (l *textLanguage) localize(c *i18n.LocalizeConfig) string {
 	return s
 }
 
+// has reports whether there is a text of a key in l.
+func (l *textLanguage) has(key string) bool {
+	_, err := l.localizer.Localize(&i18n.LocalizeConfig{MessageID: key})
+	return err == nil
+}
+
 func dict(pairs []any) map[string]any {
 	m := map[string]any{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -104,7 +110,7 @@ func (l *textLanguage) day(t time.Time) string {
 // funcs are the functions of the pages.
 func (l *textLanguage) funcs() template.FuncMap {
 	return template.FuncMap{
-		"T": l.text, "N": l.count, "clock": l.clock, "day": l.day,
+		"T": l.text, "N": l.count, "childCSS": func() template.CSS { return childCSS }, "clock": l.clock, "day": l.day,
 		"dict": func(pairs ...any) map[string]any { return dict(pairs) },
 	}
 }

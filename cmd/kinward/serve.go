@@ -37,6 +37,7 @@ type serving struct {
 	registry *prometheus.Registry
 	keeper   *certs.Keeper // nil: no certificate is configured
 	started  time.Time
+	page     string // where the block page is served; "": nowhere
 }
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -143,13 +144,20 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err != nil {
 		return explainBindError(err)
 	}
-	n.serving = &serving{server, j, registry, keeper, started}
+	n.serving = &serving{server: server, journal: j, registry: registry, keeper: keeper, started: started}
 	server.SetDevices(n.hosts.Load())
 	leases, err := newLeaseWatcher(&leaseWatcher{
 		file: cfg.Leases.File, domain: set.home.Domain, most: cfg.Limits.Leases, log: log, set: server.SetLeases,
 	}, registry)
 	if err != nil {
 		return err
+	}
+	page, err := n.openBlockPage(set, registry)
+	if err != nil {
+		return err
+	}
+	if page != nil {
+		n.serving.page = page.Addr()
 	}
 	web, err := listenHTTP(cfg.Metrics, n, registry)
 	if err != nil {
@@ -174,6 +182,9 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	running.Go(func() error { return n.alerts.Run(ended) })
 	running.Go(control.run)
 	running.Go(func() error { return leases.run(ended) })
+	if page != nil {
+		running.Go(func() error { return page.Run(ended) })
+	}
 	running.Go(web.run)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from here on, lest an early one end the process
@@ -337,6 +348,9 @@ func (c *cli) banner(n *node, home *policy.Family, server *resolver.Server, metr
 		if n.cfg.Pprof {
 			fmt.Fprintf(w, "Profiles, for this machine alone: http://%s/debug/pprof/\n", metrics)
 		}
+	}
+	if n.serving.page != "" {
+		fmt.Fprintf(w, "Why something is blocked: http://%s/, for devices that ask here\n", n.serving.page)
 	}
 	fmt.Fprintf(w, "What it keeps: %s\n", n.cfg.Data)
 	fmt.Fprintf(w, "What is allowed is resolved by %s (another: --upstream tls://NAME?ip=ADDRESS).\n\n", upstreamWords(n.cfg.Upstream))
