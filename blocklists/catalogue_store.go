@@ -350,7 +350,7 @@ func (s *CatalogueStore) readState() error {
 	}
 	for _, e := range []*Edition{st.Current, st.Previous} {
 		// Version and hash name files, so they must be what they seem.
-		if e != nil && (e.Version < 1 || !hexSum.MatchString(e.SHA256)) {
+		if e != nil && (e.Version < 1 || !isHex(e.SHA256, 64)) {
 			return fmt.Errorf("reading %s: version %d with sha256 %q", catalogueStateFile, e.Version, clip(e.SHA256))
 		}
 	}

@@ -68,7 +68,7 @@ func parseOffer(line string) (o Offer, err error) {
 		return o, err
 	}
 	o.ID, o.Name = f[0], f[1]
-	if !listID.MatchString(o.ID) {
+	if !isListID(o.ID) {
 		return o, fmt.Errorf("list %q: %w", clip(o.ID), ErrBadListID)
 	}
 	if o.Category, err = ParseCategory(f[2]); err != nil {

@@ -159,49 +159,74 @@ func writeSets(w *bufio.Writer, nodes []node, labels []Label, ends []uint32) {
 	}
 }
 
-// OpenIndex reads an index that WriteFile kept. The error wraps [ErrIndexStale]
-// where it was made from anything but this catalogue and these lists,
-// [ErrIndexDamaged] where it is not whole, or [os.ErrNotExist].
+// OpenIndex is [ReadIndex] and [KeptIndex.For].
 func OpenIndex(path string, c *Catalogue, lists []ListInput) (*Index, error) {
-	x, err := openIndex(path, c, lists)
+	k, err := ReadIndex(path)
+	if err != nil {
+		return nil, err
+	}
+	return k.For(c, lists)
+}
+
+// KeptIndex is an index that was read, and is as it was written, and of which
+// nobody knows yet whether it is the one to use.
+type KeptIndex struct {
+	path   string
+	inputs string
+	x      *Index
+}
+
+// ReadIndex reads an index that WriteFile kept. That takes longer than all else
+// that a start does with it, and needs neither the catalogue nor the lists, which
+// can be opened meanwhile. The error wraps [ErrIndexStale] where the file is of
+// another version, [ErrIndexDamaged] where it is not whole, or [os.ErrNotExist].
+func ReadIndex(path string) (*KeptIndex, error) {
+	x, inputs, err := openIndex(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading index %s: %w", path, err)
 	}
-	return x, nil
+	return &KeptIndex{path, inputs, x}, nil
 }
 
-func openIndex(path string, c *Catalogue, lists []ListInput) (*Index, error) {
+// For returns the index for the catalogue and the lists, once: it belongs to the
+// caller then. The error wraps [ErrIndexStale] where it was made from any others,
+// or [ErrIndexDamaged] where it makes no sense with them.
+func (k *KeptIndex) For(c *Catalogue, lists []ListInput) (*Index, error) {
+	err := ErrIndexStale
+	if inputs, ok := inputsSum(c, lists); ok && inputs == k.inputs {
+		err = k.x.check(c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading index %s: %w", k.path, err)
+	}
+	k.x.adopt(c)
+	return k.x, nil
+}
+
+func openIndex(path string) (_ *Index, inputs string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
-	}
-	inputs, ok := inputsSum(c, lists)
-	if !ok {
-		return nil, ErrIndexStale
+		return nil, "", err
 	}
 	r := &summing{r: f, sum: xxh3.New(), left: info.Size()}
-	x, err := readIndex(r, inputs)
+	x, inputs, err := readIndex(r)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	want := r.sum.Sum128().Bytes()
 	var got [16]byte
 	if _, err := io.ReadFull(f, got[:]); err != nil || got != want {
-		return nil, fmt.Errorf("its sum is wrong: %w", ErrIndexDamaged)
+		return nil, "", fmt.Errorf("its sum is wrong: %w", ErrIndexDamaged)
 	}
 	if n, _ := f.Read(make([]byte, 1)); n != 0 {
-		return nil, fmt.Errorf("it goes on after its end: %w", ErrIndexDamaged)
+		return nil, "", fmt.Errorf("it goes on after its end: %w", ErrIndexDamaged)
 	}
-	if err := x.check(c); err != nil {
-		return nil, err
-	}
-	x.adopt(c)
-	return x, nil
+	return x, inputs, nil
 }
 
 // summing reads a file and sums up what it read. It knows how much there can be,
@@ -233,30 +258,27 @@ func (s *summing) bytes(n int) ([]byte, error) {
 	return b, s.fill(b)
 }
 
-func readIndex(r *summing, inputs string) (*Index, error) {
+func readIndex(r *summing) (_ *Index, inputs string, err error) {
 	head, err := r.bytes(len(indexMagic) + 4)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	n := binary.LittleEndian.Uint32(head[len(indexMagic):])
 	if string(head[:len(indexMagic)]) != indexMagic || n > maxIndexHeader {
-		return nil, fmt.Errorf("it is not an index of this version: %w", ErrIndexStale)
+		return nil, "", fmt.Errorf("it is not an index of this version: %w", ErrIndexStale)
 	}
 	text, err := r.bytes(int(n))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var h indexHeader
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&h); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrIndexDamaged, err)
-	}
-	if h.Inputs != inputs {
-		return nil, ErrIndexStale
+		return nil, "", fmt.Errorf("%w: %w", ErrIndexDamaged, err)
 	}
 	if h.Buckets < 1 || h.Buckets > maxIndexWords/slotsPerBucket || int64(h.Buckets)*slotsPerBucket*8 > r.left {
-		return nil, fmt.Errorf("it is cut short: %w", ErrIndexDamaged)
+		return nil, "", fmt.Errorf("it is cut short: %w", ErrIndexDamaged)
 	}
 	x := &Index{
 		key: h.Key, buckets: h.Buckets, nodeBits: h.NodeBits, minDepth: h.MinDepth, maxDepth: h.MaxDepth,
@@ -267,38 +289,38 @@ func readIndex(r *summing, inputs string) (*Index, error) {
 	}
 	x.slots = offHeap(x, h.Buckets*slotsPerBucket)
 	if err := fillWords(r, x.slots); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if x.nodes, x.labels, x.setEnd, err = readSets(r, h.Nodes, h.Labels, h.Sets); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	marks, err := r.bytes(h.Sets)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	for _, b := range marks {
 		x.marks = append(x.marks, Marks(b))
 	}
 	if len(h.Patterns) == 0 {
-		return x, nil
+		return x, h.Inputs, nil
 	}
 	p := &patternSide{}
 	if p.nodes, p.raw, p.setEnd, err = readSets(r, h.Nodes, h.RawLabels, h.RawSets); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	for _, hp := range h.Patterns {
 		e, err := ParsePattern(hp.Rule)
 		if err != nil || int(hp.List) >= len(x.lists) {
-			return nil, fmt.Errorf("its pattern %q is wrong: %w", clip(hp.Rule), errors.Join(err, ErrIndexDamaged))
+			return nil, "", fmt.Errorf("its pattern %q is wrong: %w", clip(hp.Rule), errors.Join(err, ErrIndexDamaged))
 		}
 		p.entries = append(p.entries, e)
 		p.labels = append(p.labels, e.label(x.lists[hp.List].Category, hp.List))
 	}
 	if p.set, err = compilePatterns(p.entries); err != nil {
-		return nil, errors.Join(err, ErrIndexDamaged)
+		return nil, "", errors.Join(err, ErrIndexDamaged)
 	}
 	x.patterns = p
-	return x, nil
+	return x, h.Inputs, nil
 }
 
 func readSets(r *summing, nodeCount, labelCount, setCount int) (nodes []node, labels []Label, ends []uint32, err error) {

@@ -9,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -190,11 +190,22 @@ const (
 	tempPrefix = ".tmp-"
 )
 
-var (
-	listID   = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
-	copyFile = regexp.MustCompile(`^[a-z0-9-]{1,40}\.[0-9a-f]{16}\.list$`)
-	hexSum   = regexp.MustCompile(`^[0-9a-f]{64}$`)
-)
+// These are no regular expressions since each start of the program would compile
+// them, in a millisecond.
+
+func isListID(s string) bool {
+	return s != "" && len(s) <= 40 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// isHex reports whether s is n digits in base 16, none of them a capital letter.
+func isHex(s string, n int) bool { return len(s) == n && strings.Trim(s, "0123456789abcdef") == "" }
+
+// isCopyFile reports whether a file is called as the kept copies are:
+// ads.0123456789abcdef.list.
+func isCopyFile(name string) bool {
+	parts := strings.Split(name, ".")
+	return len(parts) == 3 && isListID(parts[0]) && isHex(parts[1], 16) && "."+parts[2] == copySuffix
+}
 
 // OpenLibrary opens the library in a folder, which is made if missing, and
 // removes what an interrupted update left there. The kept copies are checked
@@ -258,7 +269,7 @@ func (l *Library) Add(ctx context.Context, s ListSource, progress Progress) (Lis
 	if s.ID == "" {
 		s.ID = IDFromLocation(s.Location)
 	}
-	if !listID.MatchString(s.ID) {
+	if !isListID(s.ID) {
 		return ListStatus{}, fmt.Errorf("adding list %q: %w", clip(s.ID), ErrBadListID)
 	}
 	if s.ID == CatalogueID {

@@ -31,7 +31,7 @@ func (l *Library) sweep(records map[string]listRecord) error {
 		return err
 	}
 	for _, f := range files {
-		if n := f.Name(); strings.HasPrefix(n, tempPrefix) || copyFile.MatchString(n) && !wanted[n] {
+		if n := f.Name(); strings.HasPrefix(n, tempPrefix) || isCopyFile(n) && !wanted[n] {
 			if err := os.Remove(filepath.Join(l.dir, n)); err != nil {
 				return err
 			}
@@ -198,11 +198,11 @@ func readState(file string) (map[string]listRecord, error) {
 	records := make(map[string]listRecord, len(saved.Lists))
 	for _, r := range saved.Lists {
 		// ID and hash name files, so they must be what they seem.
-		if !listID.MatchString(r.ID) {
+		if !isListID(r.ID) {
 			return nil, fmt.Errorf("reading %s: list %q: %w: %w", file, clip(r.ID), ErrDamagedLibrary, ErrBadListID)
 		}
 		for _, v := range r.versions() {
-			if !hexSum.MatchString(v.SHA256) {
+			if !isHex(v.SHA256, 64) {
 				return nil, fmt.Errorf("reading %s: list %q: sha256 %q is not 64 hex digits: %w", file, r.ID, clip(v.SHA256), ErrDamagedLibrary)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -257,13 +258,15 @@ func (s *copySink) stop() {
 
 // expiresLine is how lists say for how long they hold: "! Expires: 4 days
 // (update frequency)", "# Expires: 12 hours", "! Expires: 2" for days.
-var expiresLine = regexp.MustCompile(`(?i)^[!#;]+\s*expires\s*:\s*(\d{1,4})\s*(h|d|hours?|days?)?\b`)
+var expiresLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)^[!#;]+\s*expires\s*:\s*(\d{1,4})\s*(h|d|hours?|days?)?\b`)
+})
 
 // expires reads the span from a list's header; 0 if there is none that makes
 // sense.
 func expires(head []byte) time.Duration {
 	for line := range bytes.Lines(bytes.TrimPrefix(head, utf8BOM)) {
-		m := expiresLine.FindSubmatch(trimBlank(line))
+		m := expiresLine().FindSubmatch(trimBlank(line))
 		if m == nil {
 			continue
 		}

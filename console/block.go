@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -84,7 +85,7 @@ func (b *BlockPage) Run(ctx context.Context) error {
 // handler tells the names apart.
 func (b *BlockPage) handler() http.Handler {
 	portal := http.NewServeMux()
-	for _, r := range append(childRoutes, route{"GET /{$}", anyone, myPage}) {
+	for _, r := range append(slices.Clone(portalRoutes), route{"GET /{$}", anyone, myPage}) {
 		portal.HandleFunc(r.pattern, func(w http.ResponseWriter, q *http.Request) { b.visit(w, q, r.serve) })
 	}
 	portal.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
@@ -135,7 +136,7 @@ func (b *BlockPage) visit(w http.ResponseWriter, q *http.Request, serve func(*vi
 	q.Body = http.MaxBytesReader(w, q.Body, maxChildForm)
 	s := b.server
 	v := &visit{server: s, w: w, request: q, lang: s.texts.choose(q.Header.Get("Accept-Language")), zone: time.Local, now: s.now()}
-	setHeaders(w.Header())
+	setHeaders(w.Header(), false)
 	if err := serve(v); err != nil {
 		s.log.LogAttrs(q.Context(), slog.LevelError, "a page for a child could not be made", slog.Any("error", err))
 		http.Error(w, v.lang.text("error.fault"), http.StatusInternalServerError)

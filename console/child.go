@@ -96,14 +96,6 @@ type (
 		Country string     `json:"country"`
 		Lines   []helpLine `json:"lines"`
 	}
-	helpLine struct {
-		Country      string `json:"country"`
-		Organisation string `json:"organisation"`
-		For          string `json:"for"`
-		Contact      string `json:"contact"`
-		Web          string `json:"web"`
-		Hours        string `json:"hours"`
-	}
 )
 
 var (
@@ -112,13 +104,31 @@ var (
 	callHelpLines  = call[helpLinesRequest, helpLinesReply]("help-lines")
 )
 
-// childRoutes are the portal, as the console and the block page's listener serve
-// it.
-var childRoutes = []route{
-	{"GET /my", anyone, myPage},
-	{"GET /ask", anyone, askPage},
-	{"POST /ask", anyone, ask},
-	{"GET /asked/{id}", anyone, asked},
+// portalRoutes are the portal, as the block page's listener serves it; childRoutes
+// are the same at the console, under the portal's name alone: under another it may
+// be a proxy from elsewhere that asks.
+var (
+	portalRoutes = []route{
+		{"GET /my", anyone, myPage},
+		{"GET /ask", anyone, askPage},
+		{"POST /ask", anyone, ask},
+		{"GET /asked/{id}", anyone, asked},
+	}
+	childRoutes = atPortal(portalRoutes)
+)
+
+func atPortal(routes []route) (out []route) {
+	for _, r := range routes {
+		serve := r.serve
+		r.serve = func(v *visit) error {
+			if hostOf(v.request) != portalHost {
+				return v.childFail(&Refusal{Kind: NotFound, Text: v.lang.text("child.elsewhere", "Name", portalHost)})
+			}
+			return serve(v)
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 // tone is how somebody is spoken to: as is right for their age.
@@ -147,7 +157,7 @@ func (l *textLanguage) what(band, category string) string {
 // session that the browser has besides does not count.
 func (v *visit) asDevice() error {
 	from, err := netip.ParseAddrPort(v.request.RemoteAddr)
-	if err == nil && v.server.device != nil {
+	if err == nil && v.server.device != nil && !v.throughProxy(from.Addr()) {
 		if a, ok := v.server.device(from.Addr()); ok && a.Child != nil {
 			a.Lang = v.lang.tag
 			v.actor = a
@@ -155,6 +165,17 @@ func (v *visit) asDevice() error {
 		}
 	}
 	return &Refusal{Kind: Forbidden, Text: v.lang.text("child.stranger")}
+}
+
+// forwarded are the headers by which a proxy shows itself.
+var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"}
+
+// throughProxy reports whether a request may have come through a proxy. Then the
+// connection's address is the proxy's, and what it says of the device's does not
+// count: whoever reaches the proxy from the internet would be a device of the home.
+func (v *visit) throughProxy(from netip.Addr) bool {
+	return v.server.isProxy(from.Unmap().WithZone("")) ||
+		slices.ContainsFunc(forwarded, func(h string) bool { return v.request.Header.Get(h) != "" })
 }
 
 // inZone sets the clock by which the page tells times.
@@ -361,9 +382,6 @@ func (v *visit) childPage(status int, name string, data any, forms ...string) er
 	}
 	h := v.w.Header()
 	h.Set("Content-Security-Policy", fmt.Sprintf(childCSP, more))
-	// A browser tells no origin with a form where pages may not be referred to at
-	// all, and without encryption the origin is all that shows where it came from.
-	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Robots-Tag", "noindex, nofollow")
 	return v.render(status, name, "child", data)
 }

@@ -43,9 +43,6 @@ var (
 	callRequestsMine = call[requestsMineRequest, requestsMine]("requests-my")
 )
 
-// everything is what a child asks for at bedtime or during a pause.
-const everything = "everything"
-
 // requestsShown is how many of its requests a child is shown.
 const requestsShown = 10
 

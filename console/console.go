@@ -10,24 +10,41 @@ package console
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"kinward/policy"
+	"kinward/store"
 )
 
 // Config is what a console needs.
 type Config struct {
-	Listen string // address and port; port 0 takes a free one
-	Desk   Desk
+	Listen   string          // address and port; port 0 takes a free one
+	TLS      *tls.Config     // nil: plain HTTP
+	URL      *url.URL        // what the console is called from outside; nil: nothing
+	Hosts    []string        // further names of this server, in lower case
+	Proxies  []netip.Prefix  // whose X-Forwarded-For is believed
+	Reach    Reach           // how phones come here, for the page that says it
+	Accounts *store.Accounts // who signs in
+	Key      [32]byte        // seals what browsers keep, see [store.Accounts.Key]
+	Desk     Desk
 	// Device returns the child that asks from an address, which a connection has
 	// proven, by the rules of DNS in plain; nil: no device is known.
-	Device     func(netip.Addr) (Actor, bool)
+	Device func(netip.Addr) (Actor, bool)
+	// Changed is called when the console itself has changed a family's guardians: it
+	// puts that in force. nil does nothing.
+	Changed    func(context.Context, policy.FamilyID) error
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time // nil: time.Now
@@ -37,13 +54,22 @@ type Config struct {
 type Server struct {
 	desk     Desk
 	device   func(netip.Addr) (Actor, bool) // nil: none is known
+	asks     asks                           // of devices
+	accounts *store.Accounts
+	changed  func(context.Context, policy.FamilyID) error
+	url      *url.URL
+	hosts    []string
+	proxies  []netip.Prefix
+	reach    Reach
+	hasher   *hasher
+	door     *throttle
+	sealer   *sealer
 	log      *slog.Logger
 	now      func() time.Time
 	texts    *texts
 	pages    *pages
 	listener net.Listener
 	http     *http.Server
-	asks     asks     // of devices
 	noteKey  [32]byte // seals what notes say, see note.go
 }
 
@@ -56,6 +82,11 @@ func New(c Config) (*Server, error) {
 	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
 		return nil, fmt.Errorf("listening for the console (another address: --console ADDR): %w", err)
 	}
+	if c.TLS != nil {
+		t := c.TLS.Clone()
+		t.NextProtos = append([]string{"h2", "http/1.1"}, t.NextProtos...)
+		s.listener = tls.NewListener(s.listener, t)
+	}
 	s.http = &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
@@ -65,12 +96,25 @@ func New(c Config) (*Server, error) {
 
 // newServer makes a server that listens nowhere.
 func newServer(c Config) (*Server, error) {
-	s := &Server{desk: c.Desk, device: c.Device, log: c.Logger, now: c.Now}
+	s := &Server{
+		desk: c.Desk, device: c.Device, accounts: c.Accounts, changed: c.Changed, url: c.URL, hosts: c.Hosts, proxies: c.Proxies, reach: c.Reach,
+		hasher: newHasher(passwordCost), log: c.Logger, now: c.Now,
+	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	_, _ = rand.Read(s.noteKey[:]) // never fails
+	if s.changed == nil {
+		s.changed = func(context.Context, policy.FamilyID) error { return nil }
+	}
+	if s.url != nil {
+		s.hosts = append(slices.Clone(s.hosts), strings.ToLower(s.url.Hostname()))
+	}
+	s.door = newThrottle(s.now)
 	var err error
+	if s.sealer, err = newSealer(c.Key, s.now); err != nil {
+		return nil, err
+	}
+	_, _ = rand.Read(s.noteKey[:]) // never fails
 	if s.texts, err = loadTexts(); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // Actor is who stands before the desk. The zero value is nobody, who may do
-// nothing.
+// nothing. The owner who sets a server up at home is both: a guardian, and its
+// operator.
 type Actor struct {
 	Family   policy.FamilyID   // whose things it is about; 0: an operator
 	Guardian policy.GuardianID // 0: an operator, or a child
@@ -62,6 +63,13 @@ const (
 	Invalid   RefusalKind = "invalid"
 	Conflict  RefusalKind = "conflict" // changed by somebody else meanwhile
 	Waits     RefusalKind = "waits"    // it weakens protection: it waits, see Pending
+
+	// The console's own.
+	SignIn  RefusalKind = "sign-in"  // nobody is signed in
+	TooMany RefusalKind = "too-many" // wrong too often
+	Gone    RefusalKind = "gone"     // a link that was used, or whose time is over
+	// Misdirected is asked for under a name that is not this server's.
+	Misdirected RefusalKind = "misdirected"
 )
 
 func (r *Refusal) Error() string { return r.Text }

@@ -17,6 +17,9 @@ type navEntry struct {
 // of a phone has room for four and "more".
 var nav = []navEntry{
 	{"/", "today", viewers, true},
+	{"/incidents", "incidents", viewers, true},
+	{"/signals", "signals", viewers, false},
+	{"/alerts", "alerts", viewers, false},
 }
 
 // navOperator is the same for whoever runs the server.

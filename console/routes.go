@@ -46,6 +46,13 @@ func (s *Server) routes() []route {
 	return slices.Concat(
 		s.staticRoutes(),
 		todayRoutes,
+		signinRoutes,
+		passRoutes,
+		incidentRoutes,
+		singleIncidentRoutes,
+		signalRoutes,
+		alertRoutes,
+		liveRoutes,
 		moreRoutes,
 		languageRoutes,
 		childRoutes,
@@ -60,5 +67,9 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
 		s.visit(w, q, route{serve: func(*visit) error { return &Refusal{Kind: NotFound} }})
 	})
-	return http.NewCrossOriginProtection().Handler(mux)
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		s.visit(w, q, route{serve: func(v *visit) error { return &Refusal{Kind: Forbidden, Text: v.lang.text("error.origin")} }})
+	}))
+	return origin.Handler(mux)
 }

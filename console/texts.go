@@ -103,14 +103,28 @@ func dict(pairs []any) map[string]any {
 func (l *textLanguage) clock(t time.Time) string { return t.Format("15:04") }
 
 func (l *textLanguage) day(t time.Time) string {
-	return l.text("date.day", "Weekday", l.text("date.weekday."+strings.ToLower(t.Format("Mon"))), "Day", t.Day(),
+	return l.text("date.day", "Weekday", l.weekday(t), "Day", t.Day(),
 		"Month", l.text("date.month."+strings.ToLower(t.Format("Jan"))))
+}
+
+func (l *textLanguage) weekday(t time.Time) string {
+	return l.text("date.weekday." + strings.ToLower(t.Format("Mon")))
+}
+
+// some names the first few of a list and counts the others.
+func (l *textLanguage) some(list []string) string {
+	const most = 4
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return l.count("list.more", len(list)-most, "List", strings.Join(list[:most], ", "))
 }
 
 // funcs are the functions of the pages.
 func (l *textLanguage) funcs() template.FuncMap {
 	return template.FuncMap{
-		"T": l.text, "N": l.count, "childCSS": func() template.CSS { return childCSS }, "clock": l.clock, "day": l.day,
+		"T": l.text, "N": l.count, "clock": l.clock, "day": l.day,
+		"px": px, "some": l.some, "childCSS": func() template.CSS { return childCSS },
 		"dict": func(pairs ...any) map[string]any { return dict(pairs) },
 	}
 }

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
+
+	"kinward/store"
 )
 
 // visit is one request on its way. It belongs to one goroutine.
@@ -15,6 +18,12 @@ type visit struct {
 	w       http.ResponseWriter
 	request *http.Request
 	actor   Actor // who is signed in; the zero value: nobody
+	account store.Account
+	session store.Session // zero: no browser that is signed in
+	token   *store.Token  // of the program that asks; nil: none, see bearer
+	program bool          // it shows a token, though maybe a wrong one
+	client  netip.Addr
+	secure  bool // encrypted up to the browser
 	lang    *textLanguage
 	zone    *time.Location // the family's
 	now     time.Time
@@ -26,27 +35,59 @@ const maxForm = 64 << 10
 // visit answers one request.
 func (s *Server) visit(w http.ResponseWriter, q *http.Request, r route) {
 	q.Body = http.MaxBytesReader(w, q.Body, maxForm)
-	v := &visit{server: s, w: w, request: q, lang: s.language(q), zone: time.Local, now: s.now()}
-	setHeaders(w.Header())
-	var err error
-	switch {
-	case !r.who.allows(v.actor):
-		err = &Refusal{Kind: Forbidden}
-	default:
-		err = r.serve(v)
+	v := &visit{
+		server: s, w: w, request: q, lang: s.language(q), zone: time.Local, now: s.now(),
+		client: s.clientOf(q), secure: s.isSecure(q),
 	}
-	if err != nil {
+	setHeaders(w.Header(), v.secure)
+	if err := v.answer(r); err != nil {
 		v.fail(err)
 	}
 }
 
+func (v *visit) answer(r route) error {
+	if !v.server.isOurs(v.request) {
+		return &Refusal{Kind: Misdirected}
+	}
+	if err := v.recognise(); err != nil { // before fromHere, which asks for less of programs
+		return err
+	}
+	if err := v.fromHere(); err != nil {
+		return &Refusal{Kind: Forbidden, Text: v.lang.text("error.origin")}
+	}
+	switch {
+	case r.who.allows(v.actor):
+		return r.serve(v)
+	case v.account.ID == 0:
+		return v.signInFirst()
+	}
+	return &Refusal{Kind: Forbidden}
+}
+
+// form reads what a page sent.
+func (v *visit) form() error {
+	if err := v.request.ParseForm(); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return err
+		}
+		return &Refusal{Kind: Invalid}
+	}
+	return nil
+}
+
 // setHeaders sets what every answer carries. Pages run nothing but what this
 // server gave them, and nobody may frame them or learn where one came from.
-func setHeaders(h http.Header) {
+func setHeaders(h http.Header, secure bool) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types kinward")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "no-referrer")
+	// Not "no-referrer": forms would then come from the origin "null" (Fetch §3.1), as
+	// those of other sites do.
+	h.Set("Referrer-Policy", "same-origin")
+	if secure {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
 	h.Set("Permissions-Policy", "accelerometer=(), camera=(), geolocation=(), gyroscope=(), microphone=(), payment=(), usb=()")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
@@ -82,6 +123,7 @@ func (v *visit) see(path string) error {
 var statusOf = map[RefusalKind]int{
 	Forbidden: http.StatusForbidden, NotFound: http.StatusNotFound, Invalid: http.StatusUnprocessableEntity,
 	Conflict: http.StatusConflict, Waits: http.StatusAccepted,
+	SignIn: http.StatusUnauthorized, TooMany: http.StatusTooManyRequests, Gone: http.StatusGone, Misdirected: http.StatusMisdirectedRequest,
 }
 
 // fail answers with what went wrong: a refusal in its own words, anything else

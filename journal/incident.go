@@ -1,7 +1,11 @@
 package journal
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"kinward/journal/spool"
@@ -62,9 +66,54 @@ type Filter struct {
 	Category, Verdict, Reason string
 	ID                        string // the beginning of an incident's ID
 	Routine                   bool   // also those of kind "routine"; otherwise they are left out
+	// Unreviewed leaves out what this adult has reviewed; nil is nobody.
+	Unreviewed *policy.GuardianID
+	// After leaves out all up to a place in the order, newest first: where an
+	// earlier reading ended.
+	After Cursor
+	// Look bounds how many stored incidents are looked at, whether or not they
+	// match; 0 is all of them. What only the details tell can be far away.
+	Look int
 	// Only is one more condition; nil is none.
 	Only  func(Incident) bool
 	Limit int // newest first; 0 is 100, and no more than MaxLimit are returned
+}
+
+// Cursor is a place in the order of incidents or signals, newest first: that of
+// one of them. The zero value is before all.
+type Cursor struct {
+	At time.Time // of the last attempt, or of the signal; whole milliseconds
+	ID string
+}
+
+// CursorOf returns i's place.
+func CursorOf(i Incident) Cursor { return Cursor{i.Last, i.ID} }
+
+// String writes c so that [ParseCursor] reads it; "" is the zero value.
+func (c Cursor) String() string {
+	if c == (Cursor{}) {
+		return ""
+	}
+	return fmt.Sprintf("%d-%s", c.At.UnixMilli(), c.ID)
+}
+
+// ParseCursor reads what String wrote.
+func ParseCursor(s string) (Cursor, error) {
+	if s == "" {
+		return Cursor{}, nil
+	}
+	at, id, _ := strings.Cut(s, "-")
+	milli, err := strconv.ParseInt(at, 10, 64)
+	if err != nil || milli < 0 || id == "" || len(id) > 64 {
+		return Cursor{}, fmt.Errorf("%q is not where a list ended; leave it out to begin with the newest", s)
+	}
+	return Cursor{time.UnixMilli(milli).UTC(), id}, nil
+}
+
+// Compare orders c and d newest first, as the store does: what comes earlier in
+// a list is less.
+func (c Cursor) Compare(d Cursor) int {
+	return cmp.Or(d.At.Compare(c.At), cmp.Compare(d.ID, c.ID))
 }
 
 // MaxLimit is the largest number of incidents that one reading returns.

@@ -105,7 +105,8 @@ type SignalFilter struct {
 	Since   time.Time       // at or after
 	Profile policy.ProfileID
 	Kind    string
-	Limit   int // newest first; as in [Filter]
+	After   Cursor // as in [Filter]
+	Limit   int    // newest first; as in [Filter]
 }
 
 // Max returns the limit that holds.

@@ -269,12 +269,13 @@ func (e *edit) taken(r *record, self uint32) (err error) {
 			err = fmt.Errorf("another family has the %s %s already; it can lead to one family only", what, clue)
 		}
 	}
+	var other record
 	r.tokens(func(token []byte) {
-		_, taken := e.byToken(token, self)
+		_, _, taken := e.byToken(&other, token, self)
 		refuse(taken, "token", token)
 	})
 	r.addrs(func(a netip.Addr) {
-		_, _, taken := e.byAddr(a, self)
+		_, _, taken := e.byAddr(&other, a, self)
 		refuse(taken, "address", a)
 	})
 	r.networks(func(p netip.Prefix) {

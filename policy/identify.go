@@ -65,11 +65,14 @@ func (d *Directory) Identify(c Clues, now time.Time) (Asker, bool) {
 	if c.Token != "" {
 		return d.identifyToken(c, now)
 	}
-	slot, ok := d.familyAt(c.Addr, now)
-	if !ok {
-		return Asker{}, false
+	var r record
+	if _, ok := d.ownerAt(&r, c.Addr, now); !ok {
+		if d.home == 0 {
+			return Asker{}, false
+		}
+		r = openRecord(d.slabs.record(d.home - 1))
 	}
-	return d.within(slot, c, now)
+	return d.within(&r, c, now)
 }
 
 // IdentifyIn is [Directory.Identify] where the family is known already, whatever
@@ -80,14 +83,15 @@ func (d *Directory) IdentifyIn(family FamilyID, c Clues, now time.Time) (Asker, 
 		return Asker{}, false
 	}
 	c.Addr = plain(c.Addr)
-	return d.within(slot, c, now)
+	r := openRecord(d.slabs.record(slot))
+	return d.within(&r, c, now)
 }
 
 // plain returns an address as the directory compares them.
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-func (d *Directory) within(slot uint32, c Clues, now time.Time) (Asker, bool) {
-	r := openRecord(d.slabs.record(slot))
+// within returns who asks in a family.
+func (d *Directory) within(r *record, c Clues, now time.Time) (Asker, bool) {
 	device, ok := noDevice, false
 	if c.MAC != (MAC{}) {
 		device, ok = r.byMAC(c.MAC)
@@ -102,7 +106,7 @@ func (d *Directory) within(slot uint32, c Clues, now time.Time) (Asker, bool) {
 	if !ok {
 		device = noDevice
 	}
-	return d.asker(&r, device, now)
+	return d.asker(r, device, now)
 }
 
 func (d *Directory) identifyToken(c Clues, now time.Time) (Asker, bool) {
@@ -117,72 +121,72 @@ func (d *Directory) identifyToken(c Clues, now time.Time) (Asker, bool) {
 		}
 	}
 	token := folded[:len(c.Token)]
-	slot, ok := d.byToken(token, nobody)
+	var r record
+	slot, device, ok := d.byToken(&r, token, nobody)
 	if !ok {
 		if token, ok = withoutAlias(token); ok {
-			slot, ok = d.byToken(token, nobody)
+			slot, device, ok = d.byToken(&r, token, nobody)
 		}
 		if !ok {
 			return Asker{}, false
 		}
 	}
 	if c.Relayed {
-		if own, ok := d.ownerAt(c.Addr, now); ok && own != slot {
+		var at record
+		if own, ok := d.ownerAt(&at, c.Addr, now); ok && own != slot {
 			return Asker{}, false
 		}
 	}
-	r := openRecord(d.slabs.record(slot))
-	device, _ := r.byToken(token)
 	if device == r.whole() {
-		return d.within(slot, c, now)
+		return d.within(&r, c, now)
 	}
 	return d.asker(&r, device, now)
 }
 
-// familyAt returns the slot of the family that an address tells.
-func (d *Directory) familyAt(a netip.Addr, now time.Time) (uint32, bool) {
-	if slot, ok := d.ownerAt(a, now); ok {
-		return slot, true
-	}
-	return d.home - 1, d.home != 0
-}
-
-// ownerAt returns the slot of the family that has an address for its own.
-func (d *Directory) ownerAt(a netip.Addr, now time.Time) (uint32, bool) {
-	single, whole, found := d.byAddr(a, nobody)
+// ownerAt returns the slot of the family that has an address for its own, and
+// reads its record into r.
+func (d *Directory) ownerAt(r *record, a netip.Addr, now time.Time) (uint32, bool) {
+	single, whole, found := d.byAddr(r, a, nobody)
 	if whole {
 		return single, true
 	}
-	if slot, ok := d.networks.Lookup(a); ok {
-		return slot, true
+	slot, ok := d.networks.Lookup(a)
+	if !ok {
+		if found {
+			return single, true
+		}
+		if slot, ok = d.linkAt(a, now); !ok {
+			return 0, false
+		}
 	}
-	if found {
-		return single, true
-	}
-	return d.linkAt(a, now)
+	*r = openRecord(d.slabs.record(slot))
+	return slot, true
 }
 
 // byToken returns the slot of the family, other than the one in slot except,
-// that has a token.
-func (d *Directory) byToken(token []byte, except uint32) (uint32, bool) {
-	return d.index.find(d.hash(hashToken, token), func(n uint32) bool {
+// that has a token, and the place of the device in its record, which it reads
+// into r.
+func (d *Directory) byToken(r *record, token []byte, except uint32) (slot uint32, place int, ok bool) {
+	slot, ok = d.index.find(d.hash(hashToken, token), func(n uint32) (ok bool) {
 		if n&isPolicy != 0 || n == except {
 			return false
 		}
-		r := openRecord(d.slabs.record(n))
-		_, ok := r.byToken(token)
+		*r = openRecord(d.slabs.record(n))
+		place, ok = r.byToken(token)
 		return ok
 	})
+	return slot, place, ok
 }
 
 // byAddr returns the slot of the family, other than the one in slot except, that
-// has an address, and whether it has it as a whole or as one device's own.
-func (d *Directory) byAddr(a netip.Addr, except uint32) (slot uint32, whole, ok bool) {
+// has an address, and whether it has it as a whole or as one device's own. It
+// reads the record into r.
+func (d *Directory) byAddr(r *record, a netip.Addr, except uint32) (slot uint32, whole, ok bool) {
 	slot, ok = d.index.find(d.hashAddr(a), func(n uint32) bool {
 		if n&isPolicy != 0 || n == except {
 			return false
 		}
-		r := openRecord(d.slabs.record(n))
+		*r = openRecord(d.slabs.record(n))
 		if whole = r.owns(a); whole || !public(a) {
 			return whole
 		}
@@ -217,6 +221,22 @@ func (d *Directory) Device(family FamilyID, device DeviceID, now time.Time) (Ask
 	for place := range r.n[atDevices] {
 		if id, _ := r.device(place); id == device {
 			return d.asker(&r, place, now)
+		}
+	}
+	return Asker{}, false
+}
+
+// Profile returns an asker to whom a profile of a family applies, whatever device
+// they ask from. It is false where there is no such family or profile.
+func (d *Directory) Profile(family FamilyID, profile ProfileID) (Asker, bool) {
+	slot, ok := d.slot(family)
+	if !ok {
+		return Asker{}, false
+	}
+	r := openRecord(d.slabs.record(slot))
+	for place := range r.n[atProfiles] {
+		if id, n := r.profile(place); id == profile {
+			return Asker{Family: r.family, Profile: id, Policy: d.policies.policy(n), Revision: r.revision, Guarded: r.guarded}, true
 		}
 	}
 	return Asker{}, false

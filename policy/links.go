@@ -48,7 +48,8 @@ func (d *Directory) WithLink(a netip.Addr, l Link, now time.Time) (*Directory, e
 	if !ok {
 		return nil, refuse(ErrNotFound, "there is no family %d", l.Family)
 	}
-	if owner, ok := d.ownerAt(plain(a), now); ok && owner != slot {
+	var r record
+	if owner, ok := d.ownerAt(&r, plain(a), now); ok && owner != slot {
 		return nil, ErrTaken
 	}
 	e := *d

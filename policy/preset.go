@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"strings"
+	"sync"
 
 	"kinward/blocklists"
 )
@@ -45,7 +46,8 @@ func ParsePreset(s string) (Preset, error) {
 //go:embed presets.tsv
 var presetsTSV string
 
-// Presets holds the choices of every age band, with a reason a category.
+// Presets holds the choices of every age band, with a reason a category. It is
+// immutable and safe for concurrent use.
 type Presets struct {
 	choice [numPresets][blocklists.NumCategories]Choice
 	why    [blocklists.NumCategories]string
@@ -55,8 +57,10 @@ type Presets struct {
 }
 
 // EmbeddedPresets returns the presets that come with the program, and the search
-// engines and canaries with them.
-func EmbeddedPresets() (*Presets, error) {
+// engines and canaries with them. They are read at the first call.
+func EmbeddedPresets() (*Presets, error) { return embeddedPresets() }
+
+var embeddedPresets = sync.OnceValues(func() (*Presets, error) {
 	p, err := parsePresets(presetsTSV)
 	if err != nil {
 		return nil, err
@@ -68,7 +72,7 @@ func EmbeddedPresets() (*Presets, error) {
 		return nil, err
 	}
 	return p, nil
-}
+})
 
 // SafeSearch returns the search engines that have a safe mode.
 func (p *Presets) SafeSearch() *SafeSearch { return p.safe }

@@ -29,6 +29,9 @@ var ruleSeed = maphash.MakeSeed()
 
 func hashName(n blocklists.Name) uint64 { return maphash.String(ruleSeed, string(n)) }
 
+// hashAbove is hashName for what says that an allowed name lies below n.
+func hashAbove(n blocklists.Name) uint64 { return ^hashName(n) }
+
 // filterBits returns the bits of a name with a hash.
 func filterBits(hash uint64) uint64 { return 1<<(hash>>58) | 1<<(hash>>52&63) }
 
@@ -40,9 +43,10 @@ func (s *ruleSet) patterns() []globEntry {
 }
 
 // ruleEntry is a rule for a name. One without an ID says that an allowed name
-// lies below.
+// lies below; it has another hash than rules for that name, so that looking for
+// those ends at the filter.
 type ruleEntry struct {
-	hash  uint64 // of the name
+	hash  uint64 // hashName, or hashAbove without an ID
 	name  blocklists.Name
 	id    RuleID
 	until int64
@@ -103,6 +107,7 @@ func newRuleSet(rules []Rule, t *timed) (s ruleSet, err error) {
 			top = g.Base()
 			above[top] = above[top] || r.Allow && top != ""
 		} else {
+			e.hash = hashName(r.Name)
 			s.rules = append(s.rules, e)
 		}
 		if r.Match == MatchBelow {
@@ -114,13 +119,11 @@ func newRuleSet(rules []Rule, t *timed) (s ruleSet, err error) {
 	}
 	for n, ok := range above {
 		if ok {
-			s.rules = append(s.rules, ruleEntry{name: n, match: MatchSuffix})
+			s.rules = append(s.rules, ruleEntry{hash: hashAbove(n), name: n})
 		}
 	}
 	for i := range s.rules {
-		r := &s.rules[i]
-		r.hash = hashName(r.name)
-		s.filter |= filterBits(r.hash)
+		s.filter |= filterBits(s.rules[i].hash)
 	}
 	slices.SortFunc(s.rules, func(a, b ruleEntry) int {
 		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.name, b.name), compareRules(a, b))
@@ -135,12 +138,9 @@ func newRuleSet(rules []Rule, t *timed) (s ruleSet, err error) {
 	return s, nil
 }
 
-// of returns the rules for exactly this name, in the order of what wins.
-func (s *ruleSet) of(n blocklists.Name) []ruleEntry {
-	if s.filter == 0 {
-		return nil
-	}
-	hash := hashName(n)
+// of returns the entries for exactly this name by its hash, in the order of what
+// wins.
+func (s *ruleSet) of(n blocklists.Name, hash uint64) []ruleEntry {
 	if bits := filterBits(hash); s.filter&bits != bits {
 		return nil
 	}
@@ -170,10 +170,10 @@ func (s *ruleSet) match(n blocklists.Name, mask uint64, unix int64) *ruleEntry {
 		depth = n.Labels()
 	}
 	for at := n; ; at, depth = at.Parent(), depth-1 {
-		entries := s.of(at)
+		entries := s.of(at, hashName(at))
 		for i := range entries {
 			r := &entries[i]
-			if r.id == 0 || !r.holds(mask, unix) || (r.match == MatchExact) && at != n || r.match == MatchBelow && at == n {
+			if !r.holds(mask, unix) || (r.match == MatchExact) && at != n || r.match == MatchBelow && at == n {
 				continue
 			}
 			if glob != nil && globDepth == depth && matchOrder[r.match] > matchOrder[MatchGlob] {
@@ -203,10 +203,13 @@ func (s *ruleSet) matchGlob(n blocklists.Name, mask uint64, unix int64) (*ruleEn
 // denyOf returns the rule that denies exactly n, and not n as one of several;
 // nil if there is none.
 func (s *ruleSet) denyOf(n blocklists.Name, mask uint64, unix int64) *ruleEntry {
-	entries := s.of(n)
+	if !s.denies {
+		return nil
+	}
+	entries := s.of(n, hashName(n))
 	for i := range entries {
 		r := &entries[i]
-		if r.id != 0 && !r.allow && (r.match == MatchExact || r.match == MatchSuffix) && r.holds(mask, unix) {
+		if !r.allow && (r.match == MatchExact || r.match == MatchSuffix) && r.holds(mask, unix) {
 			return r
 		}
 	}
@@ -216,11 +219,8 @@ func (s *ruleSet) denyOf(n blocklists.Name, mask uint64, unix int64) *ruleEntry 
 // allowsBelow reports whether a rule allows a name below n, now or at another
 // time.
 func (s *ruleSet) allowsBelow(n blocklists.Name) bool {
-	entries := s.of(n)
-	for i := range entries {
-		if entries[i].id == 0 {
-			return true
-		}
+	if s.filter != 0 && len(s.of(n, hashAbove(n))) > 0 {
+		return true
 	}
 	for _, g := range s.patterns() {
 		if g.allow && g.depth == 0 {

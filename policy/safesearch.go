@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"kinward/blocklists"
 )
@@ -163,10 +164,13 @@ func (s *SafeSearch) Modes(p Preset, own map[string]Search) SearchModes {
 	return m
 }
 
-// EmbeddedSafeSearch returns the table that comes with the program.
-func EmbeddedSafeSearch() (*SafeSearch, error) {
+// EmbeddedSafeSearch returns the table that comes with the program, read at the
+// first call.
+func EmbeddedSafeSearch() (*SafeSearch, error) { return embeddedSafeSearch() }
+
+var embeddedSafeSearch = sync.OnceValues(func() (*SafeSearch, error) {
 	return parseSafeSearch(searchEnginesTSV, safeSearchTSV)
-}
+})
 
 func parseSafeSearch(engines, hosts string) (*SafeSearch, error) {
 	s := &SafeSearch{at: map[blocklists.Name]uint16{}}

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"kinward/journal"
@@ -128,7 +130,7 @@ func (db *DB) Incidents(ctx context.Context, f journal.Filter) ([]journal.Incide
 		return nil, fmt.Errorf("reading incidents: %w", errNoFamily)
 	}
 	out := []journal.Incident{}
-	err := db.EachIncident(ctx, f, func(i journal.Incident) bool {
+	_, err := db.EachIncident(ctx, f, func(i journal.Incident) bool {
 		out = append(out, i)
 		return len(out) < f.Max()
 	})
@@ -140,19 +142,41 @@ func (db *DB) Incidents(ctx context.Context, f journal.Filter) ([]journal.Incide
 
 // EachIncident calls each for the incidents that f describes, newest first, until
 // it returns false. f.Limit does not count. A reader is busy meanwhile, so each
-// must not wait for anything.
-func (db *DB) EachIncident(ctx context.Context, f journal.Filter, each func(journal.Incident) bool) error {
+// must not wait for anything. Where f.Look ended it, end is the place of the last
+// incident looked at; otherwise it is the zero value.
+func (db *DB) EachIncident(ctx context.Context, f journal.Filter, each func(journal.Incident) bool) (end journal.Cursor, err error) {
 	if f.Family == 0 {
-		return fmt.Errorf("reading incidents: %w", errNoFamily)
+		return end, fmt.Errorf("reading incidents: %w", errNoFamily)
 	}
 	since, until := bounds(f)
 	args := []any{int64(f.Family), since, until, int64(f.Profile), int64(f.Device)}
-	begins := ""
-	if f.ID != "" { // only then: otherwise it could be taken for the way to find the newest
-		args = append(args, f.ID, f.ID+"~")
-		begins = " AND incident_id >= $6 AND incident_id < $7"
+	// Each condition stands there only where it is asked for: otherwise it could be
+	// taken for the way to find the newest.
+	where := ""
+	bind := func(text string, values ...any) {
+		for _, v := range values {
+			args = append(args, v)
+			text = strings.Replace(text, "?", "$"+strconv.Itoa(len(args)), 1)
+		}
+		where += " AND " + text
 	}
-	err := db.rows(ctx, func(r journal.Row) bool {
+	if f.ID != "" {
+		bind("incident_id >= ? AND incident_id < ?", f.ID, f.ID+"~")
+	}
+	if f.After != (journal.Cursor{}) {
+		bind("last_at <= ? AND (last_at, incident_id) < (?, ?)", f.After.At.UnixMilli(), f.After.At.UnixMilli(), f.After.ID)
+	}
+	if f.Unreviewed != nil {
+		bind(`NOT EXISTS (SELECT 1 FROM reviews AS r
+			WHERE r.family_id = incidents.family_id AND r.incident_id = incidents.incident_id AND r.guardian_id = ?)`, int64(*f.Unreviewed))
+	}
+	looked := 0
+	err = db.rows(ctx, func(r journal.Row) bool {
+		if f.Look > 0 && looked == f.Look {
+			return false
+		}
+		looked++
+		end = journal.Cursor{At: r.Last, ID: r.ID}
 		i, err := r.Incident()
 		if err != nil {
 			db.log.Warn("an incident cannot be read and is left out", "error", err)
@@ -160,12 +184,15 @@ func (db *DB) EachIncident(ctx context.Context, f journal.Filter, each func(jour
 		}
 		return !f.Matches(i) || each(i)
 	}, `WHERE family_id = $1 AND last_at >= $2 AND first_at < $3
-			AND ($4 = 0 OR profile_id = $4) AND ($5 = 0 OR device_id = $5)`+begins+`
+			AND ($4 = 0 OR profile_id = $4) AND ($5 = 0 OR device_id = $5)`+where+`
 		ORDER BY last_at DESC, incident_id DESC`, args...)
 	if err != nil {
-		return fmt.Errorf("reading incidents: %w", err)
+		return journal.Cursor{}, fmt.Errorf("reading incidents: %w", err)
 	}
-	return nil
+	if f.Look == 0 || looked < f.Look {
+		end = journal.Cursor{}
+	}
+	return end, nil
 }
 
 // bounds returns the times of f in milliseconds.

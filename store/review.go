@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"kinward/journal"
@@ -47,30 +50,36 @@ func (db *DB) Unreview(ctx context.Context, family policy.FamilyID, incident str
 	return n > 0, err
 }
 
-// Reviews returns a family's reviews by incident, the oldest first; with an
-// incident those of it alone.
-func (db *DB) Reviews(ctx context.Context, family policy.FamilyID, incident string) (map[string][]journal.Review, error) {
+// Reviews returns what a family's adults said of some of its incidents, by
+// incident, the oldest first.
+func (db *DB) Reviews(ctx context.Context, family policy.FamilyID, incidents ...string) (map[string][]journal.Review, error) {
 	if family == 0 {
 		return nil, fmt.Errorf("reading reviews: %w", errNoFamily)
 	}
 	out := map[string][]journal.Review{}
-	err := db.each(ctx, func(rows *sql.Rows) error {
-		r := journal.Review{Family: family}
-		var at int64
-		var details []byte
-		if err := rows.Scan(&r.Incident, &r.Guardian, &r.Who, &at, &details); err != nil {
-			return err
+	for some := range slices.Chunk(incidents, 500) { // far below what a statement may bind
+		args, places := []any{int64(family)}, make([]string, len(some))
+		for i, id := range some {
+			args, places[i] = append(args, id), "$"+strconv.Itoa(i+2)
 		}
-		r.At = time.UnixMilli(at).UTC()
-		if err := r.Unseal(details); err != nil {
-			return err
+		err := db.each(ctx, func(rows *sql.Rows) error {
+			r := journal.Review{Family: family}
+			var at int64
+			var details []byte
+			if err := rows.Scan(&r.Incident, &r.Guardian, &r.Who, &at, &details); err != nil {
+				return err
+			}
+			r.At = time.UnixMilli(at).UTC()
+			if err := r.Unseal(details); err != nil {
+				return err
+			}
+			out[r.Incident] = append(out[r.Incident], r)
+			return nil
+		}, `SELECT incident_id, guardian_id, who, at, details FROM reviews
+			WHERE family_id = $1 AND incident_id IN (`+strings.Join(places, ", ")+`) ORDER BY at, guardian_id`, args...)
+		if err != nil {
+			return nil, fmt.Errorf("reading reviews: %w", err)
 		}
-		out[r.Incident] = append(out[r.Incident], r)
-		return nil
-	}, `SELECT incident_id, guardian_id, who, at, details FROM reviews WHERE family_id = $1 AND ($2 = '' OR incident_id = $2) ORDER BY at, guardian_id`,
-		int64(family), incident)
-	if err != nil {
-		return nil, fmt.Errorf("reading reviews: %w", err)
 	}
 	return out, nil
 }
@@ -192,8 +201,9 @@ func (db *DB) Viewed(ctx context.Context, v journal.View) error {
 }
 
 // Views returns who looked at a family's incidents at or after since, newest
-// first, at most limit. With a profile those that could show it.
-func (db *DB) Views(ctx context.Context, family policy.FamilyID, profile policy.ProfileID, since time.Time, limit int) ([]journal.View, error) {
+// first, at most limit. With a profile those that could show it; with an incident
+// those that showed it alone.
+func (db *DB) Views(ctx context.Context, family policy.FamilyID, profile policy.ProfileID, incident string, since time.Time, limit int) ([]journal.View, error) {
 	if family == 0 {
 		return nil, fmt.Errorf("reading who looked: %w", errNoFamily)
 	}
@@ -208,8 +218,9 @@ func (db *DB) Views(ctx context.Context, family policy.FamilyID, profile policy.
 		out = append(out, v)
 		return nil
 	}, `SELECT guardian_id, who, action, profile_id, incident_id, first_at, last_at, times, incidents FROM journal_views
-		WHERE family_id = $1 AND last_at >= $2 AND ($3 = 0 OR profile_id = 0 OR profile_id = $3) ORDER BY last_at DESC, view_id DESC LIMIT $4`,
-		int64(family), milli(since), int64(profile), limit)
+		WHERE family_id = $1 AND last_at >= $2 AND ($3 = 0 OR profile_id = 0 OR profile_id = $3) AND ($4 = '' OR incident_id = $4)
+		ORDER BY last_at DESC, view_id DESC LIMIT $5`,
+		int64(family), milli(since), int64(profile), incident, limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading who looked: %w", err)
 	}

@@ -24,7 +24,7 @@ func TestReviews(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := db.Reviews(t.Context(), 1, "")
+	got, err := db.Reviews(t.Context(), 1, "a", "b", "c")
 	want := map[string][]journal.Review{
 		"a": {{Family: 1, Incident: "a", Reader: eva, At: noon}, {Family: 1, Incident: "a", Reader: line, At: noon.Add(time.Minute), Note: "we talked; \"fine\""}},
 		"b": {{Family: 1, Incident: "b", Reader: eva, At: noon}},
@@ -35,7 +35,7 @@ func TestReviews(t *testing.T) {
 	if got, err := db.Reviews(t.Context(), 1, "b"); err != nil || len(got) != 1 {
 		t.Errorf("reviews of b: %v %v", got, err)
 	}
-	if got, err := db.Reviews(t.Context(), 2, ""); err != nil || len(got) != 0 {
+	if got, err := db.Reviews(t.Context(), 2, "a", "b"); err != nil || len(got) != 0 {
 		t.Errorf("another family sees %v, %v", got, err)
 	}
 	for want := range 2 { // there is one, then there is none
@@ -48,7 +48,7 @@ func TestReviews(t *testing.T) {
 			t.Errorf("reviewing %s of family %d: %v; want ErrNotFound", r.Incident, r.Family, err)
 		}
 	}
-	if _, err := db.Reviews(t.Context(), 0, ""); err == nil {
+	if _, err := db.Reviews(t.Context(), 0, "a"); err == nil {
 		t.Error("a reader of no family in particular reads reviews")
 	}
 }
@@ -103,7 +103,7 @@ func TestViews(t *testing.T) {
 	look(journal.Reader{Who: "command line as anna"}, "list", 2*time.Minute, 1)
 	look(eva, "export", 3*time.Minute, 1)
 	look(eva, "list", journal.ViewGap+time.Minute, 9) // the gap has passed
-	got, err := db.Views(t.Context(), 1, 0, noon, 10)
+	got, err := db.Views(t.Context(), 1, 0, "", noon, 10)
 	if err != nil || len(got) != 4 {
 		t.Fatalf("%d looks, %v; want 4: %+v", len(got), err, got)
 	}
@@ -113,10 +113,10 @@ func TestViews(t *testing.T) {
 	if v := got[0]; v.Times != 1 || v.Incidents != 9 {
 		t.Errorf("the last look: %+v", v)
 	}
-	if got, err := db.Views(t.Context(), 1, 3, noon, 10); err != nil || len(got) != 4 {
+	if got, err := db.Views(t.Context(), 1, 3, "", noon, 10); err != nil || len(got) != 4 {
 		t.Errorf("looks at all are looks at profile 3: %v %v", got, err)
 	}
-	if got, err := db.Views(t.Context(), 2, 0, noon, 10); err != nil || len(got) != 0 {
+	if got, err := db.Views(t.Context(), 2, 0, "", noon, 10); err != nil || len(got) != 0 {
 		t.Errorf("another family sees %v, %v", got, err)
 	}
 }

@@ -141,5 +141,5 @@ func forgetSecrets(ctx context.Context, path string) (err error) {
 			return fmt.Errorf("leaving secrets out: %w", err)
 		}
 	}
-	return nil
+	return forgetOpen(ctx, db)
 }

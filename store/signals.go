@@ -250,8 +250,13 @@ func (db *DB) Signals(ctx context.Context, f journal.SignalFilter) ([]journal.Si
 	if !f.Since.IsZero() {
 		since = f.Since.UnixMilli()
 	}
+	after := int64(1 << 62)
+	if !f.After.At.IsZero() {
+		after = f.After.At.UnixMilli()
+	}
 	out, _, err := db.signals(ctx, `WHERE family_id = $1 AND at >= $2 AND ($3 = 0 OR profile_id = $3) AND ($4 = '' OR kind = $4)
-		ORDER BY at DESC, signal_id DESC LIMIT $5`, int64(f.Family), since, int64(f.Profile), f.Kind, f.Max())
+			AND at <= $5 AND (at, signal_id) < ($5, $6)
+		ORDER BY at DESC, signal_id DESC LIMIT $7`, int64(f.Family), since, int64(f.Profile), f.Kind, after, f.After.ID, f.Max())
 	return out, err
 }
 

@@ -113,6 +113,9 @@ func (t *Tx) change(e Edit, f func(*policy.Family) (string, error)) (uint64, err
 	if err := t.dropGuardians(before, after); err != nil {
 		return 0, err
 	}
+	if err := t.dropDoor(before, after); err != nil {
+		return 0, err
+	}
 	s.revision++
 	if err := t.save(s.revision, after); err != nil {
 		return 0, err

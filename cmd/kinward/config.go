@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,8 @@ type config struct {
 	Forward     []forwardConfig `mapstructure:"forward" yaml:"forward"`
 	Metrics     string          `mapstructure:"metrics" yaml:"metrics"`
 	Pprof       bool            `mapstructure:"pprof" yaml:"pprof"`
+	Console     string          `mapstructure:"console" yaml:"console"`
+	ConsoleURL  string          `mapstructure:"console-url" yaml:"console-url"`
 	AllowNet    []string        `mapstructure:"allow-net" yaml:"allow-net"`
 	Block       string          `mapstructure:"block" yaml:"block"`
 	BlockPage   string          `mapstructure:"block-page" yaml:"block-page"`
@@ -83,6 +86,7 @@ func defaultConfig() config {
 		Upstream: slices.Clone(defaultUpstreams),
 		Forward:  []forwardConfig{},
 		Metrics:  "127.0.0.1:9153",
+		Console:  "127.0.0.1:8053",
 		// Loopback, private, link-local and unique-local ranges: never an open resolver.
 		AllowNet: []string{
 			"127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
@@ -189,6 +193,7 @@ type settings struct {
 	// clientRoots are the authorities of clients' certificates; nil: none is asked for.
 	clientRoots *x509.CertPool
 	smtp        alerts.SMTP // without a host: no e-mail
+	consoleURL  *url.URL    // as it was set; nil: it was not
 	level       slog.Level
 }
 
@@ -263,6 +268,9 @@ func (c *config) resolve() (*settings, error) {
 		return nil, err
 	}
 	if err := c.resolveSecure(s); err != nil {
+		return nil, err
+	}
+	if err := c.resolveConsole(s); err != nil {
 		return nil, err
 	}
 	if s.smtp, err = c.Alerts.check(); err != nil {

@@ -60,11 +60,11 @@ func operations() map[string]handler {
 	table := map[string]handler{}
 	for _, o := range []offered{
 		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
-		opIncidentFollow, opIncidentExport, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
-		opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
+		opIncidentFollow, opIncidentExport, opIncidentFile, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
+		opToday, opCategories, opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
 		opExplain, opBackup, opStatus, opPing, opCache, opCacheFlush,
 		opLists, opListsAdd, opListsUpdate, opListsAccept, opListsRollback, opListsRemove,
-		opServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
+		opServices, opProfileServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
 
 		opFamilies, opFamily, opFamilyAdd, opFamilyRemove, opFamilyRename, opFamilyZone, opFamilyUnknown, opFamilyNetwork,
 		opLink, opLinkMake, opLinkRevoke,
@@ -77,8 +77,9 @@ func operations() map[string]handler {
 		opDeviceClueAdd, opDeviceClueRemove, opDevicesSeen, opDeviceSetup, opDeviceSign, opDeviceCheck, opDeviceWatch, opDeviceWatched,
 		opPortalName, opPortalMine,
 		opRuleAdd, opRuleRemove,
-		opScheduleAdd, opScheduleBedtime, opScheduleExcept, opScheduleHolidays, opScheduleSwitch, opScheduleRemove,
+		opScheduleAdd, opScheduleBedtime, opScheduleSet, opScheduleExcept, opScheduleHolidays, opScheduleSwitch, opScheduleRemove,
 		opHolidayAdd, opHolidayRemove, opGrantAdd, opGrantRevoke, opPause, opResume,
+		opConsole, opConsoleLink, opConsoleReset, opConsoleSessions, opConsoleSignOut,
 		opChanges, opChangeShow, opChangeUndo,
 	} {
 		name, h := o.offer()

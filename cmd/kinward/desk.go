@@ -211,14 +211,22 @@ func forPage(result any) any {
 		r.Done = pageText(r.Done)
 		return r
 	case changed:
-		notes := []string{}
-		for _, n := range r.Notes {
-			if n = pageText(n); !strings.Contains(n, "{kinward}") {
-				notes = append(notes, n)
-			}
-		}
-		r.Notes = notes
+		r.Notes = pageTexts(r.Notes)
+		return r
+	case explainReply:
+		r.Notes = pageTexts(r.Notes)
 		return r
 	}
 	return result
+}
+
+// pageTexts is pageText for several, without those that are about commands only.
+func pageTexts(list []string) []string {
+	out := []string{}
+	for _, s := range list {
+		if s = pageText(s); !strings.Contains(s, "{kinward}") {
+			out = append(out, s)
+		}
+	}
+	return out
 }

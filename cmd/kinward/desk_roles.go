@@ -83,6 +83,7 @@ var roles = map[string]capacity{
 
 	// Choices.
 	"profiles-show":      viewers,
+	"profiles-services":  viewers,
 	"profiles-my":        viewers | children,
 	"profiles-add":       carers,
 	"profiles-preset":    carers,
@@ -100,6 +101,7 @@ var roles = map[string]capacity{
 	"rules-remove":       carers,
 	"schedules-add":      carers,
 	"schedules-bedtime":  carers,
+	"schedules-set":      carers,
 	"schedules-except":   carers,
 	"schedules-holidays": carers,
 	"schedules-switch":   carers,
@@ -148,6 +150,13 @@ var roles = map[string]capacity{
 	"catalogue":          viewers | operators,
 	"catalogue-update":   operators,
 	"catalogue-rollback": operators,
+
+	// The door: what opens an account is mended by who may run the commands.
+	"console":          nobody,
+	"console-link":     nobody,
+	"console-reset":    nobody,
+	"console-sessions": nobody,
+	"console-sign-out": nobody,
 
 	// The server.
 	"status":           operators,

@@ -22,8 +22,10 @@ type explainRequest struct {
 	Family string `json:"family,omitempty"`
 	Name   string `json:"name"`
 	Device string `json:"device"` // name or address; "" is anyone without a device of their own
-	At     string `json:"at"`     // wall-clock time of the family; "" is now
-	Type   string `json:"type"`   // of the question; "" is A
+	// Profile is asked about whatever the device; only where Device is "".
+	Profile string `json:"profile,omitempty"`
+	At      string `json:"at"`   // wall-clock time of the family; "" is now
+	Type    string `json:"type"` // of the question; "" is A
 }
 
 var opExplain = operation[explainRequest, explainReply]{"explain", explain}
@@ -38,6 +40,7 @@ the verdict: what is known of the name, which list and which entry of it says so
 and which step of the order of decision settled the matter.`,
 		Example: `  kinward explain omegle.com
   kinward explain omegle.com --device 192.168.1.20 --at "2026-11-23 21:30"
+  kinward explain roblox.com --profile Lea --at 21:00
   kinward explain tiktok.com --device "Mum's laptop" --json`,
 		Args: exactArgs("a NAME, for example omegle.com"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,6 +50,7 @@ and which step of the order of decision settled the matter.`,
 	}
 	cmd.Flags().StringVar(&c.about.Family, "family", "", "for this family (default: the home's own)")
 	cmd.Flags().StringVar(&req.Device, "device", "", "for this device: its name or its address")
+	cmd.Flags().StringVar(&req.Profile, "profile", "", "for this profile, from whichever device")
 	cmd.Flags().StringVar(&req.Type, "type", "A", "for a question of this type: A, AAAA, HTTPS …")
 	cmd.Flags().StringVar(&req.At, "at", "", `at this time of the family's clock, for example "2026-11-23 21:30" (default now)`)
 	return c.addJSON(cmd)
@@ -71,9 +75,20 @@ func explain(ctx context.Context, n *node, req explainRequest, _ progress) (expl
 			return explainReply{}, usageError(fmt.Errorf("--at: %w", err))
 		}
 	}
-	asker, err := findAsker(s.Directory, family, req.Device, at)
+	var asker policy.Asker
+	switch {
+	case req.Profile == "":
+		asker, err = findAsker(s.Directory, family, req.Device, at)
+	case req.Device != "":
+		err = usageError(errors.New("give either --device or --profile: a device has its profile"))
+	default:
+		asker, err = profileAsker(s.Directory, family, req.Profile)
+	}
 	if err != nil {
 		return explainReply{}, err
+	}
+	if req.Type == "" {
+		req.Type = "A"
 	}
 	qtype, ok := dns.StringToType[strings.ToUpper(req.Type)]
 	if !ok {
@@ -148,6 +163,19 @@ func findAsker(d *policy.Directory, f *policy.Family, device string, at time.Tim
 		return policy.Asker{}, &codedError{exitNothing, fmt.Errorf("no device is called %q, and none is known yet; give an address, or add one with: kinward devices add", device)}
 	}
 	return policy.Asker{}, &codedError{exitNothing, fmt.Errorf("no device is called %q; did you mean %q? Otherwise give an address", device, blocklists.Nearest(device, names))}
+}
+
+// profileAsker returns an asker to whom a profile applies.
+func profileAsker(d *policy.Directory, f *policy.Family, profile string) (policy.Asker, error) {
+	p, err := f.Profile(profile)
+	if err != nil {
+		return policy.Asker{}, coded(err)
+	}
+	a, ok := d.Profile(f.ID, p.ID)
+	if !ok { // the change that made it is not in force yet
+		return a, &codedError{exitNothing, fmt.Errorf("profile %q is not in force yet; ask again", p.Name)}
+	}
+	return a, nil
 }
 
 func printExplanation(w io.Writer, e explainReply) {

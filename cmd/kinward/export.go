@@ -134,6 +134,12 @@ func sumText(b []byte) string {
 }
 
 func exportIncidents(ctx context.Context, n *node, q incidentsQuery, _ progress) (exportData, error) {
+	return n.export(ctx, q, maxExported)
+}
+
+// export reads at most so many incidents with what they were decided by, and keeps
+// that they were exported.
+func (n *node) export(ctx context.Context, q incidentsQuery, most int) (exportData, error) {
 	r, err := n.read(ctx, q)
 	if err != nil {
 		return exportData{}, err
@@ -145,12 +151,12 @@ func exportIncidents(ctx context.Context, n *node, q incidentsQuery, _ progress)
 	if err != nil {
 		return exportData{}, err
 	}
-	found, err := r.incidents(ctx, maxExported+1)
+	found, next, err := r.incidents(ctx, most)
 	if err != nil {
 		return exportData{}, err
 	}
-	if len(found) > maxExported {
-		return exportData{}, usageError(fmt.Errorf("there are more than %d incidents; take a part of them, with --since and --until", maxExported))
+	if next != (journal.Cursor{}) {
+		return exportData{}, usageError(fmt.Errorf("there are more than %d incidents; take a part of them, with --since and --until", most))
 	}
 	x := exportData{
 		Made: r.now.UTC().Truncate(time.Second), Kinward: version(), Family: r.f.Name, By: r.by.Who, Zone: r.zone.String(),

@@ -3,17 +3,19 @@ package main
 import (
 	"html/template"
 	"io"
+	"sync"
 	"time"
 )
 
 // writePage writes an export as one page that needs nothing else: no script, and
 // nothing from anywhere.
-func writePage(w io.Writer, x exportData) error { return page.Execute(w, x) }
+func writePage(w io.Writer, x exportData) error { return page().Execute(w, x) }
 
-var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"utc":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
-	"reviews": reviewsText,
-}).Parse(`<!doctype html>
+var page = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Funcs(template.FuncMap{
+		"utc":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
+		"reviews": reviewsText,
+	}).Parse(`<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -61,3 +63,4 @@ incident <code>{{.ID}}</code>{{with .TopName}}; asked most: <code>{{.}}</code>{{
 whole zip was printed then.</p>
 </html>
 `))
+})

@@ -30,15 +30,18 @@ type familyView struct {
 type policyHoliday = policy.Holiday
 
 type profileView struct {
-	Name      string            `json:"name"`
-	Preset    string            `json:"preset"`
-	Ages      string            `json:"ages"`
-	Default   bool              `json:"default"` // applies to every device that is not listed
-	Guests    bool              `json:"guests"`
-	Paused    string            `json:"paused,omitempty"` // until when, in words
-	Choices   map[string]string `json:"choices"`          // category or service → choice, where it differs from the preset
-	Rules     []ruleView        `json:"rules"`
-	Schedules []scheduleView    `json:"schedules"`
+	ID          int64             `json:"id"` // never another profile's
+	Name        string            `json:"name"`
+	Preset      string            `json:"preset"`
+	Ages        string            `json:"ages"`
+	Default     bool              `json:"default"` // applies to every device that is not listed
+	Guests      bool              `json:"guests"`
+	Paused      string            `json:"paused,omitempty"`      // until when, in words
+	PausedUntil *time.Time        `json:"pausedUntil,omitempty"` // the year 9999: until somebody ends it
+	Choices     map[string]string `json:"choices"`               // category or service → choice, where it differs from the preset
+	ListChoices map[string]string `json:"listChoices"`           // list → choice, where one was made
+	Rules       []ruleView        `json:"rules"`
+	Schedules   []scheduleView    `json:"schedules"`
 }
 
 type ruleView struct {
@@ -48,6 +51,10 @@ type ruleView struct {
 	Match  string     `json:"match"` // suffix, exact, below or glob
 	Words  string     `json:"words"` // which names it is about
 	Until  *time.Time `json:"until,omitempty"`
+	// Hours are the schedules outside of which it does not hold; none: it always
+	// does. Warnings are what it may do beyond what is meant ("profiles show").
+	Hours    []string `json:"hours,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 type scheduleView struct {
@@ -72,6 +79,7 @@ type grantView struct {
 	ID      int64     `json:"id"`
 	Profile string    `json:"profile"`
 	What    string    `json:"what"`
+	About   string    `json:"about"` // the same in words
 	From    time.Time `json:"from"`
 	Until   time.Time `json:"until"`
 	Over    bool      `json:"over"`
@@ -87,6 +95,12 @@ func family(ctx context.Context, n *node, who about, _ progress) (familyView, er
 		return familyView{}, err
 	}
 	v := viewFamily(f, revision, time.Now())
+	for i := range f.Profiles {
+		n.nameThings(&v.Profiles[i], &f.Profiles[i])
+	}
+	for i, g := range f.Grants {
+		v.Grants[i].About = n.aboutText(f.ProfileByID(g.Profile), g.What)
+	}
 	seen, err := n.db.Seen(ctx, f.ID)
 	if err != nil {
 		return familyView{}, err
@@ -135,11 +149,14 @@ func viewFamily(f *policy.Family, revision uint64, now time.Time) familyView {
 func viewProfile(f *policy.Family, p *policy.Profile) profileView {
 	zone := zoneOf(f)
 	v := profileView{
-		Name: p.Name, Preset: p.Preset.String(), Ages: p.Preset.Ages(), Default: p.ID == f.Default, Guests: p.Guests,
-		Choices: map[string]string{}, Rules: []ruleView{}, Schedules: []scheduleView{},
+		ID: int64(p.ID), Name: p.Name, Preset: p.Preset.String(), Ages: p.Preset.Ages(), Default: p.ID == f.Default, Guests: p.Guests,
+		Choices: map[string]string{}, ListChoices: map[string]string{}, Rules: []ruleView{}, Schedules: []scheduleView{},
 	}
 	if !p.Paused.IsZero() {
-		v.Paused = untilText(p.Paused, zone)
+		v.Paused, v.PausedUntil = untilText(p.Paused, zone), untilIn(p.Paused, zone)
+	}
+	for id, choice := range p.Lists {
+		v.ListChoices[id] = choice.String()
 	}
 	for c, choice := range p.Categories {
 		v.Choices[c.String()] = choice.String()
@@ -154,12 +171,51 @@ func viewProfile(f *policy.Family, p *policy.Profile) profileView {
 		if r.Allow {
 			rv.Action = "allow"
 		}
+		for _, s := range p.Schedules {
+			if s.What.Kind == policy.ForRule && s.What.Rule == r.ID && !s.Off {
+				rv.Hours = append(rv.Hours, s.Name)
+			}
+		}
 		v.Rules = append(v.Rules, rv)
 	}
 	for _, s := range p.Schedules {
 		v.Schedules = append(v.Schedules, scheduleView{s, p.Name, targetText(p, s.What), s.Name + ": " + scheduleText(p, s)})
 	}
 	return v
+}
+
+// nameThings says what schedules are about as people call it.
+func (n *node) nameThings(v *profileView, p *policy.Profile) {
+	for i, s := range p.Schedules {
+		v.Schedules[i].About = n.aboutText(p, s.What)
+	}
+}
+
+// aboutText says what a schedule or a grant of a profile is about, as people call
+// it. p may be nil.
+func (n *node) aboutText(p *policy.Profile, t policy.Target) string {
+	c := n.catalogue.Load()
+	switch t.Kind {
+	case policy.ForCategory:
+		return c.Categories[t.Category].Name
+	case policy.ForService:
+		if s, ok := c.Service(t.Service); ok {
+			return s.Name
+		}
+		return t.Service
+	case policy.ForName:
+		return t.Name.String()
+	case policy.ForRule:
+		if p == nil {
+			break
+		}
+		for _, r := range p.Rules {
+			if r.ID == t.Rule {
+				return patternWords(r.Name, r.Match)
+			}
+		}
+	}
+	return t.String()
 }
 
 func untilIn(t time.Time, zone *time.Location) *time.Time {

@@ -51,8 +51,9 @@ func TestImports(t *testing.T) {
 		"kinward/resolver/upstream": {},
 		"kinward/certs":             {"kinward/store"},
 		"kinward/setup":             {},
-		"kinward/console":           {"kinward/blocklists", "kinward/policy", "kinward/setup"},
-		"kinward/deploy/router":     {}, // tests alone
+		// It keeps accounts and sessions in the database itself; all else it asks of the desk.
+		"kinward/console":       {"kinward/blocklists", "kinward/policy", "kinward/setup", "kinward/store"},
+		"kinward/deploy/router": {}, // tests alone
 	}
 	only := map[string]string{ // who alone may import a module
 		"github.com/spf13/viper":           "kinward/cmd/kinward",

@@ -27,12 +27,16 @@ type incidentsQuery struct {
 	Verdict    string `json:"verdict,omitempty"`
 	Routine    bool   `json:"routine,omitempty"`
 	Unreviewed bool   `json:"unreviewed,omitempty"` // not reviewed nor muted by whoever asks
+	ID         string `json:"id,omitempty"`         // only the incident whose ID begins so, whenever it was
 	asking
 }
 
 type incidentsRequest struct {
 	incidentsQuery
-	Limit int `json:"limit"`
+	Limit int    `json:"limit"`
+	After string `json:"after,omitempty"` // the next of an earlier reply: what comes after that
+	// Look bounds how many stored incidents are looked at; 0 is all.
+	Look int `json:"look,omitempty"`
 }
 
 // incidentView is an incident with the words for it.
@@ -59,7 +63,8 @@ type incidentsReply struct {
 	Incidents []incidentView `json:"incidents"`         // newest first
 	Counted   []countView    `json:"counted"`           // what is only counted
 	Lost      []journal.Loss `json:"lost"`              // when attempts of whatever family could not be kept
-	More      bool           `json:"more"`              // the limit cut the list
+	More      bool           `json:"more"`              // there may be older ones: the limit cut the list, or the look did
+	Next      string         `json:"next,omitempty"`    // where more is set: for the request's after
 	Waiting   string         `json:"waiting,omitempty"` // why the newest attempts are not among them yet
 }
 
@@ -98,6 +103,7 @@ ask for by themselves and could lead past the filter is left out without --routi
 	}
 	c.queryFlags(cmd)
 	cmd.Flags().IntVar(&req.Limit, "limit", 100, "at most so many")
+	cmd.Flags().StringVar(&req.After, "after", "", "go on where an earlier list ended: its next, with --json")
 	cmd.AddCommand(c.incidentShowCommand(), c.incidentReviewCommand(), c.incidentUnreviewCommand(), c.incidentMuteCommand(), c.incidentMutesCommand(),
 		c.incidentViewsCommand(), c.incidentFollowCommand(), c.incidentExportCommand())
 	return c.addJSON(cmd)
@@ -128,14 +134,20 @@ func incidents(ctx context.Context, n *node, req incidentsRequest, _ progress) (
 	if err != nil {
 		return incidentsReply{}, err
 	}
+	after, err := journal.ParseCursor(req.After)
+	if err != nil {
+		return incidentsReply{}, usageError(fmt.Errorf("--after: %w", err))
+	}
+	r.filter.After = after
+	for i := range r.filters {
+		r.filters[i].After, r.filters[i].Look = after, max(req.Look, 0)
+	}
 	rep := incidentsReply{Zone: r.zone.String(), Since: r.filter.Since.In(r.zone), Incidents: []incidentView{}, Waiting: r.waiting}
-	found, err := r.incidents(ctx, req.Limit+1)
+	found, next, err := r.incidents(ctx, req.Limit)
 	if err != nil {
 		return incidentsReply{}, err
 	}
-	if len(found) > req.Limit {
-		found, rep.More = found[:req.Limit], true
-	}
+	rep.More, rep.Next = next != (journal.Cursor{}), next.String()
 	if rep.Lost, err = n.db.Losses(ctx, r.filter.Since); err != nil {
 		return incidentsReply{}, err
 	}

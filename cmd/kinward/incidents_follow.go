@@ -85,7 +85,7 @@ func followIncidents(ctx context.Context, n *node, q incidentsQuery, p progress)
 			// What is still open may go on; what has ended cannot.
 			r.filters[i].Since = later(begun, r.now.Add(-2*journal.Gap))
 		}
-		news, err := r.incidents(ctx, journal.MaxLimit)
+		news, _, err := r.incidents(ctx, journal.MaxLimit)
 		if err != nil {
 			return done{}, err
 		}

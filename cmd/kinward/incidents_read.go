@@ -70,11 +70,11 @@ type reading struct {
 	zone    *time.Location
 	now     time.Time
 	names   journal.Names
-	filter  journal.Filter   // what all filters have in common
-	filters []journal.Filter // any of them
-	reviews map[string][]journal.Review
-	mutes   []journal.Mute // those of by that are not over
-	waiting string         // why the newest attempts may be missing
+	filter  journal.Filter              // what all filters have in common
+	filters []journal.Filter            // any of them
+	reviews map[string][]journal.Review // of the incidents that were found
+	mutes   []journal.Mute              // those of by that are not over
+	waiting string                      // why the newest attempts may be missing
 }
 
 // read begins a reading: everything that was recorded so far is in it.
@@ -82,6 +82,12 @@ func (n *node) read(ctx context.Context, q incidentsQuery) (*reading, error) {
 	r, err := n.readFamily(ctx, q)
 	if err != nil {
 		return nil, err
+	}
+	if q.ID != "" {
+		i, err := r.one(ctx, q.ID)
+		r.filter.Routine, r.filter.Since = true, i.First
+		r.filters = []journal.Filter{r.filter}
+		return r, err
 	}
 	if err := r.setTimes(q); err != nil {
 		return nil, err
@@ -96,7 +102,8 @@ func (n *node) read(ctx context.Context, q incidentsQuery) (*reading, error) {
 		return nil, err
 	}
 	if q.Unreviewed {
-		r.filter.Only = func(i journal.Incident) bool { return !r.reviewed(i.ID) && r.mute(i) == nil }
+		r.filter.Unreviewed = &r.by.Guardian
+		r.filter.Only = func(i journal.Incident) bool { return r.mute(i) == nil }
 	}
 	r.filters = []journal.Filter{r.filter}
 	if q.Device != "" {
@@ -127,9 +134,6 @@ func (n *node) readFamily(ctx context.Context, q incidentsQuery) (*reading, erro
 	}
 	r.zone, r.names = zoneOf(r.f), n.names(s.Index, r.f)
 	r.filter.Family = r.f.ID
-	if r.reviews, err = n.db.Reviews(ctx, r.f.ID, ""); err != nil {
-		return nil, err
-	}
 	mutes, err := n.db.Mutes(ctx, r.f.ID)
 	if err != nil {
 		return nil, err
@@ -190,29 +194,44 @@ func (r *reading) setThings(q incidentsQuery) error {
 	return nil
 }
 
-// incidents returns what is read, newest first, at most limit.
-func (r *reading) incidents(ctx context.Context, limit int) ([]journal.Incident, error) {
-	var found []journal.Incident
+// incidents returns what is read, newest first, at most limit, and from where to
+// read on: the zero place where nothing older is left.
+func (r *reading) incidents(ctx context.Context, limit int) (found []journal.Incident, next journal.Cursor, err error) {
 	for _, f := range r.filters {
 		n := 0
-		err := r.n.db.EachIncident(ctx, f, func(i journal.Incident) bool {
+		end, err := r.n.db.EachIncident(ctx, f, func(i journal.Incident) bool {
 			found = append(found, i)
 			n++
-			return n < limit
+			return n <= limit // one more tells whether there are more
 		})
 		if err != nil {
-			return nil, err
+			return nil, next, err
+		}
+		if end != (journal.Cursor{}) && (next == (journal.Cursor{}) || end.Compare(next) < 0) {
+			next = end
 		}
 	}
-	slices.SortStableFunc(found, func(a, b journal.Incident) int { return b.Last.Compare(a.Last) })
-	return found[:min(len(found), limit)], nil
+	slices.SortFunc(found, func(a, b journal.Incident) int { return journal.CursorOf(a).Compare(journal.CursorOf(b)) })
+	if next != (journal.Cursor{}) { // what one filter found beyond, another may not have looked at yet
+		found = slices.DeleteFunc(found, func(i journal.Incident) bool { return journal.CursorOf(i).Compare(next) > 0 })
+	}
+	if len(found) > limit {
+		found = found[:limit]
+		next = journal.CursorOf(found[limit-1])
+	}
+	ids := make([]string, len(found))
+	for k, i := range found {
+		ids[k] = i.ID
+	}
+	r.reviews, err = r.n.db.Reviews(ctx, r.f.ID, ids...)
+	return found, next, err
 }
 
 // counts returns what is only counted, where no condition leaves it out: a count
 // has no device, service or verdict.
 func (r *reading) counts(ctx context.Context) ([]countView, error) {
 	out := []countView{}
-	if f := r.filter; f.Service != "" || f.Verdict != "" || f.Only != nil {
+	if f := r.filter; f.ID != "" || f.Service != "" || f.Verdict != "" || f.Unreviewed != nil || f.After != (journal.Cursor{}) {
 		return out, nil
 	}
 	list, err := r.n.db.Counts(ctx, journal.Filter{Family: r.f.ID, Since: r.filter.Since, Until: r.filter.Until, Profile: r.filter.Profile, Limit: maxIncidents})
@@ -278,7 +297,8 @@ func (r *reading) one(ctx context.Context, id string) (journal.Incident, error) 
 		return journal.Incident{}, usageError(fmt.Errorf("several incidents begin with %s; give more of the ID: %s or %s", id, found[0].ID, found[1].ID))
 	}
 	r.filter.ID, r.filter.Profile = found[0].ID, found[0].Profile
-	return found[0], nil
+	r.reviews, err = r.n.db.Reviews(ctx, r.f.ID, found[0].ID)
+	return found[0], err
 }
 
 // shortID is as much of an incident's ID as tells it apart in a home: the

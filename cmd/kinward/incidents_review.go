@@ -34,9 +34,20 @@ func (r incidentRequest) query() incidentsQuery {
 // incidentShow is an incident with what an adult may want to know and do.
 type incidentShow struct {
 	incidentView
+	Zone     string        `json:"zone"`
 	About    string        `json:"about,omitempty"` // what the service is, by the catalogue
 	Guidance guidance.Text `json:"guidance"`
 	Country  string        `json:"country"` // whose help lines are shown; "" is not known
+	// Strength is what blocking the service's names achieves, by StrengthSource; ""
+	// where it belongs to no service.
+	Strength       string `json:"strength,omitempty"`
+	StrengthSource string `json:"strength_source,omitempty"`
+	KnownRisk      string `json:"known_risk,omitempty"` // who names the service as one with a record of harm
+	ToOpen         string `json:"to_open,omitempty"`    // see [toOpen]
+	ToClose        string `json:"to_close,omitempty"`   // see [toClose]
+	// Now is what happens to the name now; nil where that cannot be told.
+	Now   *policy.Explanation `json:"now,omitempty"`
+	Looks []lookAtView        `json:"looks"` // of adults at this incident, before this one, newest first
 }
 
 var (
@@ -148,10 +159,19 @@ func showIncident(ctx context.Context, n *node, req incidentRequest, _ progress)
 	if err != nil {
 		category = blocklists.NoCategory
 	}
-	rep := incidentShow{incidentView: r.view(i), Guidance: book.For(category, i.Service, r.f.Country, band), Country: r.f.Country}
+	rep := incidentShow{incidentView: r.view(i), Zone: r.zone.String(), Guidance: book.For(category, i.Service, r.f.Country, band), Country: r.f.Country, ToOpen: toOpen(i), ToClose: toClose(i)}
 	if s, ok := n.catalogue.Load().Service(i.Service); ok {
 		rep.About = n.catalogue.Load().About(s)
+		rep.Strength, rep.StrengthSource, rep.KnownRisk = s.Strength.String(), s.StrengthSource, s.KnownRisk
 	}
+	if rep.Now, err = r.happensNow(ctx, i); err != nil {
+		return incidentShow{}, err
+	}
+	looks, err := r.viewsReply(ctx, 0, i.ID)
+	if err != nil {
+		return incidentShow{}, err
+	}
+	rep.Looks = looks.Views
 	return rep, r.viewed(ctx, "show", 1)
 }
 
@@ -168,6 +188,10 @@ func printIncident(w io.Writer, i incidentShow) {
 	part("Why it was blocked or recorded", sentenceCase(i.Why))
 	if i.About != "" {
 		part("What it is", i.About)
+		part("What blocking its names achieves", sentenceCase(i.Strength))
+	}
+	if i.Now != nil {
+		part("What happens to the name now", i.Now.Sentence)
 	}
 	part("What this kind is", i.Guidance.What)
 	part("Why it matters", i.Guidance.Why)
@@ -365,12 +389,12 @@ func views(ctx context.Context, n *node, req incidentRequest, _ progress) (views
 	if err := r.setTimes(incidentsQuery{Since: req.Since}); err != nil {
 		return viewsReply{}, err
 	}
-	return r.viewsReply(ctx, 0)
+	return r.viewsReply(ctx, 0, "")
 }
 
-func (r *reading) viewsReply(ctx context.Context, profile policy.ProfileID) (viewsReply, error) {
+func (r *reading) viewsReply(ctx context.Context, profile policy.ProfileID, incident string) (viewsReply, error) {
 	rep := viewsReply{Zone: r.zone.String(), Since: r.filter.Since.In(r.zone), Views: []lookAtView{}}
-	list, err := r.n.db.Views(ctx, r.f.ID, profile, r.filter.Since, maxViews)
+	list, err := r.n.db.Views(ctx, r.f.ID, profile, incident, r.filter.Since, maxViews)
 	for _, v := range list {
 		v.First, v.Last = v.First.In(r.zone), v.Last.In(r.zone)
 		rep.Views = append(rep.Views, lookAtView{v, r.names.Profile(v.Profile)})

@@ -41,11 +41,13 @@ type node struct {
 	current atomic.Pointer[policy.State]      // nil until the first compile
 	broken  atomic.Pointer[map[string]string] // lists that could not be compiled, with the reason
 
-	compiled     []blocklists.ListInput // what current's index was made of, guarded by mu
+	kept         func() (*blocklists.KeptIndex, error) // read while the rest opens; nil once it is used; guarded by mu
+	compiled     []blocklists.ListInput                // what current's index was made of, guarded by mu
 	compiledFrom *blocklists.Catalogue
 
 	hosts atomic.Pointer[resolver.Hosts] // names of the family's devices
 
+	collect func()         // ends what hurry began; nil where no serve runs
 	serving *serving       // nil where no serve runs
 	alerts  *alerts.Engine // that serve runs; nil without
 	watches watches        // devices that pages wait for
@@ -68,6 +70,11 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 	if err := sweep(c.Data); err != nil {
 		return nil, err
 	}
+	kept := sync.OnceValues(func() (*blocklists.KeptIndex, error) {
+		return blocklists.ReadIndex(filepath.Join(c.Data, indexFile))
+	})
+	go func() { _, _ = kept() }()
+	n.kept = kept
 	catalogue := make(chan error, 1) // parsed while the rest opens
 	go func() {
 		catalogue <- n.openCatalogue()
@@ -176,7 +183,7 @@ func (n *node) recompile(ctx context.Context) error {
 	start := time.Now()
 	file := filepath.Join(n.cfg.Data, indexFile)
 	broken := map[string]string{}
-	x, err := blocklists.OpenIndex(file, catalogue, inputs)
+	x, err := n.keptIndex(file, catalogue, inputs)
 	if err != nil {
 		if !errors.Is(err, os.ErrNotExist) {
 			n.log.Info("making the index anew", "why", err)
@@ -201,6 +208,19 @@ func (n *node) recompile(ctx context.Context) error {
 	n.compiled, n.compiledFrom = without(inputs, broken), catalogue // a list that was left out is tried again
 	n.log.Debug("an index is in force", "names", x.Names(), "lists", len(x.Lists()), "bytes", x.Bytes(), "took", time.Since(start))
 	return nil
+}
+
+// keptIndex returns the index of the data folder, if it is of these.
+func (n *node) keptIndex(file string, c *blocklists.Catalogue, inputs []blocklists.ListInput) (*blocklists.Index, error) {
+	if n.kept == nil {
+		return blocklists.OpenIndex(file, c, inputs)
+	}
+	k, err := n.kept()
+	n.kept = nil
+	if err != nil {
+		return nil, err
+	}
+	return k.For(c, inputs)
 }
 
 // indexFile holds the compiled index in the data folder. It can be deleted at
@@ -336,6 +356,17 @@ func (n *node) nameDevices(ctx context.Context) error {
 	return nil
 }
 
+// hurry lets the heap grow to 32 MB before the garbage collector walks it, until
+// collect is called: a start reads much, keeps little, and would be walked four
+// times. That is for as many families as cannot fill the heap, see fewFamilies.
+func hurry() (collect func()) {
+	const percent = 800 // of the least heap of 4 MB
+	usual := debug.SetGCPercent(percent)
+	return sync.OnceFunc(func() { debug.SetGCPercent(usual) })
+}
+
+const fewFamilies = 100
+
 // loadDirectory compiles all families, the first of which is the home's.
 func (n *node) loadDirectory(ctx context.Context, x *blocklists.Index) (*policy.Directory, error) {
 	home, err := n.db.Home(ctx)
@@ -343,8 +374,12 @@ func (n *node) loadDirectory(ctx context.Context, x *blocklists.Index) (*policy.
 		return nil, err
 	}
 	now := time.Now()
+	families := 0
 	d, err := policy.LoadDirectory(func(yield func(policy.Versioned, error) bool) {
 		for f, err := range n.db.Families(ctx) {
+			if families++; families == fewFamilies && n.collect != nil {
+				n.collect()
+			}
 			if err == nil {
 				f.Retire(now)
 			}
@@ -390,14 +425,14 @@ func zoneOf(f *policy.Family) *time.Location {
 // names tells the journal's sentences what guardians call things. What is no
 // longer there has no name.
 func (n *node) names(x *blocklists.Index, f *policy.Family) journal.Names {
-	leases := n.leasesNow(time.Now())
+	leases, profiles := n.leasesNow(time.Now()), profileNames(f)
 	return journal.Names{
 		Now: time.Now(),
 		Client: func(addr string) string {
 			a, _ := netip.ParseAddr(addr)
 			return leases[a].name
 		},
-		Profile: func(id policy.ProfileID) string { return profileNames(f)[id] },
+		Profile: func(id policy.ProfileID) string { return profiles[id] },
 		Device:  func(id policy.DeviceID) string { return deviceName(f, id) },
 		Service: func(id string) string {
 			if svc := x.Service(x.ServiceNumber(id)); svc != nil {

@@ -64,7 +64,7 @@ func firstAnswer(t *testing.T, data string) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "serve", "--data", data, "--dns", addr, "--metrics", "", "--upstream", "udp://192.0.2.1")
+	cmd := exec.Command(binary, "serve", "--data", data, "--dns", addr, "--metrics", "", "--console", "127.0.0.1:0", "--upstream", "udp://192.0.2.1")
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -104,7 +104,7 @@ func showMine(ctx context.Context, n *node, req profileShowRequest, _ progress) 
 		m.Who = append(m.Who, g.Name)
 	}
 	r.filter.Since = policy.KeptDays(30).Before(r.now)
-	m.Looks, err = r.viewsReply(ctx, p.ID)
+	m.Looks, err = r.viewsReply(ctx, p.ID, "")
 	return m, err
 }
 

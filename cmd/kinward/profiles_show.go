@@ -26,6 +26,7 @@ type profileShow struct {
 	Lists      []choiceView     `json:"lists"`
 	Response   string           `json:"response"` // "" is as the server does
 	Bypass     string           `json:"bypass"`   // on, off, or "" as the preset does
+	Guarded    bool             `json:"guarded"`  // what that comes to: names that lead past the filter are blocked
 	Search     []searchView     `json:"search"`
 }
 
@@ -36,7 +37,9 @@ type categoryChoice struct {
 	Preset   string `json:"preset"` // what the preset says
 	Own      bool   `json:"own"`    // it was chosen for the profile
 	Log      string `json:"log,omitempty"`
-	Why      string `json:"why"` // the preset's reason
+	Why      string `json:"why"`   // the preset's reason
+	About    string `json:"about"` // what the category is, in a sentence
+	Rank     int    `json:"rank"`  // how serious, 1 first
 }
 
 type choiceView struct {
@@ -69,14 +72,13 @@ func showProfile(ctx context.Context, n *node, req profileShowRequest, _ progres
 		return profileShow{}, coded(err)
 	}
 	r := profileShow{profileView: viewProfile(f, p), Services: choiceViews(p.Services), Lists: choiceViews(p.Lists)}
+	n.nameThings(&r.profileView, p)
 	catalogue := n.catalogue.Load()
 	for c := blocklists.AnonymousChat; c < blocklists.NumCategories; c++ {
 		preset := n.presets.Choice(p.Preset, c)
-		choice, own := p.Categories[c]
-		if !own {
-			choice = preset
-		}
-		v := categoryChoice{c.String(), catalogue.Categories[c].Name, choice.String(), preset.String(), own, "", n.presets.Why(c)}
+		choice, own := p.ChoiceOf(c, n.presets)
+		info := catalogue.Categories[c]
+		v := categoryChoice{c.String(), info.Name, choice.String(), preset.String(), own, "", n.presets.Why(c), info.Reason, info.Rank}
 		if keep, ok := p.Log[c]; ok {
 			v.Log = keep.String()
 		}
@@ -88,7 +90,14 @@ func showProfile(ctx context.Context, n *node, req profileShowRequest, _ progres
 	if p.Bypass != nil {
 		r.Bypass = onOff(*p.Bypass)
 	}
-	r.Search = n.searchViews(p)
+	r.Guarded, r.Search = p.GuardsBypass(), n.searchViews(p)
+	s, err := n.state(ctx)
+	if err != nil {
+		return profileShow{}, err
+	}
+	for i, rule := range p.Rules {
+		r.Rules[i].Warnings = policy.RuleWarnings(catalogue, s.Index, rule)
+	}
 	return r, nil
 }
 

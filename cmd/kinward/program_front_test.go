@@ -80,9 +80,9 @@ func (h *home) wantSeen(device string, ask func(name string) string) {
 func TestProgramReverseProxy(t *testing.T) {
 	cert, key := certificateFiles(t, "dns.example.org", "*.dns.example.org")
 	doh, front := freePort(t), freePort(t)
-	h := startHome(t, startUpstream(t), "--config", writeConfig(t, put(t, readFile(t, "deploy/reverse-proxy/kinward.yaml"), "127.0.0.1:8053", local(doh))))
+	h := startHome(t, startUpstream(t), "--config", writeConfig(t, put(t, readFile(t, "deploy/reverse-proxy/kinward.yaml"), "127.0.0.1:8054", local(doh))))
 	dir := filepath.Dir(cert)
-	site := put(t, readFile(t, "deploy/reverse-proxy/nginx.conf"), "127.0.0.1:8053", local(doh),
+	site := put(t, readFile(t, "deploy/reverse-proxy/nginx.conf"), "127.0.0.1:8054", local(doh),
 		"listen 443 ssl", "listen "+local(front)+" ssl", "listen [::]:443 ssl http2;", "",
 		"/etc/kinward/dns.example.org.pem", cert, "/etc/kinward/dns.example.org.key", key)
 	conf := filepath.Join(dir, "nginx.conf")

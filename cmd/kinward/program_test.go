@@ -191,7 +191,7 @@ func startHome(t *testing.T, u *dnsServer, args ...string) *home {
 
 func (h *home) start() {
 	h.t.Helper()
-	args := append([]string{binary, "serve", "--data", h.data, "--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0"}, h.args...)
+	args := append([]string{binary, "serve", "--data", h.data, "--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--console", "127.0.0.1:0"}, h.args...)
 	if h.descriptors > 0 {
 		args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, h.descriptors), "sh"}, args...)
 	}
@@ -663,8 +663,8 @@ func TestProgramRefuses(t *testing.T) {
 		code int
 		want string
 	}{
-		{"a second serve on the folder", []string{"serve", "--dns", "127.0.0.1:0", "--metrics", ""}, exitFailed, "in use by another kinward"},
-		{"an upstream that is Kinward itself", []string{"serve", "--data", t.TempDir(), "--dns", free, "--metrics", "", "--upstream", "udp://" + free}, exitFailed, "Kinward itself listens on"},
+		{"a second serve on the folder", []string{"serve", "--dns", "127.0.0.1:0", "--metrics", "", "--console", ""}, exitFailed, "in use by another kinward"},
+		{"an upstream that is Kinward itself", []string{"serve", "--data", t.TempDir(), "--dns", free, "--metrics", "", "--console", "", "--upstream", "udp://" + free}, exitFailed, "Kinward itself listens on"},
 		{"a taken port", []string{"serve", "--data", t.TempDir(), "--dns", h.dns, "--upstream", "udp://" + u.addr}, exitFailed, "Another program has this address"},
 		{"an upstream whose address nobody knows", []string{"serve", "--upstream", "tls://dns.quad9.net"}, exitUsage, "?ip=9.9.9.9"},
 		{"the cache of a server that does not run", []string{"cache", "--data", t.TempDir()}, exitNothing, "does not run"},

@@ -79,8 +79,8 @@ Start it with "kinward serve"; the other commands work while it runs, and withou
 	root.PersistentFlags().StringVar(&c.configPath, "config", os.Getenv("KINWARD_CONFIG"), "YAML file with the configuration (or KINWARD_CONFIG)")
 	root.PersistentFlags().String("data", "", "folder that holds everything kept (default "+defaultDataFolder()+")")
 	root.AddCommand(
-		c.serveCommand(), c.checkCommand(), c.explainCommand(), c.listsCommand(), c.incidentsCommand(), c.signalsCommand(), c.alertsCommand(), c.digestCommand(),
-		c.familiesCommand(), c.guardiansCommand(), c.profilesCommand(), c.devicesCommand(), c.rulesCommand(),
+		c.serveCommand(), c.checkCommand(), c.explainCommand(), c.listsCommand(), c.todayCommand(), c.incidentsCommand(), c.signalsCommand(), c.alertsCommand(), c.digestCommand(),
+		c.consoleCommand(), c.familiesCommand(), c.guardiansCommand(), c.profilesCommand(), c.devicesCommand(), c.rulesCommand(),
 		c.searchCommand(), c.schedulesCommand(), c.holidaysCommand(), c.grantsCommand(), c.pauseCommand(), c.resumeCommand(), c.changesCommand(), c.cacheCommand(),
 		c.retentionCommand(), c.eraseCommand(), c.helpLinesCommand(), c.backupCommand(), c.restoreCommand(), c.doctorCommand(), c.versionCommand(),
 	)

@@ -16,6 +16,7 @@ import (
 type scheduleRequest struct {
 	Profile  string   `json:"profile"`
 	Name     string   `json:"name"`
+	To       string   `json:"to,omitempty"` // another name
 	Effect   string   `json:"effect,omitempty"`
 	Target   string   `json:"target,omitempty"`
 	Windows  []string `json:"windows,omitempty"`
@@ -31,6 +32,7 @@ const bedtimeName = "Bedtime"
 var (
 	opScheduleAdd      = changing("schedules-add", scheduleAdd)
 	opScheduleBedtime  = changing("schedules-bedtime", scheduleBedtime)
+	opScheduleSet      = changing("schedules-set", scheduleSet)
 	opScheduleExcept   = changing("schedules-except", scheduleExcept)
 	opScheduleHolidays = changing("schedules-holidays", scheduleHolidays)
 	opScheduleSwitch   = changing("schedules-switch", scheduleSwitch)
@@ -87,7 +89,7 @@ need, or gives it other windows.`,
 	})
 	except.Flags().BoolVar(&usual, "usual", false, "take the exception back")
 	two := []string{"a PROFILE", "the NAME of a schedule"}
-	return c.aboutFamily(group, add, bedtime, except,
+	return c.aboutFamily(group, add, bedtime, c.scheduleSetCommand(), except,
 		changeCommand(c, opScheduleSwitch, &cobra.Command{
 			Use: "off PROFILE NAME", Short: "Put a schedule out of force, and keep it",
 			Example: `  kinward schedules off Lea Bedtime`, Args: exactArgs(two...),

@@ -24,6 +24,7 @@ import (
 
 	"kinward/blocklists"
 	"kinward/certs"
+	"kinward/console"
 	"kinward/journal"
 	"kinward/journal/signals"
 	"kinward/policy"
@@ -35,7 +36,8 @@ type serving struct {
 	server   *resolver.Server
 	journal  *journal.Journal
 	registry *prometheus.Registry
-	keeper   *certs.Keeper // nil: no certificate is configured
+	keeper   *certs.Keeper   // nil: no certificate is configured
+	console  *console.Server // nil: it is off
 	started  time.Time
 	page     string // where the block page is served; "": nowhere
 }
@@ -80,6 +82,7 @@ func addSettingFlags(cmd *cobra.Command) {
 	f.StringArray("doq", nil, "address to answer on over QUIC (DoQ), mostly [::]:853; repeatable")
 	f.StringArray("upstream", nil, "server that resolves what is allowed, as tls://NAME?ip=ADDRESS, or https, h3, quic, tcp, udp; repeatable (default "+strings.Join(d.Upstream, ", ")+")")
 	f.String("metrics", "", "address for health and metrics over HTTP (default "+d.Metrics+")")
+	f.String("console", "", "address of the console, in a browser (default "+d.Console+")")
 	f.Bool("pprof", false, "serve Go's profiles beside the metrics, to this machine alone")
 	f.String("block-page", "", "address for the page that tells a device why something is blocked, plain HTTP, mostly this machine's in the home (default: none)")
 	f.StringArray("allow-net", nil, "network that may ask; repeatable (default: loopback and private networks)")
@@ -94,10 +97,13 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	level := new(slog.LevelVar)
 	level.Set(set.level)
 	log := newLogger(c.err, cfg.Log.Format, level)
+	collect := hurry()
+	defer collect()
 	n, err := openNode(ctx, cfg, log, lockPatience)
 	if err != nil {
 		return err
 	}
+	n.collect = collect
 	defer func() { err = errors.Join(err, n.close()) }()
 	if err := n.recompile(ctx); err != nil {
 		return err
@@ -144,7 +150,11 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err != nil {
 		return explainBindError(err)
 	}
-	n.serving = &serving{server: server, journal: j, registry: registry, keeper: keeper, started: started}
+	pages, err := n.openConsole(ctx, set, keeper, registry)
+	if err != nil {
+		return err
+	}
+	n.serving = &serving{server: server, journal: j, registry: registry, keeper: keeper, console: pages, started: started}
 	server.SetDevices(n.hosts.Load())
 	leases, err := newLeaseWatcher(&leaseWatcher{
 		file: cfg.Leases.File, domain: set.home.Domain, most: cfg.Limits.Leases, log: log, set: server.SetLeases,
@@ -175,20 +185,29 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	written := make(chan error, 1)
 	go func() { written <- j.Run(writing) }()
 	running.Go(func() error { return server.Run(ended) })
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from here on, lest an early one end the process
+	defer signal.Stop(hangup)
+	log.Debug("ready", "took", time.Since(started))
+	if err := c.banner(ctx, n, set, home, server, web.addr(), cmd.Flags()); err != nil {
+		log.Error("the link that sets the console up could not be made; see: kinward console link", "error", err)
+	}
+	collect() // before a list can change: compiling has its own pace, and goes back to this one
+	// The first answers do not wait for what is done now and then.
 	running.Go(func() error { return watcher.Run(ended) })
 	if keeper != nil {
 		running.Go(func() error { return keeper.Run(ended) })
 	}
 	running.Go(func() error { return n.alerts.Run(ended) })
+	if pages != nil {
+		running.Go(func() error { return pages.Run(ended) })
+	}
 	running.Go(control.run)
 	running.Go(func() error { return leases.run(ended) })
 	if page != nil {
 		running.Go(func() error { return page.Run(ended) })
 	}
 	running.Go(web.run)
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP) // from here on, lest an early one end the process
-	defer signal.Stop(hangup)
 	running.Go(func() error { return c.reloadOnHangup(ended, hangup, n, cmd, level) })
 	hourly := time.NewTicker(forgetEvery)
 	defer hourly.Stop()
@@ -209,8 +228,6 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		}
 		return control.server.Close()
 	})
-	log.Debug("ready", "took", time.Since(started))
-	c.banner(n, home, server, web.addr(), cmd.Flags())
 	err = running.Wait()
 	stopWriting()
 	return errors.Join(err, <-written)
@@ -299,6 +316,8 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 		{"metrics", cfg.Metrics != n.cfg.Metrics},
 		{"block-page", cfg.BlockPage != n.cfg.BlockPage},
 		{"pprof", cfg.Pprof != n.cfg.Pprof},
+		{"console", cfg.Console != n.cfg.Console},
+		{"console-url", cfg.ConsoleURL != n.cfg.ConsoleURL},
 		{"cache", cfg.Cache != n.cfg.Cache},
 		{"leases", cfg.Leases != n.cfg.Leases},
 		{"journal", cfg.Journal != n.cfg.Journal},
@@ -332,7 +351,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 
 // banner tells a person who started the program what it does and what to do
 // next.
-func (c *cli) banner(n *node, home *policy.Family, server *resolver.Server, metrics string, flags *pflag.FlagSet) {
+func (c *cli) banner(ctx context.Context, n *node, set *settings, home *policy.Family, server *resolver.Server, metrics string, flags *pflag.FlagSet) error {
 	s := n.current.Load()
 	w := c.out
 	var addrs []string
@@ -382,7 +401,9 @@ Try it, in another terminal:
 	if open := everybody(n.cfg.AllowNet); open != "" {
 		fmt.Fprintf(w, "\nBE AWARE: allow-net %s is everybody. An open resolver is soon used to attack others; name your own networks.\n", open)
 	}
+	err := c.consoleBanner(ctx, n, set, n.serving.console)
 	c.wholeHome(n, server, flags)
+	return err
 }
 
 func digPort(port uint16) string {

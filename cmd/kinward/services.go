@@ -11,17 +11,25 @@ import (
 	"github.com/spf13/cobra"
 
 	"kinward/blocklists"
+	"kinward/policy"
 )
 
 // serviceLine is a service as the list of them prints it.
 type serviceLine struct {
-	ID        string `json:"id"`
-	Name      string `json:"name"`
-	Category  string `json:"category"`
-	KnownRisk bool   `json:"knownRisk"`
-	Strength  string `json:"strength"` // "not verified" where no source says
-	Closed    bool   `json:"closed"`
-	Domains   int    `json:"domains"`
+	ID           string `json:"id"`
+	Name         string `json:"name"`
+	Category     string `json:"category"`
+	KnownRisk    bool   `json:"knownRisk"`
+	Strength     string `json:"strength"` // "not verified" where no source says
+	Closed       bool   `json:"closed"`
+	Domains      int    `json:"domains"`
+	CategoryName string `json:"categoryName"`
+	About        string `json:"about"`  // what it is, in a sentence or two
+	MinAge       *int   `json:"minAge"` // null: not verified
+	// Where a profile was named: what it does about the service while no schedule
+	// says otherwise, and whether that was chosen for the service itself.
+	Choice string `json:"choice,omitempty"`
+	Own    bool   `json:"own,omitempty"`
 }
 
 type servicesReply struct {
@@ -29,9 +37,13 @@ type servicesReply struct {
 }
 
 type servicesRequest struct {
+	about
 	Category  string `json:"category"` // "": all
 	KnownRisk bool   `json:"knownRisk"`
 	Search    string `json:"search"` // in id, name and domains; "": all
+	// For profiles-services: whose, and only those that it chose about itself.
+	Profile string `json:"profile,omitempty"`
+	Own     bool   `json:"own,omitempty"`
 }
 
 // serviceView is all that the catalogue says of a service.
@@ -69,7 +81,9 @@ type serviceRequest struct {
 
 var (
 	opServices = operation[servicesRequest, servicesReply]{"services", services}
-	opService  = operation[serviceRequest, serviceView]{"service", service}
+	// Apart from the catalogue's, since what a family chose is its own business.
+	opProfileServices = operation[servicesRequest, servicesReply]{"profiles-services", profileServices}
+	opService         = operation[serviceRequest, serviceView]{"service", service}
 )
 
 func (c *cli) servicesCommand() *cobra.Command {
@@ -85,6 +99,7 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
   kinward lists services --category dating
   kinward lists services --known-risk
   kinward lists services omegle
+  kinward lists services --profile Lea --own
   kinward lists services show omegle`,
 		Args: atMostOneArg("a SEARCH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -92,10 +107,17 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
 			if len(args) == 1 {
 				req.Search = args[0]
 			}
-			return do(cmd.Context(), c, cmd, opServices, req, printServices)
+			op := opServices
+			if req.Profile != "" || req.Own {
+				op = opProfileServices
+			}
+			return do(cmd.Context(), c, cmd, op, req, printServices)
 		},
 	})
 	cmd.Flags().StringVar(&req.Category, "category", "", "only services of this category")
+	cmd.Flags().StringVar(&req.Profile, "profile", "", "also what this profile does about each")
+	cmd.Flags().BoolVar(&req.Own, "own", false, "only those that the profile chose about itself")
+	cmd.Flags().StringVar(&req.Family, "family", "", "the family of the profile (default: the home's own)")
 	cmd.Flags().BoolVar(&req.KnownRisk, "known-risk", false, "only services that child-protection sources name")
 	cmd.AddCommand(c.addJSON(&cobra.Command{
 		Use:   "show ID",
@@ -126,6 +148,27 @@ func readCategory(c *blocklists.Catalogue, id string) (blocklists.Category, erro
 }
 
 func services(_ context.Context, n *node, req servicesRequest, _ progress) (servicesReply, error) {
+	return n.services(req, nil)
+}
+
+func profileServices(ctx context.Context, n *node, req servicesRequest, _ progress) (servicesReply, error) {
+	if req.Profile == "" {
+		return servicesReply{}, usageError(errors.New("--own: say whose choices, with --profile"))
+	}
+	f, _, err := n.family(ctx, req.Family)
+	if err != nil {
+		return servicesReply{}, err
+	}
+	p, err := f.Profile(req.Profile)
+	if err != nil {
+		return servicesReply{}, coded(err)
+	}
+	return n.services(req, p)
+}
+
+// services returns the services that are asked for, with what p does about each
+// where p is not nil.
+func (n *node) services(req servicesRequest, p *policy.Profile) (servicesReply, error) {
 	category := blocklists.NoCategory
 	if req.Category != "" {
 		var err error
@@ -143,12 +186,23 @@ func services(_ context.Context, n *node, req servicesRequest, _ progress) (serv
 		if category != blocklists.NoCategory && s.Category != category || req.KnownRisk && s.KnownRisk == "" || !matches(s, req.Search) {
 			continue
 		}
-		rep.Services = append(rep.Services, serviceLine{
-			s.ID, s.Name, s.Category.String(), s.KnownRisk != "", s.Strength.String(), s.Closed, len(s.Domains),
-		})
+		line := serviceLine{
+			ID: s.ID, Name: s.Name, Category: s.Category.String(), KnownRisk: s.KnownRisk != "", Strength: s.Strength.String(),
+			Closed: s.Closed, Domains: len(s.Domains), CategoryName: catalogue.Categories[s.Category].Name, About: catalogue.About(s),
+		}
+		if s.MinAge != 0 {
+			line.MinAge = &s.MinAge
+		}
+		if p != nil {
+			choice, own := p.ChoiceOfService(s, n.presets)
+			if line.Choice, line.Own = choice.String(), own; req.Own && !own {
+				continue
+			}
+		}
+		rep.Services = append(rep.Services, line)
 	}
 	switch {
-	case len(rep.Services) > 0:
+	case len(rep.Services) > 0, req.Own:
 		return rep, nil
 	case req.Search == "":
 		return rep, &codedError{exitNothing, errors.New("the catalogue names no such service; lists you add may still hold names of that category")}
@@ -202,7 +256,12 @@ func service(_ context.Context, n *node, req serviceRequest, _ progress) (servic
 
 func printServices(w io.Writer, r servicesReply) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tNAME\tCATEGORY\tMARK\tBLOCKING\tSTATUS\tDOMAINS")
+	ofProfile := len(r.Services) > 0 && r.Services[0].Choice != ""
+	fmt.Fprint(t, "ID\tNAME\tCATEGORY\tMARK\tBLOCKING\tSTATUS\tDOMAINS")
+	if ofProfile {
+		fmt.Fprint(t, "\tCHOICE")
+	}
+	fmt.Fprintln(t)
 	for _, s := range r.Services {
 		mark, status := "-", "-"
 		if s.KnownRisk {
@@ -211,9 +270,19 @@ func printServices(w io.Writer, r servicesReply) {
 		if s.Closed {
 			status = "closed"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", s.ID, s.Name, s.Category, mark, s.Strength, status, s.Domains)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d", s.ID, s.Name, s.Category, mark, s.Strength, status, s.Domains)
+		if ofProfile {
+			fmt.Fprintf(t, "\t%s", s.Choice)
+			if s.Own {
+				fmt.Fprint(t, " (own)")
+			}
+		}
+		fmt.Fprintln(t)
 	}
 	t.Flush()
+	if len(r.Services) == 0 {
+		fmt.Fprintln(w, "The profile chose about no such service itself.")
+	}
 }
 
 func printService(w io.Writer, s serviceView) {

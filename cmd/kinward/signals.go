@@ -20,6 +20,7 @@ type signalsRequest struct {
 	Profile string `json:"profile"`
 	Kind    string `json:"kind"`
 	Limit   int    `json:"limit"`
+	After   string `json:"after,omitempty"` // the next of an earlier reply: what comes after that
 }
 
 // signalView is a signal with the words for it.
@@ -33,9 +34,10 @@ type signalView struct {
 type signalsReply struct {
 	Zone    string       `json:"zone"`
 	Since   time.Time    `json:"since"`
-	Signals []signalView `json:"signals"` // newest first
-	More    bool         `json:"more"`    // the limit cut the list
-	Off     []string     `json:"off"`     // the kinds that the family does not want
+	Signals []signalView `json:"signals"`        // newest first
+	More    bool         `json:"more"`           // the limit cut the list
+	Next    string       `json:"next,omitempty"` // where more is set: for the request's after
+	Off     []string     `json:"off"`            // the kinds that the family does not want
 	Night   policy.Hours `json:"night"`
 }
 
@@ -89,6 +91,7 @@ ask for names by themselves, and a device may have been in other hands.`,
 	group.Flags().StringVar(&req.Profile, "profile", "", "only this profile")
 	group.Flags().StringVar(&req.Kind, "kind", "", "only this kind")
 	group.Flags().IntVar(&req.Limit, "limit", 100, "at most so many")
+	group.Flags().StringVar(&req.After, "after", "", "go on where an earlier list ended: its next, with --json")
 	group.Flags().BoolVar(&follow, "follow", false, "go on with what comes, until Ctrl-C; with --json a line each")
 
 	turn := func(word, short string, on bool) *cobra.Command {
@@ -143,6 +146,9 @@ func signalList(ctx context.Context, n *node, req signalsRequest, _ progress) (s
 		return signalsReply{}, usageError(fmt.Errorf("--since: %w", err))
 	}
 	filter := journal.SignalFilter{Family: f.ID, Since: since, Kind: req.Kind, Limit: req.Limit + 1}
+	if filter.After, err = journal.ParseCursor(req.After); err != nil {
+		return signalsReply{}, usageError(fmt.Errorf("--after: %w", err))
+	}
 	if req.Profile != "" {
 		if filter.Profile, err = findProfile(f, req.Profile); err != nil {
 			return signalsReply{}, err
@@ -157,16 +163,22 @@ func signalList(ctx context.Context, n *node, req signalsRequest, _ progress) (s
 	}
 	if len(found) > req.Limit {
 		found, rep.More = found[:req.Limit], true
+		last := found[req.Limit-1]
+		rep.Next = journal.Cursor{At: last.At, ID: last.ID}.String()
 	}
 	names := n.names(s.Index, f)
 	for _, g := range found {
-		v := signalView{Signal: g, ProfileName: names.Profile(g.Profile), DeviceName: names.Device(g.Device), Sentence: g.Sentence(names, zone)}
-		if v.DeviceName == "" && g.Details.Client != "" {
-			v.DeviceName = names.DeviceAt(g.Details.Client)
-		}
-		rep.Signals = append(rep.Signals, v)
+		rep.Signals = append(rep.Signals, viewSignal(g, names, zone))
 	}
 	return rep, nil
+}
+
+func viewSignal(g journal.Signal, names journal.Names, zone *time.Location) signalView {
+	v := signalView{Signal: g, ProfileName: names.Profile(g.Profile), DeviceName: names.Device(g.Device), Sentence: g.Sentence(names, zone)}
+	if v.DeviceName == "" && g.Details.Client != "" {
+		v.DeviceName = names.DeviceAt(g.Details.Client)
+	}
+	return v
 }
 
 func printSignals(w io.Writer, r signalsReply) {

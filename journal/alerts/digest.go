@@ -3,7 +3,6 @@ package alerts
 import (
 	"cmp"
 	"fmt"
-	"html/template"
 	"slices"
 	"strings"
 	"time"
@@ -384,10 +383,10 @@ func (d Digest) HTML(link string) string {
 	for _, b := range d.Chart {
 		data.Bars = append(data.Bars, bar{b, d.scaled(b.N, 100)})
 	}
-	return page(d.Subject(), data, digestPage)
+	return page(d.Subject(), data, digestPage())
 }
 
-var digestPage = template.Must(template.New("digest").Parse(pageHead + `{{with .Data}}<p>{{.Span}}</p>
+var digestPage = pageOf("digest", `{{with .Data}}<p>{{.Span}}</p>
 <p><strong>{{.Headline}}</strong></p>
 {{range .Profiles}}<h2 style="font-size:1rem">Profile {{.Name}}</h2>
 <ul>{{range .Parts}}<li><strong>{{.N}}</strong> {{.Line}}</li>{{end}}</ul>
@@ -399,7 +398,7 @@ var digestPage = template.Must(template.New("digest").Parse(pageHead + `{{with .
 {{end}}</table>
 {{end}}<p style="font-size:.875rem">Times are of {{.Zone}}. {{.Note}}</p>
 {{with .Link}}<p><a href="{{.}}">See more in Kinward</a></p>
-{{end}}{{end}}` + pageFoot))
+{{end}}{{end}}`)
 
 // letter makes a message of the digest.
 func (d Digest) letter(link string) Letter {

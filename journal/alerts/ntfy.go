@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 type ntfy struct {
@@ -23,7 +24,7 @@ func NewNtfy(allowPrivate bool, agent, link string) Sender {
 	return ntfy{newHTTP(allowPrivate), agent, link}
 }
 
-var topics = regexp.MustCompile(`^[-_A-Za-z0-9]{1,64}$`) // as ntfy has them
+var topics = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[-_A-Za-z0-9]{1,64}$`) }) // as ntfy has them
 
 // NewTopic makes a channel to a topic of an ntfy server, as https://ntfy.example/topic.
 // token is an access token; "" is none. priority is 1 to 5; 0 is the server's.
@@ -34,7 +35,7 @@ func NewTopic(to, token string, priority int, allowPrivate bool) (Channel, error
 	}
 	topic := strings.Trim(u.Path, "/")
 	switch {
-	case !topics.MatchString(topic):
+	case !topics().MatchString(topic):
 		return Channel{}, errors.New("reading the topic's address: give the server and the topic, like https://ntfy.example.org/a-topic-that-nobody-guesses")
 	case u.User != nil || u.RawQuery != "":
 		return Channel{}, errors.New("reading the topic's address: give an access token by --token-file instead of what stands before @ or after ?")

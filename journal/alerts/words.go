@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"kinward/journal"
@@ -98,7 +99,7 @@ func alertLetter(h Home, events []Event, total int, link string) Letter {
 		Note  string
 		Do    string
 		Link  string
-	}{lines, more, lookUp, whatToDo(events, ""), link}, alertPage)
+	}{lines, more, lookUp, whatToDo(events, ""), link}, alertPage())
 	return l
 }
 
@@ -259,7 +260,7 @@ func testLetter(h Home, now time.Time, link string) Letter {
 	body := text + " It was sent at " + now.In(zone(h)).Format("Mon 2 Jan 15:04") + ".\n"
 	return Letter{
 		Subject: subject, Short: text, Text: body,
-		HTML: page(subject, struct{ Lines []string }{[]string{body}}, testPage),
+		HTML: page(subject, struct{ Lines []string }{[]string{body}}, testPage()),
 		Fields: struct {
 			Type   string    `json:"type"`
 			Family string    `json:"family"`
@@ -298,14 +299,22 @@ const (
 	pageFoot = "</body></html>\n"
 )
 
+// The pages are parsed when the first of their kind is sent: a start has better
+// things to do.
 var (
-	alertPage = template.Must(template.New("alert").Parse(pageHead + `{{with .Data}}{{range .Lines}}<p>{{.}}</p>
+	alertPage = pageOf("alert", `{{with .Data}}{{range .Lines}}<p>{{.}}</p>
 {{end}}{{if .More}}<p>And {{.More}} more.</p>
 {{end}}<p style="font-size:.875rem">{{.Note}}</p>
 <p style="font-size:.875rem;white-space:pre-line">{{.Do}}</p>
 {{with .Link}}<p><a href="{{.}}">See it in Kinward</a></p>
-{{end}}{{end}}` + pageFoot))
+{{end}}{{end}}`)
 
-	testPage = template.Must(template.New("test").Parse(pageHead + `{{range .Data.Lines}}<p>{{.}}</p>
-{{end}}` + pageFoot))
+	testPage = pageOf("test", `{{range .Data.Lines}}<p>{{.}}</p>
+{{end}}`)
 )
+
+func pageOf(name, body string) func() *template.Template {
+	return sync.OnceValue(func() *template.Template {
+		return template.Must(template.New(name).Parse(pageHead + body + pageFoot))
+	})
+}

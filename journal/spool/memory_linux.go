@@ -87,11 +87,14 @@ func mapFile(path string, bytes int) (_ *mapped, err error) {
 	}
 	m := &mapped{mem}
 	runtime.AddCleanup(m, func(mem []byte) { unix.Munmap(mem) }, mem)
-	go func() { // beside the start, which would take some ms longer; where the kernel cannot, pages come as they are touched
-		unix.Madvise(mem, unix.MADV_POPULATE_WRITE)
-		runtime.KeepAlive(m)
-	}()
 	return m, nil
+}
+
+// populate makes all pages present, some ms beside the start, which would wait
+// for them. Where the kernel cannot, pages come as they are touched.
+func (m *mapped) populate() {
+	unix.Madvise(m.mem, unix.MADV_POPULATE_WRITE)
+	runtime.KeepAlive(m)
 }
 
 func allocate(fd, bytes int) error {

@@ -18,6 +18,8 @@ func ringName(spool uint64) string { return idText(spool) + ".ring" }
 
 type mapped struct{ mem []byte }
 
+func (*mapped) populate() {}
+
 func mapFile(string, int) (*mapped, error) { return nil, errors.ErrUnsupported }
 
 func datasync(f *os.File) error { return f.Sync() }

@@ -17,6 +17,9 @@ var errFull = errors.New("the spool has reached its cap, and the store does not 
 // An error of the disk is logged and tried again with pauses of up to 30 s;
 // meanwhile the ring holds what it can. Nothing wakes an idle spool.
 func (s *Spool) Run(ctx context.Context) {
+	if m, ok := s.ring.keep.(*mapped); ok && m != nil {
+		go m.populate()
+	}
 	look := time.NewTimer(time.Hour) // when to look at the ring again
 	look.Stop()
 	defer look.Stop()
