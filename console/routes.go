@@ -52,7 +52,6 @@ func (s *Server) routes() []route {
 		singleIncidentRoutes,
 		signalRoutes,
 		alertRoutes,
-		liveRoutes,
 		moreRoutes,
 		languageRoutes,
 		childRoutes,

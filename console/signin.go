@@ -102,7 +102,7 @@ func (v *visit) prove(name, password string) (store.Account, error) {
 	}
 	if !is {
 		v.server.door.fail(v.client, name, browser)
-		v.wrong(account)
+		v.wrongAtDoor(account)
 		return store.Account{}, errWrong
 	}
 	if old {
@@ -116,9 +116,9 @@ func (v *visit) prove(name, password string) (store.Account, error) {
 	return account, nil
 }
 
-// wrong keeps that somebody was wrong at the door, of an account or of nobody's.
+// wrongAtDoor keeps that somebody was wrong at the door, of an account or of nobody's.
 // What was typed is not kept: people type passwords into the wrong field.
-func (v *visit) wrong(account store.Account) {
+func (v *visit) wrongAtDoor(account store.Account) {
 	v.keep(store.Event{Family: account.Family, Account: account.ID, Who: account.Name, What: store.DoorWrong})
 }
 
@@ -262,7 +262,7 @@ func (v *visit) proveCode(account store.Account, code string) error {
 	}
 	if !ok {
 		v.server.door.fail(v.client, name, "")
-		v.wrong(account)
+		v.wrongAtDoor(account)
 		return errWrong
 	}
 	return nil

@@ -28,21 +28,33 @@ type texts struct {
 type textLanguage struct {
 	tag       string // BCP 47, such as "de"
 	localizer *i18n.Localizer
+	sayings   *sayings // what the rest of the program says, see said.go
 }
 
 func loadTexts() (*texts, error) {
 	t := &texts{bundle: i18n.NewBundle(language.English)}
-	t.bundle.RegisterUnmarshalFunc("yaml", yaml.Unmarshal)
+	var said *sayings // of the file that was read last
+	t.bundle.RegisterUnmarshalFunc("yaml", func(b []byte, into any) error {
+		file := map[string]any{}
+		err := yaml.Unmarshal(b, &file)
+		if err == nil {
+			said, err = newSayings(file)
+		}
+		*into.(*any) = file
+		return err
+	})
 	names, err := fs.Glob(files, "texts/*.yaml")
 	if err != nil {
 		return nil, err
 	}
 	tags := []language.Tag{language.English} // first: what is meant where nothing matches
+	all := map[string]*sayings{}
 	for _, name := range names {
 		if _, err := t.bundle.LoadMessageFileFS(files, name); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", name, err)
 		}
-		if tag := strings.TrimSuffix(path.Base(name), ".yaml"); tag != "en" {
+		tag := strings.TrimSuffix(path.Base(name), ".yaml")
+		if all[tag] = said; tag != "en" {
 			parsed, err := language.Parse(tag)
 			if err != nil {
 				return nil, fmt.Errorf("reading %s: its name is no language: %w", name, err)
@@ -51,7 +63,7 @@ func loadTexts() (*texts, error) {
 		}
 	}
 	for _, tag := range tags {
-		t.languages = append(t.languages, &textLanguage{tag.String(), i18n.NewLocalizer(t.bundle, tag.String())})
+		t.languages = append(t.languages, &textLanguage{tag.String(), i18n.NewLocalizer(t.bundle, tag.String()), all[tag.String()]})
 	}
 	t.matcher = language.NewMatcher(tags)
 	return t, nil
@@ -123,8 +135,9 @@ func (l *textLanguage) some(list []string) string {
 // funcs are the functions of the pages.
 func (l *textLanguage) funcs() template.FuncMap {
 	return template.FuncMap{
-		"T": l.text, "N": l.count, "clock": l.clock, "day": l.day,
-		"px": px, "some": l.some, "childCSS": func() template.CSS { return childCSS },
-		"dict": func(pairs ...any) map[string]any { return dict(pairs) },
+		"px": px, "some": l.some,
+		"T": l.text, "N": l.count, "said": l.said, "clock": l.clock, "day": l.day,
+		"childCSS": func() template.CSS { return childCSS },
+		"dict":     func(pairs ...any) map[string]any { return dict(pairs) },
 	}
 }

@@ -147,7 +147,7 @@ func showIncident(ctx context.Context, n *node, req incidentRequest, _ progress)
 	if err != nil {
 		return incidentShow{}, err
 	}
-	book, err := guidance.Embedded(guidance.English)
+	book, err := guidance.Embedded(guidanceLanguage(ctx))
 	if err != nil {
 		return incidentShow{}, err
 	}

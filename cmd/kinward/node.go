@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"kinward/blocklists"
+	"kinward/console"
 	"kinward/journal"
 	"kinward/journal/alerts"
 	"kinward/policy"
@@ -424,10 +426,11 @@ func zoneOf(f *policy.Family) *time.Location {
 
 // names tells the journal's sentences what guardians call things. What is no
 // longer there has no name.
-func (n *node) names(x *blocklists.Index, f *policy.Family) journal.Names {
+func (n *node) names(ctx context.Context, x *blocklists.Index, f *policy.Family) journal.Names {
 	leases, profiles := n.leasesNow(time.Now()), profileNames(f)
+	say := console.Says(language(ctx))
 	return journal.Names{
-		Now: time.Now(),
+		Now: time.Now(), Say: say,
 		Client: func(addr string) string {
 			a, _ := netip.ParseAddr(addr)
 			return leases[a].name
@@ -445,7 +448,11 @@ func (n *node) names(x *blocklists.Index, f *policy.Family) journal.Names {
 			if err != nil {
 				return id
 			}
-			return x.Categories()[c].Name
+			name := x.Categories()[c].Name
+			if say != nil {
+				name = cmp.Or(say(name), name)
+			}
+			return name
 		},
 		Schedule: func(id policy.ScheduleID) string {
 			for i := range f.Profiles {
