@@ -31,7 +31,7 @@ func categories(ctx context.Context, n *node, req categoriesRequest, _ progress)
 	if err != nil {
 		return categoriesReply{}, err
 	}
-	names := n.names(s.Index, f)
+	names := n.names(ctx, s.Index, f)
 	rep := categoriesReply{Categories: []categoryName{}}
 	for c := blocklists.AnonymousChat; c < blocklists.NumCategories; c++ {
 		rep.Categories = append(rep.Categories, categoryName{c.String(), names.Category(c.String())})

@@ -225,7 +225,7 @@ func mineOf(ctx context.Context, n *node, req portalMineRequest, _ progress) (po
 		return m, nil
 	}
 	m.Profile, m.Who = p.Name, guardianNames(f)
-	views, err := n.db.Views(ctx, f.ID, p.ID, lookedAt.Before(now), maxViews)
+	views, err := n.db.Views(ctx, f.ID, p.ID, "", lookedAt.Before(now), maxViews)
 	if err != nil {
 		return m, err
 	}
