@@ -27,7 +27,7 @@ func pageHome(t *testing.T, config string, args ...string) *home {
 	}
 	h.page = m[1]
 	h.must("profiles", "add", "Lea", "C")
-	h.must("guardians", "add", "Maria", "owner")
+	h.must("guardians", "add", "Maria", "--role", "owner")
 	h.must("devices", "add", "127.0.0.1", "--name", "Phone", "--profile", "Lea")
 	return h
 }
@@ -173,7 +173,7 @@ func TestProgramPageIsOnes(t *testing.T) {
 	resp, _ := h.browse("POST", portalURL+"/ask", url.Values{"name": {"omegle.com"}}, "Origin", portalURL)
 	asked := resp.Header.Get("Location")
 	h.must("families", "add", "Other", "--preset", "E")
-	h.must("guardians", "add", "Otto", "owner", "--family", "Other")
+	h.must("guardians", "add", "Otto", "--role", "owner", "--family", "Other")
 	h.must("families", "network", "add", "127.0.0.0/8", "--family", "Other")
 	for _, link := range []string{portalURL + "/my", "http://omegle.com/", portalURL + asked} {
 		_, page := h.browse("GET", link, nil)
