@@ -89,14 +89,14 @@ func (b *BlockPage) handler() http.Handler {
 		portal.HandleFunc(r.pattern, func(w http.ResponseWriter, q *http.Request) { b.visit(w, q, r.serve) })
 	}
 	portal.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
-		b.visit(w, q, func(v *visit) error { return v.childFail(&Refusal{Kind: NotFound}) })
+		b.visit(w, q, func(v *visit) error { return v.portalFail(&Refusal{Kind: NotFound}) })
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		host, port := splitHost(q.Host)
 		switch a, err := netip.ParseAddr(host); {
 		case host == portalHost, err == nil && isLocal(q, a):
 			if !sameOrigin(q) {
-				b.visit(w, q, func(v *visit) error { return v.childFail(&Refusal{Kind: Forbidden}) })
+				b.visit(w, q, func(v *visit) error { return v.portalFail(&Refusal{Kind: Forbidden}) })
 				return
 			}
 			portal.ServeHTTP(w, q)
@@ -157,17 +157,17 @@ func (v *visit) blockedPage(host, port string) error {
 		return nil
 	}
 	if err := v.asDevice(); err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	if host == "" {
-		return v.childFail(&Refusal{Kind: NotFound})
+		return v.portalFail(&Refusal{Kind: NotFound})
 	}
 	if _, err := netip.ParseAddr(host); err == nil { // of another machine
-		return v.childFail(&Refusal{Kind: NotFound})
+		return v.portalFail(&Refusal{Kind: NotFound})
 	}
 	p, err := callPortalName.do(v, portalNameRequest{host})
 	if err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	portal := "http://" + portalHost
 	if port != "" && port != "80" {
@@ -175,13 +175,13 @@ func (v *visit) blockedPage(host, port string) error {
 	}
 	view, err := v.block(p, portal)
 	if err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	status := http.StatusForbidden
 	if !p.Blocked {
 		status = http.StatusOK
 	}
-	return v.childPage(status, "child-block", view, portal)
+	return v.portalPage(status, "portal-block", view, portal)
 }
 
 // reads reports whether who sends an Accept header shows pages to somebody.
@@ -193,10 +193,10 @@ func reads(accept string) bool {
 // told where the check was begun; here it is said that it asks Kinward at all.
 func (v *visit) seenPage(host string) error {
 	if err := v.asDevice(); err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	if !strings.HasPrefix(host, "check-") {
-		return v.childFail(&Refusal{Kind: NotFound})
+		return v.portalFail(&Refusal{Kind: NotFound})
 	}
-	return v.childPage(http.StatusOK, "child-seen", nil)
+	return v.portalPage(http.StatusOK, "portal-seen", nil)
 }

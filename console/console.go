@@ -71,6 +71,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	noteKey  [32]byte // seals what notes say, see note.go
+	streams  streams
 }
 
 // New opens the console's address; nobody is answered before [Server.Run].
@@ -91,6 +92,7 @@ func New(c Config) (*Server, error) {
 		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	s.http.RegisterOnShutdown(s.streams.close)
 	return s, nil
 }
 
@@ -135,7 +137,7 @@ func (s *Server) Run(ctx context.Context) error {
 		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		err := s.http.Shutdown(shut)
-		if errors.Is(err, context.DeadlineExceeded) { // live pages never end by themselves
+		if errors.Is(err, context.DeadlineExceeded) {
 			err = s.http.Close()
 		}
 		ended <- err

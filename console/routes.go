@@ -55,6 +55,10 @@ func (s *Server) routes() []route {
 		moreRoutes,
 		languageRoutes,
 		childRoutes,
+		childrenRoutes,
+		holidayRoutes,
+		listRoutes,
+		explainRoutes,
 	)
 }
 

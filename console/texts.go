@@ -137,7 +137,7 @@ func (l *textLanguage) funcs() template.FuncMap {
 	return template.FuncMap{
 		"px": px, "some": l.some,
 		"T": l.text, "N": l.count, "said": l.said, "clock": l.clock, "day": l.day,
-		"childCSS": func() template.CSS { return childCSS },
+		"portalCSS": func() template.CSS { return portalCSS },
 		"dict":     func(pairs ...any) map[string]any { return dict(pairs) },
 	}
 }

@@ -55,6 +55,7 @@ func TestMain(m *testing.M) {
 		memoryFolder = shared
 	}
 	code := m.Run()
+	stopChromium()
 	os.RemoveAll(memoryFolder)
 	os.RemoveAll(dir)
 	os.Exit(code)

@@ -212,6 +212,9 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	hourly := time.NewTicker(forgetEvery)
 	defer hourly.Stop()
 	running.Go(func() error { return (&forgetter{n.db, log, time.Now, hourly.C}).run(ended) })
+	ripen := time.NewTicker(ripenEvery)
+	defer ripen.Stop()
+	running.Go(func() error { return (&ripener{n, time.Now, ripen.C}).run(ended) })
 	running.Go(func() error {
 		return blocklists.NewRefresher(n.lists, blocklists.RefreshOptions{Every: set.refresh, Changed: n.recompile, Logger: log}).Run(ended)
 	})

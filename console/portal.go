@@ -122,7 +122,7 @@ func atPortal(routes []route) (out []route) {
 		serve := r.serve
 		r.serve = func(v *visit) error {
 			if hostOf(v.request) != portalHost {
-				return v.childFail(&Refusal{Kind: NotFound, Text: v.lang.text("child.elsewhere", "Name", portalHost)})
+				return v.portalFail(&Refusal{Kind: NotFound, Text: v.lang.text("portal.elsewhere", "Name", portalHost)})
 			}
 			return serve(v)
 		}
@@ -150,7 +150,7 @@ func (l *textLanguage) what(band, category string) string {
 	if tone(band) == "small" && slices.Contains(grownUp, category) {
 		category = "grown-up"
 	}
-	return l.text("child.what." + category)
+	return l.text("portal.what." + category)
 }
 
 // asDevice makes the visit the device's that has the address it came from. A
@@ -164,7 +164,7 @@ func (v *visit) asDevice() error {
 			return nil
 		}
 	}
-	return &Refusal{Kind: Forbidden, Text: v.lang.text("child.stranger")}
+	return &Refusal{Kind: Forbidden, Text: v.lang.text("portal.stranger")}
 }
 
 // forwarded are the headers by which a proxy shows itself.
@@ -197,22 +197,22 @@ type myView struct {
 
 func myPage(v *visit) error {
 	if err := v.asDevice(); err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	mine, err := callPortalMine.do(v, portalMineRequest{})
 	if err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	view, err := v.mine(mine)
 	if err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	if mine.Known {
 		if view.Asked, _, err = v.asked(requestsShown); err != nil {
-			return v.childFail(err)
+			return v.portalFail(err)
 		}
 	}
-	return v.childPage(http.StatusOK, "child-my", view)
+	return v.portalPage(http.StatusOK, "portal-my", view)
 }
 
 // mine puts what the desk told in words.
@@ -237,7 +237,7 @@ func (v *visit) helpLines() ([]helpLine, error) {
 func (l *textLanguage) about(band, kind, about string) string {
 	switch kind {
 	case "all":
-		return l.text("child.everything")
+		return l.text("portal.everything")
 	case "category":
 		return l.what(band, about)
 	}
@@ -248,11 +248,11 @@ func (l *textLanguage) about(band, kind, about string) string {
 func (l *textLanguage) scheduleWords(band string, t portalTime) string {
 	var spans []string
 	for _, w := range t.Windows {
-		spans = append(spans, l.text("child.span", "Days", l.days(w.Days), "From", minutes(w.From), "To", minutes(w.To%1440)))
+		spans = append(spans, l.text("portal.span", "Days", l.weekDays(w.Days), "From", minutes(w.From), "To", minutes(w.To%1440)))
 	}
-	key := "child.time.closed"
+	key := "portal.time.closed"
 	if t.Effect == policy.Frees.String() {
-		key = "child.time.free"
+		key = "portal.time.free"
 	}
 	return l.text(key, "Name", t.Name, "What", l.about(band, t.Kind, t.About), "When", strings.Join(spans, "; "))
 }
@@ -260,7 +260,7 @@ func (l *textLanguage) scheduleWords(band string, t portalTime) string {
 func minutes(m policy.Minutes) string { return fmt.Sprintf("%02d:%02d", m/60, m%60) }
 
 // days names the days of a window.
-func (l *textLanguage) days(d policy.Days) string {
+func (l *textLanguage) weekDays(d policy.Days) string {
 	week := []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday, time.Saturday, time.Sunday}
 	var names []string
 	for _, day := range week {
@@ -269,7 +269,7 @@ func (l *textLanguage) days(d policy.Days) string {
 		}
 	}
 	if len(names) == len(week) {
-		return l.text("child.daily")
+		return l.text("portal.daily")
 	}
 	return strings.Join(names, ", ")
 }
@@ -287,15 +287,15 @@ type blockView struct {
 
 // why says why a name is closed.
 func (v *visit) why(p portalName) string {
-	key := "child.why." + p.Reason
+	key := "portal.why." + p.Reason
 	switch p.Reason {
 	case "category", "known-risk":
 		if p.Category == "" {
-			key = "child.why.other"
+			key = "portal.why.other"
 		}
 	case "security", "rule", "service", "list", "pause", "schedule":
 	default:
-		key = "child.why.other"
+		key = "portal.why.other"
 	}
 	if t := tone(p.Band); t == "small" && v.lang.has(key+".small") {
 		key += ".small"
@@ -326,9 +326,9 @@ func (v *visit) block(p portalName, portal string) (blockView, error) {
 func (v *visit) moment(t time.Time) string {
 	t = t.In(v.zone)
 	if t.YearDay() == v.now.In(v.zone).YearDay() && t.Year() == v.now.In(v.zone).Year() {
-		return v.lang.text("child.at", "Clock", v.lang.clock(t))
+		return v.lang.text("portal.at", "Clock", v.lang.clock(t))
 	}
-	return v.lang.text("child.on", "Day", v.lang.day(t), "Clock", v.lang.clock(t))
+	return v.lang.text("portal.on", "Day", v.lang.day(t), "Clock", v.lang.clock(t))
 }
 
 // Moment is moment for the pages.
@@ -357,15 +357,15 @@ func (v *visit) Names(names []string) string {
 		return strings.Join(names, "")
 	}
 	last := len(names) - 1
-	return v.lang.text("child.or", "Some", strings.Join(names[:last], ", "), "Last", names[last])
+	return v.lang.text("portal.or", "Some", strings.Join(names[:last], ", "), "Last", names[last])
 }
 
-// childCSS is written into the pages, so that they need nothing else: a page that
+// portalCSS is written into the pages, so that they need nothing else: a page that
 // stands in the place of another has no files of its own.
-var childCSS, childCSP = readChildCSS()
+var portalCSS, portalCSP = readPortalCSS()
 
-func readChildCSS() (template.CSS, string) {
-	b, err := files.ReadFile("static/child.css")
+func readPortalCSS() (template.CSS, string) {
+	b, err := files.ReadFile("static/portal.css")
 	if err != nil {
 		panic(err) // it is embedded
 	}
@@ -373,23 +373,23 @@ func readChildCSS() (template.CSS, string) {
 	return template.CSS(b), fmt.Sprintf("default-src 'none'; style-src 'sha256-%s'; form-action 'self'%%s; base-uri 'none'; frame-ancestors 'none'", base64.StdEncoding.EncodeToString(sum[:]))
 }
 
-// childPage answers with a page that is whole in itself. Forms may go to the hosts
+// portalPage answers with a page that is whole in itself. Forms may go to the hosts
 // that are given, besides its own.
-func (v *visit) childPage(status int, name string, data any, forms ...string) error {
+func (v *visit) portalPage(status int, name string, data any, forms ...string) error {
 	more := ""
 	for _, f := range forms {
 		more += " " + f
 	}
 	h := v.w.Header()
-	h.Set("Content-Security-Policy", fmt.Sprintf(childCSP, more))
+	h.Set("Content-Security-Policy", fmt.Sprintf(portalCSP, more))
 	h.Set("X-Robots-Tag", "noindex, nofollow")
-	return v.render(status, name, "child", data)
+	return v.render(status, name, "portal", data)
 }
 
-// childFail answers with what went wrong, as childPage does.
-func (v *visit) childFail(err error) error {
+// portalFail answers with what went wrong, as portalPage does.
+func (v *visit) portalFail(err error) error {
 	status, text := v.fault(err)
-	return v.childPage(status, "child-fail", text)
+	return v.portalPage(status, "portal-fail", text)
 }
 
 // nameIn reads the name of a site from what a person, a link or a browser sent: a

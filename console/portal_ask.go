@@ -59,7 +59,7 @@ type askView struct {
 // askPage shows the form. A GET asks for nothing yet.
 func askPage(v *visit) error {
 	if err := v.asDevice(); err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	return v.askForm(http.StatusOK, askView{Name: v.request.URL.Query().Get("name")})
 }
@@ -73,41 +73,41 @@ func (v *visit) askForm(status int, a askView) error {
 		if err == nil {
 			b, err := v.block(p, "")
 			if err != nil {
-				return v.childFail(err)
+				return v.portalFail(err)
 			}
 			a.Name, a.Block = p.Name, &b
 		}
 	}
-	return v.childPage(status, "child-ask", a)
+	return v.portalPage(status, "portal-ask", a)
 }
 
 // ask sends what a child asks for to its guardians.
 func ask(v *visit) error {
 	if err := v.asDevice(); err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	if err := v.request.ParseForm(); err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	a := askView{Name: v.request.PostForm.Get("name"), Message: strings.TrimSpace(v.request.PostForm.Get("message"))}
 	name := nameIn(a.Name)
 	if name == "" {
-		a.Wrong = v.lang.text("child.ask.no-name")
+		a.Wrong = v.lang.text("portal.ask.no-name")
 		return v.askForm(http.StatusUnprocessableEntity, a)
 	}
 	if r := []rune(a.Message); len(r) > maxMessage {
 		a.Message = string(r[:maxMessage])
 	}
 	if _, err := netip.ParseAddr(name); err == nil {
-		a.Wrong = v.lang.text("child.ask.no-name")
+		a.Wrong = v.lang.text("portal.ask.no-name")
 		return v.askForm(http.StatusUnprocessableEntity, a)
 	}
 	if !v.server.asks.may(v.asker(), v.now) {
-		return v.childFail(&Refusal{Kind: Conflict, Text: v.lang.text("child.ask.often")})
+		return v.portalFail(&Refusal{Kind: Conflict, Text: v.lang.text("portal.ask.often")})
 	}
 	p, err := callPortalName.do(v, portalNameRequest{name})
 	if err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	if !p.Blocked || !p.Askable { // the form says why
 		return v.askForm(http.StatusUnprocessableEntity, a)
@@ -118,7 +118,7 @@ func ask(v *visit) error {
 	}
 	r, err := callRequestAdd.do(v, requestAdd{what, a.Message})
 	if err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	return v.see("/asked/" + strconv.FormatInt(r.Request.ID, 10))
 }
@@ -140,11 +140,11 @@ type askedView struct {
 // answered.
 func asked(v *visit) error {
 	if err := v.asDevice(); err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	all, remember, err := v.asked(500)
 	if err != nil {
-		return v.childFail(err)
+		return v.portalFail(err)
 	}
 	for _, r := range all {
 		if strconv.FormatInt(r.ID, 10) != v.request.PathValue("id") {
@@ -154,9 +154,9 @@ func asked(v *visit) error {
 			v.w.Header().Set("Refresh", "10")
 		}
 		r.Remember = remember
-		return v.childPage(http.StatusOK, "child-asked", r)
+		return v.portalPage(http.StatusOK, "portal-asked", r)
 	}
-	return v.childFail(&Refusal{Kind: NotFound})
+	return v.portalFail(&Refusal{Kind: NotFound})
 }
 
 // asked returns what the device's profile asked for, the newest first; to a device
