@@ -55,6 +55,7 @@ type Server struct {
 	desk     Desk
 	device   func(netip.Addr) (Actor, bool) // nil: none is known
 	asks     asks                           // of devices
+	tickets  tickets                        // of devices that are set up
 	accounts *store.Accounts
 	changed  func(context.Context, policy.FamilyID) error
 	url      *url.URL

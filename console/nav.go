@@ -21,6 +21,7 @@ var nav = []navEntry{
 	{"/explain", "explain", viewers, false},
 	{"/lists", "lists", viewers, false},
 	{"/incidents", "incidents", viewers, true},
+	{"/devices", "devices", viewers, true},
 	{"/signals", "signals", viewers, false},
 	{"/alerts", "alerts", viewers, false},
 }

@@ -248,7 +248,7 @@ func (l *textLanguage) about(band, kind, about string) string {
 func (l *textLanguage) scheduleWords(band string, t portalTime) string {
 	var spans []string
 	for _, w := range t.Windows {
-		spans = append(spans, l.text("portal.span", "Days", l.weekDays(w.Days), "From", minutes(w.From), "To", minutes(w.To%1440)))
+		spans = append(spans, l.text("portal.span", "Days", l.days(w.Days), "From", minutes(w.From), "To", minutes(w.To%1440)))
 	}
 	key := "portal.time.closed"
 	if t.Effect == policy.Frees.String() {
@@ -258,21 +258,6 @@ func (l *textLanguage) scheduleWords(band string, t portalTime) string {
 }
 
 func minutes(m policy.Minutes) string { return fmt.Sprintf("%02d:%02d", m/60, m%60) }
-
-// days names the days of a window.
-func (l *textLanguage) weekDays(d policy.Days) string {
-	week := []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday, time.Saturday, time.Sunday}
-	var names []string
-	for _, day := range week {
-		if d&(1<<day) != 0 {
-			names = append(names, l.text("date.weekday."+strings.ToLower(day.String()[:3])))
-		}
-	}
-	if len(names) == len(week) {
-		return l.text("portal.daily")
-	}
-	return strings.Join(names, ", ")
-}
 
 // blockView is what the block page shows.
 type blockView struct {

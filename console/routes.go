@@ -55,6 +55,8 @@ func (s *Server) routes() []route {
 		moreRoutes,
 		languageRoutes,
 		childRoutes,
+		deviceRoutes,
+		setupRoutes,
 		childrenRoutes,
 		holidayRoutes,
 		listRoutes,

@@ -138,6 +138,6 @@ func (l *textLanguage) funcs() template.FuncMap {
 		"px": px, "some": l.some,
 		"T": l.text, "N": l.count, "said": l.said, "clock": l.clock, "day": l.day,
 		"portalCSS": func() template.CSS { return portalCSS },
-		"dict":     func(pairs ...any) map[string]any { return dict(pairs) },
+		"dict":      func(pairs ...any) map[string]any { return dict(pairs) },
 	}
 }
