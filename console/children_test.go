@@ -88,11 +88,13 @@ func family() household {
 }
 
 // parsed is a server with texts and pages, which are read once for all tests.
-var parsed = sync.OnceValues(func() (s Server, err error) {
+var parsed = sync.OnceValues(func() (*Server, error) {
+	var s Server
+	var err error
 	if s.texts, err = loadTexts(); err == nil {
 		s.pages, err = loadPages(s.texts)
 	}
-	return s, err
+	return &s, err
 })
 
 func newRoom(t *testing.T, answers map[string]any) *room {
@@ -131,8 +133,8 @@ func newRoom(t *testing.T, answers map[string]any) *room {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.desk, s.log = d, slog.New(slog.DiscardHandler)
-	return &room{t: t, desk: d, s: &s, by: mother, lang: "en"}
+	own := &Server{texts: s.texts, pages: s.pages, desk: d, log: slog.New(slog.DiscardHandler)}
+	return &room{t: t, desk: d, s: own, by: mother, lang: "en"}
 }
 
 // visit makes a visit by the table of routes; who may come in is another test's.
