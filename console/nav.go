@@ -17,6 +17,7 @@ type navEntry struct {
 // of a phone has room for four and "more".
 var nav = []navEntry{
 	{"/", "today", viewers, true},
+	{"/account", "account", signed, false},
 }
 
 // navOperator is the same for whoever runs the server.
