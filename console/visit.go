@@ -50,11 +50,17 @@ func (v *visit) answer(r route) error {
 	if !v.server.isOurs(v.request) {
 		return &Refusal{Kind: Misdirected}
 	}
+	if strings.HasPrefix(v.request.URL.Path, "/static/") { // the same for everybody
+		return r.serve(v)
+	}
 	if err := v.recognise(); err != nil { // before fromHere, which asks for less of programs
 		return err
 	}
 	if err := v.fromHere(); err != nil {
 		return &Refusal{Kind: Forbidden, Text: v.lang.text("error.origin")}
+	}
+	if v.request.ContentLength > maxForm {
+		return &http.MaxBytesError{Limit: maxForm}
 	}
 	switch {
 	case r.who.allows(v.actor):
