@@ -99,7 +99,7 @@ func changeCategory(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.form()
+	form, err := v.posted()
 	if err != nil {
 		return err
 	}
@@ -122,10 +122,6 @@ type servicesPage struct {
 
 // servicesPerPage keeps a page short enough for a phone.
 const servicesPerPage = 30
-
-// strengths are the words of the catalogue for what blocking achieves, with the
-// end of the keys of their texts.
-var strengths = map[string]string{"blocks the app": "app", "blocks the website": "website", "signal only": "signal", "not verified": "unknown"}
 
 // Strength says what blocking the service's names achieves.
 func (s serviceChoice) strength() string {
@@ -244,7 +240,7 @@ func changeService(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.form()
+	form, err := v.posted()
 	if err != nil {
 		return err
 	}
@@ -289,7 +285,7 @@ func changeSearch(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.form()
+	form, err := v.posted()
 	if err != nil {
 		return err
 	}
@@ -336,7 +332,7 @@ func changeKept(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.form()
+	form, err := v.posted()
 	if err != nil {
 		return err
 	}

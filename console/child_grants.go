@@ -13,7 +13,7 @@ type pauseRequest struct {
 	For     string `json:"for,omitempty"`
 }
 
-type grantRequest struct {
+type childGrantRequest struct {
 	ID      int64  `json:"id,omitempty"`
 	What    string `json:"what,omitempty"`
 	Profile string `json:"profile,omitempty"`
@@ -25,15 +25,15 @@ type grantRequest struct {
 var (
 	callPause       = call[change[pauseRequest], changed]("pause")
 	callResume      = call[change[pauseRequest], changed]("resume")
-	callGrantAdd    = call[change[grantRequest], changed]("grants-add")
-	callGrantRevoke = call[change[grantRequest], changed]("grants-revoke")
+	callGrantAdd    = call[change[childGrantRequest], changed]("grants-add")
+	callGrantRevoke = call[change[childGrantRequest], changed]("grants-revoke")
 )
 
 // The spans that pages offer for what ends by itself; "" is for good.
 var (
-	grantSpans = []string{"15m", "60m", "2h", "today", "7d"}
-	pauseSpans = []string{"30m", "1h", "2h", "today", ""}
-	ruleSpans  = []string{"", "60m", "today", "7d", "30d"}
+	childGrantSpans = []string{"15m", "60m", "2h", "today", "7d"}
+	pauseSpans      = []string{"30m", "1h", "2h", "today", ""}
+	ruleSpans       = []string{"", "60m", "today", "7d", "30d"}
 )
 
 func (v *visit) spans(list []string) (all []option) {
@@ -48,7 +48,7 @@ func (v *visit) spans(list []string) (all []option) {
 }
 
 // GrantSpans, PauseSpans and RuleSpans are what forms offer.
-func (p childPage) GrantSpans() []option { return p.visit.spans(grantSpans) }
+func (p childPage) GrantSpans() []option { return p.visit.spans(childGrantSpans) }
 
 // PauseSpans are how long a pause can last.
 func (p childPage) PauseSpans() []option { return p.visit.spans(pauseSpans) }
@@ -75,11 +75,11 @@ func (p childPage) grant(form url.Values) error {
 	if what == "" {
 		return again(v.lang.text("grant.what-missing"), http.StatusUnprocessableEntity)
 	}
-	if !slices.Contains(grantSpans, form.Get("for")) {
+	if !slices.Contains(childGrantSpans, form.Get("for")) {
 		return p.again("child", "for")(v.lang.text("grant.for-missing"), http.StatusUnprocessableEntity)
 	}
 	why := strings.TrimSpace(form.Get("why"))
-	c, err := callGrantAdd.do(v, change[grantRequest]{why, grantRequest{
+	c, err := callGrantAdd.do(v, change[childGrantRequest]{why, childGrantRequest{
 		What: what, Profile: p.Child.Name, For: form.Get("for"), By: v.actor.Name, Why: why,
 	}})
 	return v.made(c, err, p.at(), again)
@@ -90,6 +90,6 @@ func (p childPage) revoke(number string) error {
 	if err != nil || !slices.ContainsFunc(p.Grants, func(g childGrant) bool { return g.ID == id && g.Profile == p.Child.Name }) {
 		return &Refusal{Kind: NotFound}
 	}
-	c, err := callGrantRevoke.do(p.visit, change[grantRequest]{Do: grantRequest{ID: id}})
+	c, err := callGrantRevoke.do(p.visit, change[childGrantRequest]{Do: childGrantRequest{ID: id}})
 	return p.visit.made(c, err, p.at(), nil)
 }
