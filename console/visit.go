@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -72,15 +71,15 @@ func (v *visit) answer(r route) error {
 }
 
 // form reads what a page sent.
-func (v *visit) form() (url.Values, error) {
+func (v *visit) form() error {
 	if err := v.request.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return nil, err
+			return err
 		}
-		return nil, &Refusal{Kind: Invalid}
+		return &Refusal{Kind: Invalid}
 	}
-	return v.request.PostForm, nil
+	return nil
 }
 
 // setHeaders sets what every answer carries. Pages run nothing but what this
