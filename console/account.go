@@ -37,8 +37,8 @@ func (v *visit) id(field string) (int64, error) {
 	return n, nil
 }
 
-// gone makes a refusal of what is not there, or is somebody else's.
-func gone(err error) error {
+// missing makes a refusal of what is not there, or is somebody else's.
+func missing(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return &Refusal{Kind: NotFound}
 	}
@@ -99,7 +99,7 @@ func endSessions(v *visit) error {
 			return err
 		}
 		if err := v.server.accounts.EndSession(v.request.Context(), v.account.ID, store.SessionID(id)); err != nil {
-			return gone(err)
+			return missing(err)
 		}
 	}
 	v.happened(store.DoorEnded, "")
