@@ -6,6 +6,12 @@ import (
 	"strconv"
 )
 
+// change asks the desk to change something of the family.
+type change[Req any] struct {
+	Why string `json:"why,omitempty"` // for the record of changes
+	Do  Req    `json:"do"`
+}
+
 // changed is what the desk says of a change that was made.
 type changed struct {
 	Revision  uint64 `json:"revision"`

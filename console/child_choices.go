@@ -123,6 +123,10 @@ type servicesPage struct {
 // servicesPerPage keeps a page short enough for a phone.
 const servicesPerPage = 30
 
+// strengths are the words of the catalogue for what blocking achieves, with the
+// end of the keys of their texts.
+var strengths = map[string]string{"blocks the app": "app", "blocks the website": "website", "signal only": "signal", "not verified": "unknown"}
+
 // Strength says what blocking the service's names achieves.
 func (s serviceChoice) strength() string {
 	return "strength." + cmp.Or(strengths[s.Strength], "unknown")

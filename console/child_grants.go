@@ -13,7 +13,7 @@ type pauseRequest struct {
 	For     string `json:"for,omitempty"`
 }
 
-type childGrantRequest struct {
+type grantRequest struct {
 	ID      int64  `json:"id,omitempty"`
 	What    string `json:"what,omitempty"`
 	Profile string `json:"profile,omitempty"`
@@ -25,8 +25,8 @@ type childGrantRequest struct {
 var (
 	callPause       = call[change[pauseRequest], changed]("pause")
 	callResume      = call[change[pauseRequest], changed]("resume")
-	callGrantAdd    = call[change[childGrantRequest], changed]("grants-add")
-	callGrantRevoke = call[change[childGrantRequest], changed]("grants-revoke")
+	callGrantAdd    = call[change[grantRequest], changed]("grants-add")
+	callGrantRevoke = call[change[grantRequest], changed]("grants-revoke")
 )
 
 // The spans that pages offer for what ends by itself; "" is for good.
@@ -79,7 +79,7 @@ func (p childPage) grant(form url.Values) error {
 		return p.again("child", "for")(v.lang.text("grant.for-missing"), http.StatusUnprocessableEntity)
 	}
 	why := strings.TrimSpace(form.Get("why"))
-	c, err := callGrantAdd.do(v, change[childGrantRequest]{why, childGrantRequest{
+	c, err := callGrantAdd.do(v, change[grantRequest]{why, grantRequest{
 		What: what, Profile: p.Child.Name, For: form.Get("for"), By: v.actor.Name, Why: why,
 	}})
 	return v.made(c, err, p.at(), again)
@@ -90,6 +90,6 @@ func (p childPage) revoke(number string) error {
 	if err != nil || !slices.ContainsFunc(p.Grants, func(g childGrant) bool { return g.ID == id && g.Profile == p.Child.Name }) {
 		return &Refusal{Kind: NotFound}
 	}
-	c, err := callGrantRevoke.do(p.visit, change[childGrantRequest]{Do: childGrantRequest{ID: id}})
+	c, err := callGrantRevoke.do(p.visit, change[grantRequest]{Do: grantRequest{ID: id}})
 	return p.visit.made(c, err, p.at(), nil)
 }

@@ -24,7 +24,7 @@ func (r childRule) Over(now time.Time) bool { return r.Until != nil && !now.Befo
 // HoursText names the schedules outside of which the rule does not hold.
 func (r childRule) HoursText() string { return strings.Join(r.Hours, ", ") }
 
-type childRuleRequest struct {
+type ruleRequest struct {
 	ID      int64  `json:"id,omitempty"`
 	Profile string `json:"profile,omitempty"`
 	Name    string `json:"name,omitempty"`
@@ -34,8 +34,8 @@ type childRuleRequest struct {
 }
 
 var (
-	callChildRule       = call[change[childRuleRequest], changed]("rules-add")
-	callChildRuleRemove = call[change[childRuleRequest], changed]("rules-remove")
+	callChildRule       = call[change[ruleRequest], changed]("rules-add")
+	callChildRuleRemove = call[change[ruleRequest], changed]("rules-remove")
 )
 
 // RuleSpans are how long a rule can hold.
@@ -66,10 +66,10 @@ func changeRule(v *visit) error {
 		if err != nil || !slices.ContainsFunc(p.Child.Rules, func(r childRule) bool { return r.ID == id }) {
 			return &Refusal{Kind: NotFound}
 		}
-		c, err := callChildRuleRemove.do(v, change[childRuleRequest]{Do: childRuleRequest{ID: id}})
+		c, err := callChildRuleRemove.do(v, change[ruleRequest]{Do: ruleRequest{ID: id}})
 		return v.made(c, err, p.at(), p.again("child-rules", "remove-"+form.Get("id")))
 	}
-	r := childRuleRequest{Profile: p.Child.Name, Name: strings.TrimSpace(form.Get("name")), Allow: form.Get("action") == "allow", For: form.Get("for")}
+	r := ruleRequest{Profile: p.Child.Name, Name: strings.TrimSpace(form.Get("name")), Allow: form.Get("action") == "allow", For: form.Get("for")}
 	bad := wrong{}
 	if r.Name == "" {
 		bad["name"] = v.lang.text("rules.name-missing")
@@ -92,6 +92,6 @@ func changeRule(v *visit) error {
 			r.Name = "*." + r.Name
 		}
 	}
-	c, err := callChildRule.do(v, change[childRuleRequest]{strings.TrimSpace(form.Get("why")), r})
+	c, err := callChildRule.do(v, change[ruleRequest]{strings.TrimSpace(form.Get("why")), r})
 	return v.made(c, err, p.at(), p.again("child-rules", "name"))
 }

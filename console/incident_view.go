@@ -50,9 +50,6 @@ type mutedView struct {
 	Until *time.Time `json:"until"`
 }
 
-// anyCall is a [call] of whatever types.
-type anyCall any
-
 // lossView is a time in which attempts could not be kept.
 type lossView struct {
 	From  time.Time `json:"from"`
@@ -133,14 +130,6 @@ func (v *visit) changed(err error, path, note string, pairs ...any) error {
 	}
 	v.note(note, pairs...)
 	return v.see(path)
-}
-
-// wrong shows a page again with what was wrong in a form.
-func (v *visit) wrong(err error, show func(wrong string) error) error {
-	if r := refused(err); r != nil && r.Kind == Invalid {
-		return show(r.Text)
-	}
-	return err
 }
 
 // status is that of a page which may say that something was wrong.

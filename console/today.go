@@ -73,12 +73,6 @@ type todayPage struct {
 	Waits     []todayWait
 }
 
-// tab is one of the parts of a page; see the partial.
-type tab struct {
-	Href, Label string
-	Here        bool
-}
-
 // todayWait is something that waits for the guardian.
 type todayWait struct{ Icon, Href, Text string }
 
@@ -186,7 +180,7 @@ func (v *visit) todayChild(p *todayPage, profile todayProfile) todayChild {
 // todayChart draws a profile's incidents over the page's time.
 func (v *visit) todayChart(p *todayPage, c todayChild) *chart {
 	daily := p.Span == "week"
-	out := &chart{ID: "chart-" + p.Span + "-" + strconv.FormatInt(int64(c.ID), 10), Of: v.lang.text("chart.of.hour"), Unit: v.lang.text("chart.unit.incidents")}
+	out := &chart{ID: "chart-" + p.Span + "-" + strconv.FormatInt(c.ID, 10), Of: v.lang.text("chart.of.hour"), Unit: v.lang.text("chart.unit.incidents")}
 	if daily {
 		out.Of = v.lang.text("chart.of.day")
 	}

@@ -34,7 +34,7 @@ var (
 			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en-US"),
 			chromedp.Flag("disable-features", "Translate,OptimizationHints,MediaRouter,HttpsUpgrades"))
 		all, endAll := chromedp.NewExecAllocator(context.Background(), options...)
-		first, endFirst := chromedp.NewContext(all)
+		first, endFirst := chromedp.NewContext(all, chromedp.WithErrorf(func(string, ...any) {})) // events that it does not know
 		stopChromium = func() { endFirst(); endAll() }
 		return first, chromedp.Do(first, chromedp.Navigate("about:blank"))
 	})
@@ -65,7 +65,7 @@ func openChrome(t *testing.T, base string) *chrome {
 		t.Fatalf("starting Chromium: %v", err)
 	}
 	b := &chrome{t: t, base: strings.TrimSuffix(base, "/")}
-	ctx, cancel := chromedp.NewContext(first, chromedp.WithNewBrowserContext(), chromedp.WithErrorf(func(string, ...any) {}))
+	ctx, cancel := chromedp.NewContext(first, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	b.ctx = ctx
 	b.do(chromedp.Navigate("about:blank"))
@@ -355,4 +355,13 @@ func (b *chrome) cookie(name, value string) {
 	if _, err := chromedp.Call(b.ctx, cdnetwork.SetCookie, cdnetwork.SetCookieParams{Name: name, Value: value, URL: b.base}); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+func mustURL(t *testing.T, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }

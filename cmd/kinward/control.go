@@ -79,8 +79,9 @@ func operations() map[string]handler {
 		opRuleAdd, opRuleRemove,
 		opScheduleAdd, opScheduleBedtime, opScheduleSet, opScheduleExcept, opScheduleHolidays, opScheduleSwitch, opScheduleRemove,
 		opHolidayAdd, opHolidayRemove, opGrantAdd, opGrantRevoke, opPause, opResume,
+		opChanges, opChangeShow, opChangeUndo, opPending, opPendingApprove, opPendingReject,
+		opRequests, opRequestsMine, opRequestAdd, opRequestAnswer,
 		opConsole, opConsoleLink, opConsoleReset, opConsoleSessions, opConsoleSignOut,
-		opChanges, opChangeShow, opChangeUndo,
 	} {
 		name, h := o.offer()
 		table[name] = h
@@ -216,7 +217,7 @@ func listenControl(n *node) (*controlServer, error) {
 		return nil, fmt.Errorf("guarding the control socket: %w", err)
 	}
 	mux := http.NewServeMux()
-	for name, h := range operations() {
+	for name, h := range n.operations {
 		mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) { serveOperation(n, h, w, r) })
 	}
 	return &controlServer{l, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}, nil

@@ -35,6 +35,8 @@ func (c capacity) has(r policy.Role) bool {
 // addresses.
 var roles = map[string]capacity{
 	// What happened, and what was made of it.
+	"today":              viewers,
+	"categories":         viewers,
 	"incidents":          viewers,
 	"incidents-show":     viewers,
 	"incidents-views":    viewers,
@@ -44,6 +46,7 @@ var roles = map[string]capacity{
 	"incidents-review":   carers,
 	"incidents-unreview": carers,
 	"incidents-export":   carers, // evidence must not wait for an owner
+	"incidents-file":     carers,
 	"incidents-follow":   nobody, // it never ends; pages have Watch
 	"signals":            viewers,
 	"signals-switch":     carers,
@@ -136,7 +139,18 @@ var roles = map[string]capacity{
 	// History.
 	"changes":      viewers,
 	"changes-show": viewers,
-	"changes-undo": carers, // of what only an owner may change: see ownersOnly
+	"changes-undo": carers, // what only an owner decides, only an owner undoes: see mayDecide
+
+	// Changes that wait.
+	"changes-pending": viewers,
+	"changes-approve": carers, // never who wants the change
+	"changes-reject":  carers,
+
+	// What children ask for.
+	"requests":        viewers,
+	"requests-my":     children,
+	"requests-add":    children,
+	"requests-answer": carers,
 
 	// The catalogue and the lists, which all families share.
 	"services":           viewers | operators | children,
