@@ -52,27 +52,28 @@ type Config struct {
 
 // Server serves the console. It is safe for concurrent use.
 type Server struct {
-	desk     Desk
-	device   func(netip.Addr) (Actor, bool) // nil: none is known
-	asks     asks                           // of devices
-	tickets  tickets                        // of devices that are set up
-	accounts *store.Accounts
-	changed  func(context.Context, policy.FamilyID) error
-	url      *url.URL
-	hosts    []string
-	proxies  []netip.Prefix
-	reach    Reach
-	hasher   *hasher
-	door     *throttle
-	sealer   *sealer
-	log      *slog.Logger
-	now      func() time.Time
-	texts    *texts
-	pages    *pages
-	listener net.Listener
-	http     *http.Server
-	noteKey  [32]byte // seals what notes say, see note.go
-	streams  streams
+	desk       Desk
+	device     func(netip.Addr) (Actor, bool) // nil: none is known
+	asks       asks                           // of devices
+	tickets    tickets                        // of devices that are set up
+	accounts   *store.Accounts
+	changed    func(context.Context, policy.FamilyID) error
+	url        *url.URL
+	hosts      []string
+	proxies    []netip.Prefix
+	reach      Reach
+	hasher     *hasher
+	door       *throttle
+	sealer     *sealer
+	challenges *challenges
+	log        *slog.Logger
+	now        func() time.Time
+	texts      *texts
+	pages      *pages
+	listener   net.Listener
+	http       *http.Server
+	noteKey    [32]byte // seals what notes say, see note.go
+	streams    streams
 }
 
 // New opens the console's address; nobody is answered before [Server.Run].
@@ -112,7 +113,7 @@ func newServer(c Config) (*Server, error) {
 	if s.url != nil {
 		s.hosts = append(slices.Clone(s.hosts), strings.ToLower(s.url.Hostname()))
 	}
-	s.door = newThrottle(s.now)
+	s.door, s.challenges = newThrottle(s.now), newChallenges(s.now)
 	var err error
 	if s.sealer, err = newSealer(c.Key, s.now); err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ var nav = []navEntry{
 	{"/devices", "devices", viewers, true},
 	{"/signals", "signals", viewers, false},
 	{"/alerts", "alerts", viewers, false},
+	{"/account", "account", signed, false},
 }
 
 // navOperator is the same for whoever runs the server.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -50,11 +49,17 @@ func (v *visit) answer(r route) error {
 	if !v.server.isOurs(v.request) {
 		return &Refusal{Kind: Misdirected}
 	}
+	if strings.HasPrefix(v.request.URL.Path, "/static/") { // the same for everybody
+		return r.serve(v)
+	}
 	if err := v.recognise(); err != nil { // before fromHere, which asks for less of programs
 		return err
 	}
 	if err := v.fromHere(); err != nil {
 		return &Refusal{Kind: Forbidden, Text: v.lang.text("error.origin")}
+	}
+	if v.request.ContentLength > maxForm {
+		return &http.MaxBytesError{Limit: maxForm}
 	}
 	switch {
 	case r.who.allows(v.actor):
@@ -66,15 +71,15 @@ func (v *visit) answer(r route) error {
 }
 
 // form reads what a page sent.
-func (v *visit) form() (url.Values, error) {
+func (v *visit) form() error {
 	if err := v.request.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return nil, err
+			return err
 		}
-		return nil, &Refusal{Kind: Invalid}
+		return &Refusal{Kind: Invalid}
 	}
-	return v.request.PostForm, nil
+	return nil
 }
 
 // setHeaders sets what every answer carries. Pages run nothing but what this
