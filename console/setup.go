@@ -203,14 +203,15 @@ func code(text, alt string) template.HTML {
 // setupMake makes what is missing, and a ticket with which the device itself comes
 // to its steps.
 func setupMake(v *visit) error {
-	if err := v.form(); err != nil {
+	f, err := v.form()
+	if err != nil {
 		return err
 	}
 	s, d, err := v.setupOf()
 	if err != nil {
 		return err
 	}
-	renew := v.request.PostForm.Get("do") == "renew"
+	renew := f.Get("do") == "renew"
 	if s.Missing || renew {
 		req := setupRequest{Platform: s.Platform, Renew: renew}
 		if d != nil {
