@@ -83,8 +83,8 @@ func accountPage(v *visit) error {
 // AccountName is what whoever is signed in types to sign in.
 func (v *visit) AccountName() string { return v.account.Name }
 
-// At writes a time in the family's zone, for people.
-func (v *visit) At(t time.Time) string {
+// When writes a time in the family's zone, for people.
+func (v *visit) When(t time.Time) string {
 	t = t.In(v.zone)
 	return v.lang.day(t) + ", " + v.lang.clock(t)
 }
