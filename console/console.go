@@ -39,6 +39,9 @@ type Config struct {
 	Accounts *store.Accounts // who signs in
 	Key      [32]byte        // seals what browsers keep, see [store.Accounts.Key]
 	Desk     Desk
+	// Device returns the child that asks from an address, which a connection has
+	// proven, by the rules of DNS in plain; nil: no device is known.
+	Device func(netip.Addr) (Actor, bool)
 	// Changed is called when the console itself has changed a family's guardians: it
 	// puts that in force. nil does nothing.
 	Changed    func(context.Context, policy.FamilyID) error
@@ -50,6 +53,9 @@ type Config struct {
 // Server serves the console. It is safe for concurrent use.
 type Server struct {
 	desk       Desk
+	device     func(netip.Addr) (Actor, bool) // nil: none is known
+	asks       asks                           // of devices
+	tickets    tickets                        // of devices that are set up
 	accounts   *store.Accounts
 	changed    func(context.Context, policy.FamilyID) error
 	url        *url.URL
@@ -67,12 +73,35 @@ type Server struct {
 	listener   net.Listener
 	http       *http.Server
 	noteKey    [32]byte // seals what notes say, see note.go
+	streams    streams
 }
 
 // New opens the console's address; nobody is answered before [Server.Run].
 func New(c Config) (*Server, error) {
+	s, err := newServer(c)
+	if err != nil {
+		return nil, err
+	}
+	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
+		return nil, fmt.Errorf("listening for the console (another address: --console ADDR): %w", err)
+	}
+	if c.TLS != nil {
+		t := c.TLS.Clone()
+		t.NextProtos = append([]string{"h2", "http/1.1"}, t.NextProtos...)
+		s.listener = tls.NewListener(s.listener, t)
+	}
+	s.http = &http.Server{
+		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	s.http.RegisterOnShutdown(s.streams.close)
+	return s, nil
+}
+
+// newServer makes a server that listens nowhere.
+func newServer(c Config) (*Server, error) {
 	s := &Server{
-		desk: c.Desk, accounts: c.Accounts, changed: c.Changed, url: c.URL, hosts: c.Hosts, proxies: c.Proxies, reach: c.Reach,
+		desk: c.Desk, device: c.Device, accounts: c.Accounts, changed: c.Changed, url: c.URL, hosts: c.Hosts, proxies: c.Proxies, reach: c.Reach,
 		hasher: newHasher(passwordCost), log: c.Logger, now: c.Now,
 	}
 	if s.now == nil {
@@ -96,18 +125,6 @@ func New(c Config) (*Server, error) {
 	if s.pages, err = loadPages(s.texts); err != nil {
 		return nil, err
 	}
-	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
-		return nil, fmt.Errorf("listening for the console (another address: --console ADDR): %w", err)
-	}
-	if c.TLS != nil {
-		t := c.TLS.Clone()
-		t.NextProtos = append([]string{"h2", "http/1.1"}, t.NextProtos...)
-		s.listener = tls.NewListener(s.listener, t)
-	}
-	s.http = &http.Server{
-		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
 	return s, nil
 }
 
@@ -122,7 +139,7 @@ func (s *Server) Run(ctx context.Context) error {
 		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		err := s.http.Shutdown(shut)
-		if errors.Is(err, context.DeadlineExceeded) { // live pages never end by themselves
+		if errors.Is(err, context.DeadlineExceeded) {
 			err = s.http.Close()
 		}
 		ended <- err

@@ -51,10 +51,21 @@ func (s *Server) routes() []route {
 		todayRoutes,
 		signinRoutes,
 		passRoutes,
+		incidentRoutes,
+		singleIncidentRoutes,
+		signalRoutes,
+		alertRoutes,
 		passkeyRoutes,
 		accountRoutes,
 		moreRoutes,
 		languageRoutes,
+		childRoutes,
+		deviceRoutes,
+		setupRoutes,
+		childrenRoutes,
+		holidayRoutes,
+		listRoutes,
+		explainRoutes,
 	)
 }
 

@@ -101,7 +101,7 @@ func (v *visit) prove(name, password string) (store.Account, error) {
 	}
 	if !is {
 		v.server.door.fail(v.client, name, browser)
-		v.wrong(account)
+		v.wrongAtDoor(account)
 		return store.Account{}, errWrong
 	}
 	if old {
@@ -115,14 +115,14 @@ func (v *visit) prove(name, password string) (store.Account, error) {
 	return account, nil
 }
 
-// wrong keeps that somebody was wrong at the door, of an account or of nobody's.
+// wrongAtDoor keeps that somebody was wrong at the door, of an account or of nobody's.
 // What was typed is not kept: people type passwords into the wrong field.
-func (v *visit) wrong(account store.Account) {
+func (v *visit) wrongAtDoor(account store.Account) {
 	v.keep(store.Event{Family: account.Family, Account: account.ID, Who: account.Name, What: store.DoorWrong})
 }
 
 func signIn(v *visit) error {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	next, name := localPath(v.request.PostForm.Get("next")), v.request.PostForm.Get("name")
@@ -230,7 +230,7 @@ func (v *visit) halfOpen() (h half, account store.Account, err error) {
 }
 
 func signInCode(v *visit) error {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	h, account, err := v.halfOpen()
@@ -269,7 +269,7 @@ func (v *visit) proveCode(account store.Account, code string) error {
 	}
 	if !ok {
 		v.server.door.fail(v.client, name, "")
-		v.wrong(account)
+		v.wrongAtDoor(account)
 		return errWrong
 	}
 	return nil
@@ -290,7 +290,7 @@ func confirm(v *visit) error {
 	if v.session.ID == 0 {
 		return &Refusal{Kind: Forbidden} // a program
 	}
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	next := localPath(v.request.PostForm.Get("next"))

@@ -28,21 +28,33 @@ type texts struct {
 type textLanguage struct {
 	tag       string // BCP 47, such as "de"
 	localizer *i18n.Localizer
+	sayings   *sayings // what the rest of the program says, see said.go
 }
 
 func loadTexts() (*texts, error) {
 	t := &texts{bundle: i18n.NewBundle(language.English)}
-	t.bundle.RegisterUnmarshalFunc("yaml", yaml.Unmarshal)
+	var said *sayings // of the file that was read last
+	t.bundle.RegisterUnmarshalFunc("yaml", func(b []byte, into any) error {
+		file := map[string]any{}
+		err := yaml.Unmarshal(b, &file)
+		if err == nil {
+			said, err = newSayings(file)
+		}
+		*into.(*any) = file
+		return err
+	})
 	names, err := fs.Glob(files, "texts/*.yaml")
 	if err != nil {
 		return nil, err
 	}
 	tags := []language.Tag{language.English} // first: what is meant where nothing matches
+	all := map[string]*sayings{}
 	for _, name := range names {
 		if _, err := t.bundle.LoadMessageFileFS(files, name); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", name, err)
 		}
-		if tag := strings.TrimSuffix(path.Base(name), ".yaml"); tag != "en" {
+		tag := strings.TrimSuffix(path.Base(name), ".yaml")
+		if all[tag] = said; tag != "en" {
 			parsed, err := language.Parse(tag)
 			if err != nil {
 				return nil, fmt.Errorf("reading %s: its name is no language: %w", name, err)
@@ -51,7 +63,7 @@ func loadTexts() (*texts, error) {
 		}
 	}
 	for _, tag := range tags {
-		t.languages = append(t.languages, &textLanguage{tag.String(), i18n.NewLocalizer(t.bundle, tag.String())})
+		t.languages = append(t.languages, &textLanguage{tag.String(), i18n.NewLocalizer(t.bundle, tag.String()), all[tag.String()]})
 	}
 	t.matcher = language.NewMatcher(tags)
 	return t, nil
@@ -85,6 +97,12 @@ func (l *textLanguage) localize(c *i18n.LocalizeConfig) string {
 	return s
 }
 
+// has reports whether there is a text of a key in l.
+func (l *textLanguage) has(key string) bool {
+	_, err := l.localizer.Localize(&i18n.LocalizeConfig{MessageID: key})
+	return err == nil
+}
+
 func dict(pairs []any) map[string]any {
 	m := map[string]any{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -97,14 +115,29 @@ func dict(pairs []any) map[string]any {
 func (l *textLanguage) clock(t time.Time) string { return t.Format("15:04") }
 
 func (l *textLanguage) day(t time.Time) string {
-	return l.text("date.day", "Weekday", l.text("date.weekday."+strings.ToLower(t.Format("Mon"))), "Day", t.Day(),
+	return l.text("date.day", "Weekday", l.weekday(t), "Day", t.Day(),
 		"Month", l.text("date.month."+strings.ToLower(t.Format("Jan"))))
+}
+
+func (l *textLanguage) weekday(t time.Time) string {
+	return l.text("date.weekday." + strings.ToLower(t.Format("Mon")))
+}
+
+// some names the first few of a list and counts the others.
+func (l *textLanguage) some(list []string) string {
+	const most = 4
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return l.count("list.more", len(list)-most, "List", strings.Join(list[:most], ", "))
 }
 
 // funcs are the functions of the pages.
 func (l *textLanguage) funcs() template.FuncMap {
 	return template.FuncMap{
-		"T": l.text, "N": l.count, "clock": l.clock, "day": l.day,
-		"dict": func(pairs ...any) map[string]any { return dict(pairs) },
+		"px": px, "some": l.some,
+		"T": l.text, "N": l.count, "said": l.said, "clock": l.clock, "day": l.day,
+		"portalCSS": func() template.CSS { return portalCSS },
+		"dict":      func(pairs ...any) map[string]any { return dict(pairs) },
 	}
 }

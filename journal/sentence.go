@@ -21,16 +21,44 @@ type Names struct {
 	// nothing; nil knows nothing of the kind.
 	Client func(addr string) string
 	Now    time.Time
+	// Say returns a text of the sentences in another language: it is given the
+	// English one, a format of package fmt for the most part, whose verbs it keeps
+	// (by number, where their order changes). nil, and "", mean English.
+	Say func(english string) string
+}
+
+func (n Names) say(english string) string {
+	if n.Say != nil {
+		if s := n.Say(english); s != "" {
+			return s
+		}
+	}
+	return english
+}
+
+func (n Names) sayf(format string, args ...any) string {
+	return fmt.Sprintf(n.say(format), args...)
+}
+
+// time writes a time by an English layout, whose order and names of days and
+// months the language may change.
+func (n Names) time(t time.Time, layout string) string {
+	s := t.Format(n.say(layout))
+	if n.Say == nil {
+		return s
+	}
+	day, month := t.Format("Mon"), t.Format("Jan")
+	return strings.NewReplacer(day, n.say(day), month, n.say(month)).Replace(s)
 }
 
 // DeviceAt names a device that has no name by its address.
 func (n Names) DeviceAt(addr string) string {
 	if n.Client != nil {
 		if name := n.Client(addr); name != "" {
-			return fmt.Sprintf("the device at %s (where %q is now)", addr, name)
+			return n.sayf("the device at %s (where %q is now)", addr, name)
 		}
 	}
-	return "the device at " + addr
+	return n.sayf("the device at %s", addr)
 }
 
 // Sentence tells an incident in one plain line, with times in zone (nil is UTC):
@@ -46,20 +74,20 @@ func Sentence(i Incident, names Names, zone *time.Location) string {
 	if zone == nil {
 		zone = time.UTC
 	}
-	when := span(i.First.In(zone), i.Last.In(zone), names.Now.In(zone))
+	when := names.span(i.First.In(zone), i.Last.In(zone), names.Now.In(zone))
 	return fmt.Sprintf("%s  %s %s", when, who(i, names), what(i, names))
 }
 
 func what(i Incident, names Names) string {
 	switch {
 	case i.Reason == policy.ByCanary.String():
-		return fmt.Sprintf("looked up names by which browsers and systems ask whether a filter is there, %s. This is routine.", times(i.Tries))
+		return names.sayf("looked up names by which browsers and systems ask whether a filter is there, %s. This is routine.", names.times(i.Tries))
 	case i.Domain == "":
-		return fmt.Sprintf("looked up names %s, %s; they were blocked. Devices also do so by themselves.", duringText(i, names), times(i.Tries))
+		return names.sayf("looked up names %s, %s; they were blocked. Devices also do so by themselves.", duringText(i, names), names.times(i.Tries))
 	}
-	verb := "tried"
+	sentence := "tried %s, %s; %s."
 	if i.Verdict != policy.Block.String() || i.Reason == policy.BySecurity.String() || i.Bypass != "" {
-		verb = "looked up"
+		sentence = "looked up %s, %s; %s."
 	}
 	thing := i.Domain
 	if strings.HasSuffix(i.Entry, "."+i.Domain) && i.Hidden == "" {
@@ -70,14 +98,14 @@ func what(i Incident, names Names) string {
 		thing = call(names.Service, i.Service, i.Service)
 	}
 	if i.Category != "" {
-		thing += fmt.Sprintf(", %q", call(names.Category, i.Category, i.Category))
+		thing = names.sayf("%s, %q", thing, call(names.Category, i.Category, i.Category))
 	}
-	s := fmt.Sprintf("%s %s, %s; %s.", verb, thing, times(i.Tries), outcomeText(i, names))
+	s := names.sayf(sentence, thing, names.times(i.Tries), outcomeText(i, names))
 	switch i.Bypass {
 	case Routine:
-		return s + " Browsers and systems do so by themselves: this is routine."
+		return s + names.say(" Browsers and systems do so by themselves: this is routine.")
 	case Attempt:
-		return s + " VPNs and proxies have many everyday uses."
+		return s + names.say(" VPNs and proxies have many everyday uses.")
 	}
 	return s
 }
@@ -85,56 +113,56 @@ func what(i Incident, names Names) string {
 // duringText says when everything was blocked.
 func duringText(i Incident, names Names) string {
 	if i.Reason == policy.ByPause.String() {
-		return "while everything was paused"
+		return names.say("while everything was paused")
 	}
 	if name := call(names.Schedule, i.Schedule, ""); name != "" {
-		return fmt.Sprintf("during %q", name)
+		return names.sayf("during %q", name)
 	}
-	return "at a time when everything is blocked"
+	return names.say("at a time when everything is blocked")
 }
 
 func who(i Incident, names Names) string {
-	device := "an unknown device"
+	device := names.say("an unknown device")
 	switch {
 	case i.Device != 0:
-		device = call(names.Device, i.Device, "a removed device")
+		device = call(names.Device, i.Device, names.say("a removed device"))
 	case i.Client != "":
 		device = names.DeviceAt(i.Client)
 	}
 	profile := call(names.Profile, i.Profile, "")
 	if profile == "" {
-		return device + " (a removed profile)"
+		return names.sayf("%s (a removed profile)", device)
 	}
-	return fmt.Sprintf("%s (profile %s)", device, profile)
+	return names.sayf("%s (profile %s)", device, profile)
 }
 
 func outcomeText(i Incident, names Names) string {
 	switch {
 	case i.Verdict == policy.Watch.String():
-		return "it was allowed and recorded"
+		return names.say("it was allowed and recorded")
 	case i.Verdict == policy.Rewrite.String():
-		return "it was answered with its safe mode"
+		return names.say("it was answered with its safe mode")
 	case i.Hidden != "":
-		return fmt.Sprintf("it led to %s, which was blocked", i.Hidden)
+		return names.sayf("it led to %s, which was blocked", i.Hidden)
 	case i.Reason == policy.ByRule.String():
-		return "it was blocked by the family's own rule"
+		return names.say("it was blocked by the family's own rule")
 	case i.Reason == policy.ByPause.String():
-		return "it was blocked while everything was paused" + ruleText(i)
+		return names.say("it was blocked while everything was paused") + ruleText(i, names)
 	case i.Reason == policy.BySchedule.String():
 		if name := call(names.Schedule, i.Schedule, ""); name != "" {
-			return fmt.Sprintf("it was blocked during %q", name) + ruleText(i)
+			return names.sayf("it was blocked during %q", name) + ruleText(i, names)
 		}
-		return "it was blocked at these hours" + ruleText(i)
+		return names.say("it was blocked at these hours") + ruleText(i, names)
 	}
-	return "it was blocked"
+	return names.say("it was blocked")
 }
 
 // ruleText says that a rule of the family blocks at other times, too.
-func ruleText(i Incident) string {
+func ruleText(i Incident, names Names) string {
 	if i.Rule == 0 {
 		return ""
 	}
-	return ", and is at other times by the family's own rule"
+	return names.say(", and is at other times by the family's own rule")
 }
 
 func call[K any](f func(K) string, id K, otherwise string) string {
@@ -146,26 +174,26 @@ func call[K any](f func(K) string, id K, otherwise string) string {
 	return otherwise
 }
 
-func times(n uint64) string {
-	if n == 1 {
-		return "once"
+func (n Names) times(k uint64) string {
+	if k == 1 {
+		return n.say("once")
 	}
-	return fmt.Sprintf("%d times", n)
+	return n.sayf("%d times", k)
 }
 
 // span writes a range of times as briefly as it can be understood.
-func span(first, last, now time.Time) string {
+func (n Names) span(first, last, now time.Time) string {
 	const day, clock = "Mon 2 Jan", "15:04"
 	date := day
 	if first.Year() != last.Year() || !now.IsZero() && first.Year() != now.Year() {
 		date += " 2006"
 	}
 	if first.Format(date) != last.Format(date) {
-		return first.Format(date+" "+clock) + " – " + last.Format(date+" "+clock)
+		return n.time(first, date+" "+clock) + " – " + n.time(last, date+" "+clock)
 	}
 	from, to := first.Format(clock), last.Format(clock)
 	var b strings.Builder
-	b.WriteString(first.Format(date + " "))
+	b.WriteString(n.time(first, date) + " ")
 	_, east := first.Zone()
 	if _, e := last.Zone(); e != east { // the clock was changed meanwhile: 02:50 CEST–02:10 CET
 		return b.String() + first.Format(clock+" MST") + "–" + last.Format(clock+" MST")

@@ -20,6 +20,14 @@ type Edit struct {
 	undoes uint64          // the revision that this takes back
 }
 
+// Proposal is a change that is about to be made.
+type Proposal struct {
+	Before, After *policy.Family
+	What          string             // in a sentence
+	Weakens       []policy.Weakening // how it lowers protection
+	Revision      uint64             // that the family will have
+}
+
 // Tx makes changes that hold together or not at all. It belongs to one
 // goroutine and ends with the function that it was given to.
 type Tx struct {
@@ -117,13 +125,16 @@ func (t *Tx) change(e Edit, f func(*policy.Family) (string, error)) (uint64, err
 		return 0, err
 	}
 	s.revision++
+	weakens := policy.Weakens(before, after, t.db.presets)
+	if t.db.guard != nil {
+		if err := t.db.guard(t.ctx, t, Proposal{before, after, what, weakens, s.revision}); err != nil {
+			return 0, err
+		}
+	}
 	if err := t.save(s.revision, after); err != nil {
 		return 0, err
 	}
-	return s.revision, t.record(s.id, s.revision, Change{
-		Who: t.db.whoIn(t.ctx), What: what, Why: e.Why, Undoes: e.undoes,
-		Weakens: policy.Weakens(before, after, t.db.presets),
-	}, delta)
+	return s.revision, t.record(s.id, s.revision, Change{Who: t.db.whoIn(t.ctx), What: what, Why: e.Why, Undoes: e.undoes, Weakens: weakens}, delta)
 }
 
 func (t *Tx) load(id policy.FamilyID) (stored, error) {

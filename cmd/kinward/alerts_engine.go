@@ -81,7 +81,7 @@ func (n *node) alertHome(ctx context.Context, id policy.FamilyID) (alerts.Home, 
 	if err != nil {
 		return alerts.Home{}, err
 	}
-	h := alerts.Home{Name: f.Name, Zone: zoneOf(f), Names: n.names(s.Index, f), Guardians: map[policy.GuardianID]string{}}
+	h := alerts.Home{Name: f.Name, Zone: zoneOf(f), Names: n.names(ctx, s.Index, f), Guardians: map[policy.GuardianID]string{}}
 	for _, g := range f.Guardians {
 		h.Guardians[g.ID] = g.Name
 	}

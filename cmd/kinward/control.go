@@ -61,10 +61,10 @@ func operations() map[string]handler {
 	for _, o := range []offered{
 		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
 		opIncidentFollow, opIncidentExport, opIncidentFile, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
-		opToday, opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
+		opToday, opCategories, opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
 		opExplain, opBackup, opStatus, opPing, opCache, opCacheFlush,
 		opLists, opListsAdd, opListsUpdate, opListsAccept, opListsRollback, opListsRemove,
-		opServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
+		opServices, opProfileServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
 
 		opFamilies, opFamily, opFamilyAdd, opFamilyRemove, opFamilyRename, opFamilyZone, opFamilyUnknown, opFamilyNetwork,
 		opLink, opLinkMake, opLinkRevoke,
@@ -74,12 +74,14 @@ func operations() map[string]handler {
 		opProfileChoose, opProfileList, opProfileLog, opProfileResponse, opProfileBypass, opProfileGuests,
 		opSearch, opSearchSet,
 		opDeviceAdd, opDeviceExempt, opDeviceUnexempt, opDeviceGuest, opDeviceProfile, opDeviceRename, opDeviceRemove,
-		opDeviceClueAdd, opDeviceClueRemove, opDevicesSeen, opDeviceSetup, opDeviceSign, opDeviceCheck,
+		opDeviceClueAdd, opDeviceClueRemove, opDevicesSeen, opDeviceSetup, opDeviceSign, opDeviceCheck, opDeviceWatch, opDeviceWatched,
+		opPortalName, opPortalMine,
 		opRuleAdd, opRuleRemove,
 		opScheduleAdd, opScheduleBedtime, opScheduleSet, opScheduleExcept, opScheduleHolidays, opScheduleSwitch, opScheduleRemove,
 		opHolidayAdd, opHolidayRemove, opGrantAdd, opGrantRevoke, opPause, opResume,
+		opChanges, opChangeShow, opChangeUndo, opPending, opPendingApprove, opPendingReject,
+		opRequests, opRequestsMine, opRequestAdd, opRequestAnswer,
 		opConsole, opConsoleLink, opConsoleReset, opConsoleSessions, opConsoleSignOut,
-		opChanges, opChangeShow, opChangeUndo,
 	} {
 		name, h := o.offer()
 		table[name] = h
@@ -215,7 +217,7 @@ func listenControl(n *node) (*controlServer, error) {
 		return nil, fmt.Errorf("guarding the control socket: %w", err)
 	}
 	mux := http.NewServeMux()
-	for name, h := range operations() {
+	for name, h := range n.operations {
 		mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) { serveOperation(n, h, w, r) })
 	}
 	return &controlServer{l, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}, nil

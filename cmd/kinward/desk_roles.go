@@ -35,6 +35,8 @@ func (c capacity) has(r policy.Role) bool {
 // addresses.
 var roles = map[string]capacity{
 	// What happened, and what was made of it.
+	"today":              viewers,
+	"categories":         viewers,
 	"incidents":          viewers,
 	"incidents-show":     viewers,
 	"incidents-views":    viewers,
@@ -44,6 +46,7 @@ var roles = map[string]capacity{
 	"incidents-review":   carers,
 	"incidents-unreview": carers,
 	"incidents-export":   carers, // evidence must not wait for an owner
+	"incidents-file":     carers,
 	"incidents-follow":   nobody, // it never ends; pages have Watch
 	"signals":            viewers,
 	"signals-switch":     carers,
@@ -83,6 +86,7 @@ var roles = map[string]capacity{
 
 	// Choices.
 	"profiles-show":      viewers,
+	"profiles-services":  viewers,
 	"profiles-my":        viewers | children,
 	"profiles-add":       carers,
 	"profiles-preset":    carers,
@@ -100,6 +104,7 @@ var roles = map[string]capacity{
 	"rules-remove":       carers,
 	"schedules-add":      carers,
 	"schedules-bedtime":  carers,
+	"schedules-set":      carers,
 	"schedules-except":   carers,
 	"schedules-holidays": carers,
 	"schedules-switch":   carers,
@@ -126,11 +131,26 @@ var roles = map[string]capacity{
 	"devices-setup":       carers, // it tells a device's secret, and makes one
 	"devices-sign":        carers,
 	"devices-check":       carers,
+	"devices-watch":       carers,
+	"devices-watched":     carers,
+	"portal-name":         children,
+	"portal-mine":         viewers | children,
 
 	// History.
 	"changes":      viewers,
 	"changes-show": viewers,
-	"changes-undo": carers, // of what only an owner may change: see ownersOnly
+	"changes-undo": carers, // what only an owner decides, only an owner undoes: see mayDecide
+
+	// Changes that wait.
+	"changes-pending": viewers,
+	"changes-approve": carers, // never who wants the change
+	"changes-reject":  carers,
+
+	// What children ask for.
+	"requests":        viewers,
+	"requests-my":     children,
+	"requests-add":    children,
+	"requests-answer": carers,
 
 	// The catalogue and the lists, which all families share.
 	"services":           viewers | operators | children,

@@ -69,7 +69,7 @@ func helpLines(ctx context.Context, n *node, req helpLinesRequest, _ progress) (
 	if err != nil {
 		return helpLinesReply{}, err
 	}
-	book, err := guidance.Embedded(guidance.English)
+	book, err := guidance.Embedded(guidanceLanguage(ctx))
 	if err != nil {
 		return helpLinesReply{}, err
 	}

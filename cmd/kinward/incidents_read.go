@@ -132,7 +132,7 @@ func (n *node) readFamily(ctx context.Context, q incidentsQuery) (*reading, erro
 	if r.by, err = q.reader(ctx, r.f); err != nil {
 		return nil, err
 	}
-	r.zone, r.names = zoneOf(r.f), n.names(s.Index, r.f)
+	r.zone, r.names = zoneOf(r.f), n.names(ctx, s.Index, r.f)
 	r.filter.Family = r.f.ID
 	mutes, err := n.db.Mutes(ctx, r.f.ID)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,7 @@ func (r incidentRequest) query() incidentsQuery {
 // incidentShow is an incident with what an adult may want to know and do.
 type incidentShow struct {
 	incidentView
+	Zone     string        `json:"zone"`
 	About    string        `json:"about,omitempty"` // what the service is, by the catalogue
 	Guidance guidance.Text `json:"guidance"`
 	Country  string        `json:"country"` // whose help lines are shown; "" is not known
@@ -42,8 +44,8 @@ type incidentShow struct {
 	Strength       string `json:"strength,omitempty"`
 	StrengthSource string `json:"strength_source,omitempty"`
 	KnownRisk      string `json:"known_risk,omitempty"` // who names the service as one with a record of harm
-	Open           string `json:"open,omitempty"`       // see [toOpen]
-	Close          string `json:"close,omitempty"`      // see [toClose]
+	ToOpen         string `json:"to_open,omitempty"`    // see [toOpen]
+	ToClose        string `json:"to_close,omitempty"`   // see [toClose]
 	// Now is what happens to the name now; nil where that cannot be told.
 	Now   *policy.Explanation `json:"now,omitempty"`
 	Looks []lookAtView        `json:"looks"` // of adults at this incident, before this one, newest first
@@ -146,7 +148,7 @@ func showIncident(ctx context.Context, n *node, req incidentRequest, _ progress)
 	if err != nil {
 		return incidentShow{}, err
 	}
-	book, err := guidance.Embedded(guidance.English)
+	book, err := guidance.Embedded(guidanceLanguage(ctx))
 	if err != nil {
 		return incidentShow{}, err
 	}
@@ -158,7 +160,7 @@ func showIncident(ctx context.Context, n *node, req incidentRequest, _ progress)
 	if err != nil {
 		category = blocklists.NoCategory
 	}
-	rep := incidentShow{incidentView: r.view(i), Guidance: book.For(category, i.Service, r.f.Country, band), Country: r.f.Country, Open: toOpen(i), Close: toClose(i)}
+	rep := incidentShow{incidentView: r.view(i), Zone: r.zone.String(), Guidance: book.For(category, i.Service, r.f.Country, band), Country: r.f.Country, ToOpen: toOpen(i), ToClose: toClose(i)}
 	if s, ok := n.catalogue.Load().Service(i.Service); ok {
 		rep.About = n.catalogue.Load().About(s)
 		rep.Strength, rep.StrengthSource, rep.KnownRisk = s.Strength.String(), s.StrengthSource, s.KnownRisk
@@ -216,6 +218,7 @@ func reviewIncidents(ctx context.Context, n *node, req incidentRequest, _ progre
 			return done{}, coded(err)
 		}
 	}
+	n.bells.ring(r.f.ID)
 	return done{fmt.Sprintf("Reviewed: %s.", incidentsText(len(list)))}, nil
 }
 
@@ -234,6 +237,7 @@ func unreviewIncidents(ctx context.Context, n *node, req incidentRequest, _ prog
 			undone++
 		}
 	}
+	n.bells.ring(r.f.ID)
 	return done{fmt.Sprintf("Taken back: the review of %s.", incidentsText(undone))}, nil
 }
 
@@ -357,6 +361,13 @@ func unmute(ctx context.Context, n *node, req incidentRequest, _ progress) (done
 	f, _, err := n.family(ctx, req.Family)
 	if err != nil {
 		return done{}, err
+	}
+	list, err := n.db.Mutes(ctx, f.ID)
+	if err != nil {
+		return done{}, err
+	}
+	if g := guardian(ctx); g != nil && slices.ContainsFunc(list, func(m journal.Mute) bool { return m.ID == req.Mute && m.Guardian != g.Guardian && m.Guardian != 0 }) {
+		return done{}, errForbidden
 	}
 	was, err := n.db.RemoveMute(ctx, f.ID, req.Mute)
 	if err == nil && !was {

@@ -40,9 +40,10 @@ type servicesRequest struct {
 	about
 	Category  string `json:"category"` // "": all
 	KnownRisk bool   `json:"knownRisk"`
-	Search    string `json:"search"`            // in id, name and domains; "": all
-	Profile   string `json:"profile,omitempty"` // also say what it does about each
-	Own       bool   `json:"own,omitempty"`     // only what the profile chose itself
+	Search    string `json:"search"` // in id, name and domains; "": all
+	// For profiles-services: whose, and only those that it chose about itself.
+	Profile string `json:"profile,omitempty"`
+	Own     bool   `json:"own,omitempty"`
 }
 
 // serviceView is all that the catalogue says of a service.
@@ -80,7 +81,9 @@ type serviceRequest struct {
 
 var (
 	opServices = operation[servicesRequest, servicesReply]{"services", services}
-	opService  = operation[serviceRequest, serviceView]{"service", service}
+	// Apart from the catalogue's, since what a family chose is its own business.
+	opProfileServices = operation[servicesRequest, servicesReply]{"profiles-services", profileServices}
+	opService         = operation[serviceRequest, serviceView]{"service", service}
 )
 
 func (c *cli) servicesCommand() *cobra.Command {
@@ -104,7 +107,11 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
 			if len(args) == 1 {
 				req.Search = args[0]
 			}
-			return do(cmd.Context(), c, cmd, opServices, req, printServices)
+			op := opServices
+			if req.Profile != "" || req.Own {
+				op = opProfileServices
+			}
+			return do(cmd.Context(), c, cmd, op, req, printServices)
 		},
 	})
 	cmd.Flags().StringVar(&req.Category, "category", "", "only services of this category")
@@ -140,7 +147,28 @@ func readCategory(c *blocklists.Catalogue, id string) (blocklists.Category, erro
 	return found, fmt.Errorf("%w; there are: %s", err, strings.Join(categoryIDs(), ", "))
 }
 
-func services(ctx context.Context, n *node, req servicesRequest, _ progress) (servicesReply, error) {
+func services(_ context.Context, n *node, req servicesRequest, _ progress) (servicesReply, error) {
+	return n.services(req, nil)
+}
+
+func profileServices(ctx context.Context, n *node, req servicesRequest, _ progress) (servicesReply, error) {
+	if req.Profile == "" {
+		return servicesReply{}, usageError(errors.New("--own: say whose choices, with --profile"))
+	}
+	f, _, err := n.family(ctx, req.Family)
+	if err != nil {
+		return servicesReply{}, err
+	}
+	p, err := f.Profile(req.Profile)
+	if err != nil {
+		return servicesReply{}, coded(err)
+	}
+	return n.services(req, p)
+}
+
+// services returns the services that are asked for, with what p does about each
+// where p is not nil.
+func (n *node) services(req servicesRequest, p *policy.Profile) (servicesReply, error) {
 	category := blocklists.NoCategory
 	if req.Category != "" {
 		var err error
@@ -150,18 +178,6 @@ func services(ctx context.Context, n *node, req servicesRequest, _ progress) (se
 		if category == blocklists.KnownRiskCategory { // a mark, and asked for like a category
 			category, req.KnownRisk = blocklists.NoCategory, true
 		}
-	}
-	var p *policy.Profile
-	if req.Profile != "" {
-		f, _, err := n.family(ctx, req.Family)
-		if err != nil {
-			return servicesReply{}, err
-		}
-		if p, err = f.Profile(req.Profile); err != nil {
-			return servicesReply{}, coded(err)
-		}
-	} else if req.Own {
-		return servicesReply{}, usageError(errors.New("--own: say whose choices, with --profile"))
 	}
 	catalogue := n.catalogue.Load()
 	rep := servicesReply{Services: []serviceLine{}}

@@ -166,7 +166,7 @@ func signalList(ctx context.Context, n *node, req signalsRequest, _ progress) (s
 		last := found[req.Limit-1]
 		rep.Next = journal.Cursor{At: last.At, ID: last.ID}.String()
 	}
-	names := n.names(s.Index, f)
+	names := n.names(ctx, s.Index, f)
 	for _, g := range found {
 		rep.Signals = append(rep.Signals, viewSignal(g, names, zone))
 	}

@@ -6,9 +6,10 @@ for (const element of document.querySelectorAll('[data-script]')) {
   if (/^[a-z]+$/.test(name)) import(`/static/${name}.js`).then((module) => module.default(element));
 }
 
-// A form is sent once, however often its button is pressed.
+// A form is sent once, however often its button is pressed; but one that saves a
+// file (data-again) leaves its page as it is.
 document.addEventListener('submit', ({ target, submitter }) => {
-  if (target.method !== 'post') return;
+  if (target.method !== 'post' || 'again' in target.dataset) return;
   setTimeout(() => {
     for (const button of target.querySelectorAll('button')) button.disabled = true;
     submitter?.setAttribute('aria-busy', 'true');

@@ -72,17 +72,29 @@ type Book struct {
 	lines      []Line
 }
 
+// Languages returns the languages that guidance is written in, English first.
+func Languages() []string { return []string{English, "de"} }
+
 // Embedded returns the guidance that comes with the program. The error names the
 // languages that there are where language is none of them.
 func Embedded(language string) (*Book, error) {
-	if language != English {
-		return nil, fmt.Errorf("reading guidance in language %q: there is %q", language, English)
+	read := embedded[language]
+	if read == nil {
+		return nil, fmt.Errorf("reading guidance in language %q: there is %q", language, Languages())
 	}
-	return english()
+	return read()
 }
 
-var english = sync.OnceValues(func() (*Book, error) {
-	text, err := data.ReadFile("data/" + English + ".txt")
+var embedded = func() map[string]func() (*Book, error) {
+	all := map[string]func() (*Book, error){}
+	for _, l := range Languages() {
+		all[l] = sync.OnceValues(func() (*Book, error) { return read(l) })
+	}
+	return all
+}()
+
+func read(language string) (*Book, error) {
+	text, err := data.ReadFile("data/" + language + ".txt")
 	if err != nil {
 		return nil, err
 	}
@@ -92,13 +104,13 @@ var english = sync.OnceValues(func() (*Book, error) {
 	}
 	b, err := parse(string(text))
 	if err != nil {
-		return nil, fmt.Errorf("reading guidance: %s.txt %w", English, err)
+		return nil, fmt.Errorf("reading guidance: %s.txt %w", language, err)
 	}
 	if b.lines, err = parseLines(string(lines)); err != nil {
 		return nil, fmt.Errorf("reading guidance: help.tsv %w", err)
 	}
 	return b, nil
-})
+}
 
 // For returns what there is to say about a service ("" is none) of a category to
 // the guardian of a child of an age band, with the lines of a country ("" is not

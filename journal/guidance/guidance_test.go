@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
 
 	"kinward/blocklists"
 	"kinward/policy"
@@ -12,11 +15,30 @@ import (
 
 func book(t *testing.T) *Book {
 	t.Helper()
-	b, err := Embedded(English)
+	return in(t, English)
+}
+
+func in(t *testing.T, language string) *Book {
+	t.Helper()
+	b, err := Embedded(language)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestLanguages: each language says what English says, of the same things and to
+// the same ages.
+func TestLanguages(t *testing.T) {
+	said := map[string]bool{}
+	texts(book(t), func(where, text string) { said[where] = said[where] || text != "" })
+	for _, l := range Languages()[1:] {
+		also := map[string]bool{}
+		texts(in(t, l), func(where, text string) { also[where] = also[where] || text != "" })
+		if diff := cmp.Diff(said, also); diff != "" {
+			t.Errorf("%s (-English +%s):\n%s", l, l, diff)
+		}
+	}
 }
 
 // texts calls f for every text that a guardian can read, with where it stands.
@@ -91,6 +113,21 @@ func TestServices(t *testing.T) {
 
 // TestWording: short, plain, calm. Words that frighten or blame stand nowhere.
 func TestWording(t *testing.T) {
+	blames := regexp.MustCompile(`(?i)\b(täter\w*|gefährlich\w*|schrecklich\w*|furchtbar\w*|entsetzlich\w*|schockierend\w*|alarmierend\w*|opfer|ungezogen|ungehorsam|bestraf\w*|schuldig|sünd\w*|schmutzig|süchtig|ertappt|verdächtig\w*|ausspionier\w*)\b|!`)
+	texts(in(t, "de"), func(where, text string) {
+		if text == "" {
+			return
+		}
+		if n := utf8.RuneCountInString(text); n < 40 || n > 440 {
+			t.Errorf("%s has %d characters in German; want 40 to 440: %s", where, n, text)
+		}
+		if m := blames.FindString(text); m != "" {
+			t.Errorf("%s says %q: %s", where, m, text)
+		}
+		if strings.TrimSpace(text) != text || !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
+			t.Errorf("%s does not end as a sentence: %q", where, text)
+		}
+	})
 	harsh := regexp.MustCompile(`(?i)\b(predators?|dangerous|terrible|horrible|shocking|epidemic|alarming|victims?|naughty|disobe\w+|punish(ed)?|guilty|sins?|sinful|dirty|addict\w*|must never|should be ashamed|caught|suspicious|spy\w*)\b|!`)
 	texts(book(t), func(where, text string) {
 		if text == "" {
@@ -228,7 +265,7 @@ func TestParseRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Embedded("de"); err == nil || !strings.Contains(err.Error(), `"en"`) {
+	if _, err := Embedded("xx"); err == nil || !strings.Contains(err.Error(), `"en"`) {
 		t.Errorf("a language that is not: %v", err)
 	}
 }
