@@ -154,7 +154,7 @@ func (v *visit) Ago(t time.Time) string {
 // deviceAdd names a device: one that was seen, or a new one, which may have
 // nothing to be recognised by yet but the private-DNS name that it will be given.
 func deviceAdd(v *visit) error {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	f := v.request.PostForm
@@ -236,7 +236,7 @@ func (v *visit) devicePage(wrong string) error {
 
 // deviceSet changes one thing about a device.
 func deviceSet(v *visit) error {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	d, _, err := v.device()

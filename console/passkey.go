@@ -113,8 +113,8 @@ func (v *visit) ask(options any, s *webauthn.SessionData, account store.AccountI
 	return v.data(options)
 }
 
-// asked returns what was asked for, once.
-func (v *visit) asked(account store.AccountID) (*webauthn.SessionData, error) {
+// challenged returns what was asked for, once.
+func (v *visit) challenged(account store.AccountID) (*webauthn.SessionData, error) {
 	var c ceremony
 	ok := v.server.sealer.open(ceremonyCookie, v.cookie(ceremonyCookie), &c)
 	v.setCookie(ceremonyCookie, "", -1)
@@ -157,7 +157,7 @@ func signInPasskey(v *visit) error {
 			return err
 		}
 		v.server.door.fail(v.client, "", "")
-		v.wrong(store.Account{})
+		v.wrongAtDoor(store.Account{})
 		return &Refusal{Kind: Forbidden, Text: v.lang.text("passkey.wrong")}
 	}
 	next := localPath(v.request.URL.Query().Get("next"))
@@ -178,7 +178,7 @@ func signInPasskey(v *visit) error {
 // provePasskey returns whose passkey was shown. All that is wrong with it is
 // errWrong.
 func (v *visit) provePasskey(w *webauthn.WebAuthn) (account store.Account, err error) {
-	session, err := v.asked(v.account.ID)
+	session, err := v.challenged(v.account.ID)
 	if err != nil {
 		return account, err
 	}
@@ -233,7 +233,7 @@ func newPasskey(v *visit) error {
 	if w == nil {
 		return &Refusal{Kind: NotFound}
 	}
-	session, err := v.asked(v.account.ID)
+	session, err := v.challenged(v.account.ID)
 	if err != nil {
 		return &Refusal{Kind: Forbidden, Text: v.lang.text("passkey.wrong")}
 	}

@@ -203,7 +203,7 @@ func code(text, alt string) template.HTML {
 // setupMake makes what is missing, and a ticket with which the device itself comes
 // to its steps.
 func setupMake(v *visit) error {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	s, d, err := v.setupOf()
