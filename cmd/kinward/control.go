@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
@@ -51,14 +52,30 @@ func (o operation[Req, Rep]) handler() handler {
 }
 
 // offered is an operation of any type.
-type offered interface{ offer() (string, handler) }
+type offered interface {
+	offer() (string, handler)
+	shape() (name string, request, reply reflect.Type)
+}
 
 func (o operation[Req, Rep]) offer() (string, handler) { return o.name, o.handler() }
 
-// operations is the table of all that the socket offers.
+func (o operation[Req, Rep]) shape() (string, reflect.Type, reflect.Type) {
+	return o.name, reflect.TypeFor[Req](), reflect.TypeFor[Rep]()
+}
+
+// operations is the table of all that the socket offers, ready to run.
 func operations() map[string]handler {
 	table := map[string]handler{}
-	for _, o := range []offered{
+	for _, o := range allOperations() {
+		name, h := o.offer()
+		table[name] = h
+	}
+	return table
+}
+
+// allOperations are all that there are.
+func allOperations() []offered {
+	return []offered{
 		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
 		opIncidentFollow, opIncidentExport, opIncidentFile, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
 		opToday, opCategories, opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
@@ -82,11 +99,7 @@ func operations() map[string]handler {
 		opChanges, opChangeShow, opChangeUndo, opPending, opPendingApprove, opPendingReject,
 		opRequests, opRequestsMine, opRequestAdd, opRequestAnswer,
 		opConsole, opConsoleLink, opConsoleReset, opConsoleSessions, opConsoleSignOut,
-	} {
-		name, h := o.offer()
-		table[name] = h
 	}
-	return table
 }
 
 // call runs the operation at the owner of the configured data folder.
