@@ -34,10 +34,10 @@ func (h *deskHouse) plant() {
 	}
 	do("profiles-add", change[profileRequest]{Do: profileRequest{Profile: "planted-profile", Preset: "B"}})
 	do("devices-add", change[deviceRequest]{Do: deviceRequest{Device: "10.7.7.7", Name: "planted-device", Profile: "planted-profile"}})
-	do("devices-clue-add", change[deviceRequest]{Do: deviceRequest{Device: "planted-device", Clue: "plantedtoken"}})
+	do("devices-clue-add", change[deviceRequest]{Do: deviceRequest{Device: "planted-device", Clue: "dns:plantedtoken"}})
 	do("rules-add", change[ruleRequest]{Do: ruleRequest{Profile: "planted-profile", Name: "planted-rule.example"}})
 	do("grants-add", change[grantRequest]{about{Why: "planted-why"}, grantRequest{What: "planted-grant.example", Profile: "planted-profile", For: "60m", By: "planted-giver"}})
-	do("schedules-bedtime", change[scheduleRequest]{Do: scheduleRequest{Profile: "planted-profile", Name: "planted-schedule", Windows: []string{"every day 20:00-06:00"}}})
+	do("schedules-bedtime", change[scheduleRequest]{Do: scheduleRequest{Profile: "planted-profile", Windows: []string{"20:00-06:00"}}})
 	do("guardians-add", change[guardianRequest]{Do: guardianRequest{Name: "Planted-guardian", Role: "guardian"}})
 	do("alerts-add", alertAddRequest{Guardian: "Planted-guardian", Kind: alerts.Email, To: "planted-mail@example.org"})
 	do("families-link-make", about{})
@@ -105,7 +105,7 @@ func stranger(v reflect.Value, field string, round int) (given []string) {
 		"name": {"planted-device", "Planted-guardian", "planted-rule.example", "planted-schedule"}, "guardian": {"Planted-guardian"}, "as": {"Planted-guardian", ""},
 		"ids": {plantedID}, "incident": {plantedID}, "since": {"30d"}, "until": {""}, "type": {"A"}, "period": {"day"}, "format": {"csv", "json"},
 		"schedule": {"planted-schedule"}, "what": {"planted-grant.example", "planted-ask.example"}, "for": {"60m"}, "thing": {"dating"}, "choice": {"block", "allow"},
-		"clue": {"plantedtoken", "10.7.7.7"}, "answer": {"15m", "no"}, "role": {"owner"}, "zone": {"Europe/Berlin"}, "text": {"family: Home\nprofiles:\n  Everyone:\n    preset: C\n"},
+		"clue": {"dns:plantedtoken", "10.7.7.7"}, "answer": {"15m", "no"}, "role": {"owner"}, "zone": {"Europe/Berlin"}, "text": {"family: Home\nprofiles:\n  Everyone:\n    preset: C\n"},
 		"kind": {"", "bypass"}, "verdict": {""}, "category": {"", "dating"}, "service": {""}, "token": {"plantedtoken"}, "platform": {"android"}, "days": {"30"}, "country": {"DE"},
 	}
 	switch v.Kind() {
