@@ -64,28 +64,29 @@ func (o operation[Req, Rep]) types() (string, console.OperationTypes) {
 	return o.name, console.OperationTypes{Request: reflect.TypeFor[Req](), Reply: reflect.TypeFor[Rep]()}
 }
 
-// operations is the table of all that the socket offers.
+// operations is the table of all that the socket offers, ready to run.
 func operations() map[string]handler {
 	table := map[string]handler{}
-	eachOperation(func(o offered) {
+	for _, o := range allOperations() {
 		name, h := o.offer()
 		table[name] = h
-	})
+	}
 	return table
 }
 
 // operationTypes is what each of them takes and replies.
 func operationTypes() map[string]console.OperationTypes {
 	table := map[string]console.OperationTypes{}
-	eachOperation(func(o offered) {
+	for _, o := range allOperations() {
 		name, t := o.types()
 		table[name] = t
-	})
+	}
 	return table
 }
 
-func eachOperation(f func(offered)) {
-	for _, o := range []offered{
+// allOperations are all that there are.
+func allOperations() []offered {
+	return []offered{
 		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
 		opIncidentFollow, opIncidentExport, opIncidentFile, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
 		opToday, opCategories, opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
@@ -109,8 +110,6 @@ func eachOperation(f func(offered)) {
 		opChanges, opChangeShow, opChangeUndo, opPending, opPendingApprove, opPendingReject,
 		opRequests, opRequestsMine, opRequestAdd, opRequestAnswer,
 		opConsole, opConsoleLink, opConsoleReset, opConsoleSessions, opConsoleSignOut,
-	} {
-		f(o)
 	}
 }
 
