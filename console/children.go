@@ -2,7 +2,6 @@ package console
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -154,7 +153,7 @@ func (p formPage) Value(field, first string) string {
 	return p.Form.Get(field)
 }
 
-// Option is what a select offers.
+// option is what a select offers.
 type option struct{ Value, Label string }
 
 func (v *visit) household() (household, error) {
@@ -272,14 +271,6 @@ func (v *visit) nameWrong(name string, h household, self int64) string {
 		}
 	}
 	return ""
-}
-
-// form reads what a page sent.
-func (v *visit) form() (url.Values, error) {
-	if err := v.request.ParseForm(); err != nil {
-		return nil, fmt.Errorf("reading a form: %w", err)
-	}
-	return v.request.PostForm, nil
 }
 
 // childPage is a page about one child.

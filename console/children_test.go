@@ -76,8 +76,10 @@ func family() household {
 		Zone: "Europe/Berlin", Unknown: "Everyone",
 		Profiles: []childProfile{
 			{ID: 1, Name: "Everyone", Preset: "B", Default: true},
-			{ID: 2, Name: "Lea <3", Preset: "D", Schedules: []schedule{bedtime, games}, Choices: map[string]string{"roblox": "block"}, ListChoices: map[string]string{"school": "block"},
-				Rules: []childRule{{ID: 3, Action: "deny", Name: "example.com", Match: "suffix"}}},
+			{
+				ID: 2, Name: "Lea <3", Preset: "D", Schedules: []schedule{bedtime, games}, Choices: map[string]string{"roblox": "block"}, ListChoices: map[string]string{"school": "block"},
+				Rules: []childRule{{ID: 3, Action: "deny", Name: "example.com", Match: "suffix"}},
+			},
 		},
 		Devices:  []childDevice{{Name: "Phone", Profile: "Lea <3"}},
 		Grants:   []childGrant{{ID: 9, Profile: "Lea <3", What: "name:forum.example.org", About: "forum.example.org", Until: noon.Add(time.Hour), By: "Maria"}, {ID: 10, Profile: "Lea <3", About: "over", Over: true, Until: noon}},
@@ -86,11 +88,13 @@ func family() household {
 }
 
 // parsed is a server with texts and pages, which are read once for all tests.
-var parsed = sync.OnceValues(func() (s Server, err error) {
+var parsed = sync.OnceValues(func() (*Server, error) {
+	var s Server
+	var err error
 	if s.texts, err = loadTexts(); err == nil {
 		s.pages, err = loadPages(s.texts)
 	}
-	return s, err
+	return &s, err
 })
 
 func newRoom(t *testing.T, answers map[string]any) *room {
@@ -129,8 +133,8 @@ func newRoom(t *testing.T, answers map[string]any) *room {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.desk, s.log = d, slog.New(slog.DiscardHandler)
-	return &room{t: t, desk: d, s: &s, by: mother, lang: "en"}
+	own := &Server{texts: s.texts, pages: s.pages, desk: d, log: slog.New(slog.DiscardHandler)}
+	return &room{t: t, desk: d, s: own, by: mother, lang: "en"}
 }
 
 // visit makes a visit by the table of routes; who may come in is another test's.
@@ -246,12 +250,18 @@ func TestChildrenForms(t *testing.T) {
 		{"a search engine", "/children/2/search", "thing=google&choice=off", `search-set {"do":{"profile":"Lea \u003c3","thing":"google","choice":"off"}}`, "/children/2/search?changed=12"},
 		{"what is kept", "/children/2/kept", "thing=dating&choice=none", `profiles-log {"do":{"profile":"Lea \u003c3","thing":"dating","choice":"none"}}`, "/children/2/kept?changed=12"},
 		{"guests", "/children/2/kept", "do=guests&value=on", `profiles-guests {"do":{"profile":"Lea \u003c3","choice":"on"}}`, "/children/2/kept?changed=12"},
-		{"other windows", "/children/2/times/7", "do=save&name=Night&effect=block&target=everything&row=0&days0=1&days0=2&from0=21:00&to0=06:30&row=4&from4=&to4=&holidays=off",
-			`schedules-set {"do":{"profile":"Lea \u003c3","name":"Bedtime","to":"Night","effect":"block","target":"everything","windows":["Mon,Tue 21:00-06:30"],"holidays":"off"}}`, "/children/2/times?changed=12"},
-		{"a service stays the one it was", "/children/2/times/8", "do=save&name=Games&effect=free&target=everything&service=Roblox&row=0&days0=6&from0=10:00&to0=00:00&holidays=usual",
-			`schedules-set {"do":{"profile":"Lea \u003c3","name":"Games","effect":"free","target":"service:roblox","windows":["Sat 10:00-24:00"],"holidays":"usual"}}`, "/children/2/times?changed=12"},
-		{"new times", "/children/2/times/new", "do=save&name=Homework&effect=block&target=category:social&row=0&days0=5&from0=14:00&to0=16:00&holidays=usual",
-			`schedules-add {"do":{"profile":"Lea \u003c3","name":"Homework","effect":"block","target":"category:social","windows":["Fri 14:00-16:00"],"holidays":"usual"}}`, "/children/2/times?changed=12"},
+		{
+			"other windows", "/children/2/times/7", "do=save&name=Night&effect=block&target=everything&row=0&days0=1&days0=2&from0=21:00&to0=06:30&row=4&from4=&to4=&holidays=off",
+			`schedules-set {"do":{"profile":"Lea \u003c3","name":"Bedtime","to":"Night","effect":"block","target":"everything","windows":["Mon,Tue 21:00-06:30"],"holidays":"off"}}`, "/children/2/times?changed=12",
+		},
+		{
+			"a service stays the one it was", "/children/2/times/8", "do=save&name=Games&effect=free&target=everything&service=Roblox&row=0&days0=6&from0=10:00&to0=00:00&holidays=usual",
+			`schedules-set {"do":{"profile":"Lea \u003c3","name":"Games","effect":"free","target":"service:roblox","windows":["Sat 10:00-24:00"],"holidays":"usual"}}`, "/children/2/times?changed=12",
+		},
+		{
+			"new times", "/children/2/times/new", "do=save&name=Homework&effect=block&target=category:social&row=0&days0=5&from0=14:00&to0=16:00&holidays=usual",
+			`schedules-add {"do":{"profile":"Lea \u003c3","name":"Homework","effect":"block","target":"category:social","windows":["Fri 14:00-16:00"],"holidays":"usual"}}`, "/children/2/times?changed=12",
+		},
 		{"off", "/children/2/times/7", "do=off", `schedules-switch {"do":{"profile":"Lea \u003c3","name":"Bedtime"}}`, "/children/2/times/7?changed=12"},
 		{"a day off", "/children/2/times/7", "do=except&day=2026-12-24&day-from=&day-to=", `schedules-except {"do":{"profile":"Lea \u003c3","name":"Bedtime","day":"2026-12-24"}}`, "/children/2/times/7?changed=12"},
 		{"another day", "/children/2/times/7", "do=except&day=2026-12-24&day-from=23:00&day-to=08:00", `schedules-except {"do":{"profile":"Lea \u003c3","name":"Bedtime","windows":["23:00-08:00"],"day":"2026-12-24"}}`, "/children/2/times/7?changed=12"},

@@ -123,7 +123,7 @@ func (v *visit) wrongAtDoor(account store.Account) {
 }
 
 func signIn(v *visit) error {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	next, name := here(v.request.PostForm.Get("next")), v.request.PostForm.Get("name")
@@ -223,7 +223,7 @@ func (v *visit) halfOpen() (h half, account store.Account, err error) {
 }
 
 func signInCode(v *visit) error {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	h, account, err := v.halfOpen()
@@ -283,7 +283,7 @@ func confirm(v *visit) error {
 	if v.session.ID == 0 {
 		return v.signInFirst()
 	}
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	next := here(v.request.PostForm.Get("next"))
