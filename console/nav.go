@@ -23,6 +23,7 @@ var nav = []navEntry{
 	{"/incidents", "incidents", viewers, true},
 	{"/signals", "signals", viewers, false},
 	{"/alerts", "alerts", viewers, false},
+	{"/help", "help", anyone, false},
 }
 
 // navOperator is the same for whoever runs the server.

@@ -54,6 +54,7 @@ func (s *Server) routes() []route {
 		alertRoutes,
 		moreRoutes,
 		languageRoutes,
+		helpRoutes,
 		childrenRoutes,
 		holidayRoutes,
 		listRoutes,
