@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -50,11 +49,17 @@ func (v *visit) answer(r route) error {
 	if !v.server.isOurs(v.request) {
 		return &Refusal{Kind: Misdirected}
 	}
+	if strings.HasPrefix(v.request.URL.Path, "/static/") { // the same for everybody
+		return r.serve(v)
+	}
 	if err := v.recognise(); err != nil { // before fromHere, which asks for less of programs
 		return err
 	}
 	if err := v.fromHere(); err != nil {
 		return &Refusal{Kind: Forbidden, Text: v.lang.text("error.origin")}
+	}
+	if v.request.ContentLength > maxForm {
+		return &http.MaxBytesError{Limit: maxForm}
 	}
 	switch {
 	case r.who.allows(v.actor):
@@ -66,15 +71,15 @@ func (v *visit) answer(r route) error {
 }
 
 // form reads what a page sent.
-func (v *visit) form() (url.Values, error) {
+func (v *visit) form() error {
 	if err := v.request.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return nil, err
+			return err
 		}
-		return nil, &Refusal{Kind: Invalid}
+		return &Refusal{Kind: Invalid}
 	}
-	return v.request.PostForm, nil
+	return nil
 }
 
 // setHeaders sets what every answer carries. Pages run nothing but what this
@@ -97,8 +102,13 @@ func setHeaders(h http.Header, secure bool) {
 
 // page answers with a page, whole or not at all.
 func (v *visit) page(status int, name string, data any) error {
+	return v.render(status, name, "layout", data)
+}
+
+// render is page in another frame than the layout.
+func (v *visit) render(status int, name, frame string, data any) error {
 	var b bytes.Buffer
-	if err := v.server.pages.render(&b, v, name, data); err != nil {
+	if err := v.server.pages.render(&b, v, name, frame, data); err != nil {
 		return err
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -125,7 +135,15 @@ var statusOf = map[RefusalKind]int{
 // fail answers with what went wrong: a refusal in its own words, anything else
 // as a fault whose cause is in the log alone.
 func (v *visit) fail(err error) {
-	status, text := http.StatusInternalServerError, v.lang.text("error.fault")
+	status, text := v.fault(err)
+	if err := v.page(status, "error", text); err != nil {
+		http.Error(v.w, text, status)
+	}
+}
+
+// fault says what went wrong; see fail.
+func (v *visit) fault(err error) (status int, text string) {
+	status, text = http.StatusInternalServerError, v.lang.text("error.fault")
 	var tooLarge *http.MaxBytesError
 	if r := refused(err); r != nil {
 		if status, text = statusOf[r.Kind], r.Text; text == "" {
@@ -137,9 +155,7 @@ func (v *visit) fail(err error) {
 		v.server.log.LogAttrs(v.request.Context(), slog.LevelError, "a page could not be made",
 			slog.String("page", pattern(v.request)), slog.Any("error", err))
 	}
-	if err := v.page(status, "error", text); err != nil {
-		http.Error(v.w, text, status)
-	}
+	return status, text
 }
 
 // pattern names a route for the log: a path may hold a secret.
