@@ -68,7 +68,10 @@ func openChrome(t *testing.T, base string) *chrome {
 	ctx, cancel := chromedp.NewContext(first, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	b.ctx = ctx
-	b.do(chromedp.Navigate("about:blank"))
+	// The window lives as long as the context of the first action in it.
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatal(err)
+	}
 	if err := chromedp.Listen(ctx, b.hear); err != nil {
 		t.Fatal(err)
 	}
