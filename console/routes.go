@@ -59,6 +59,7 @@ func (s *Server) routes() []route {
 		accountRoutes,
 		moreRoutes,
 		languageRoutes,
+		helpRoutes,
 		childRoutes,
 		deviceRoutes,
 		setupRoutes,
