@@ -37,8 +37,8 @@ func (v *visit) id(field string) (int64, error) {
 	return n, nil
 }
 
-// gone makes a refusal of what is not there, or is somebody else's.
-func gone(err error) error {
+// missing makes a refusal of what is not there, or is somebody else's.
+func missing(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return &Refusal{Kind: NotFound}
 	}
@@ -83,12 +83,6 @@ func accountPage(v *visit) error {
 // AccountName is what whoever is signed in types to sign in.
 func (v *visit) AccountName() string { return v.account.Name }
 
-// When writes a time in the family's zone, for people.
-func (v *visit) When(t time.Time) string {
-	t = t.In(v.zone)
-	return v.lang.day(t) + ", " + v.lang.clock(t)
-}
-
 // endSessions ends one of the account's sessions, or all others. It needs no
 // proof: it can only shut out.
 func endSessions(v *visit) error {
@@ -105,7 +99,7 @@ func endSessions(v *visit) error {
 			return err
 		}
 		if err := v.server.accounts.EndSession(v.request.Context(), v.account.ID, store.SessionID(id)); err != nil {
-			return gone(err)
+			return missing(err)
 		}
 	}
 	v.happened(store.DoorEnded, "")

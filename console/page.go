@@ -60,3 +60,12 @@ func (p *pages) render(w io.Writer, v *visit, name, frame string, data any) erro
 	}
 	return t.ExecuteTemplate(w, frame, framed{v, name, data})
 }
+
+// option is what a select offers.
+type option struct{ Value, Label string }
+
+// tab leads to one of the parts of a page; see the partial.
+type tab struct {
+	Href, Label string
+	Here        bool
+}

@@ -62,6 +62,8 @@ func (s *Server) routes() []route {
 		childRoutes,
 		deviceRoutes,
 		setupRoutes,
+		s.api.table(),
+		programRoutes,
 		childrenRoutes,
 		holidayRoutes,
 		listRoutes,
