@@ -52,6 +52,7 @@ func (s *Server) routes() []route {
 		singleIncidentRoutes,
 		signalRoutes,
 		alertRoutes,
+		liveRoutes,
 		moreRoutes,
 		languageRoutes,
 	)
