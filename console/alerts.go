@@ -164,8 +164,8 @@ var (
 	callAlertRemove  = call[channelRequest, saying]("alerts-remove")
 	callAlertTest    = call[channelRequest, alertTestView]("alerts-test")
 	callDigest       = call[digestRequest, digestView]("digest")
-	callSignalSwitch = call[change[signalSwitch], changedView]("signals-switch")
-	callSignalNight  = call[change[signalSwitch], changedView]("signals-night")
+	callSignalSwitch = call[change[signalSwitch], changed]("signals-switch")
+	callSignalNight  = call[change[signalSwitch], changed]("signals-night")
 
 	alertCalls = []anyCall{callAlerts, callAlertAdd, callAlertSet, callAlertRemove, callAlertTest, callDigest, callSignalSwitch, callSignalNight}
 )
@@ -194,7 +194,7 @@ type signalChoice struct {
 // whens are how soon somebody can hear of something.
 var whens = []string{"immediate", "hourly", "daily", "weekly", "never"}
 
-var weekdays = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
+var dayWords = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
 
 func alerts(v *visit) error { return v.alertsPage(alertsPage{}) }
 
@@ -246,7 +246,7 @@ func (v *visit) alertsPage(p alertsPage) error {
 	for _, w := range whens {
 		p.Whens = append(p.Whens, option{w, v.lang.text("alerts.when." + w)})
 	}
-	for _, d := range weekdays {
+	for _, d := range dayWords {
 		p.Days = append(p.Days, option{d, v.lang.text("date.weekday." + strings.ToLower(d[:3]))})
 	}
 	return v.page(status(p.Wrong), "alerts", p)

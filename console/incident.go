@@ -83,37 +83,10 @@ type mutesView struct {
 	} `json:"mutes"`
 }
 
-// change asks for a change of the family.
-type change[Req any] struct {
-	Why string `json:"why,omitempty"`
-	Do  Req    `json:"do"`
-}
-
-// changedView is the reply of every change.
-type changedView struct {
-	Done      string `json:"done"`
-	Unchanged bool   `json:"unchanged"`
-	InForce   string `json:"inForce"`
-}
-
-type grantRequest struct {
-	What    string `json:"what"`
-	Profile string `json:"profile"`
-	For     string `json:"for"`
-	By      string `json:"by"`
-	Why     string `json:"why,omitempty"`
-}
-
 type chooseRequest struct {
 	Profile string `json:"profile"`
 	Thing   string `json:"thing"`
 	Choice  string `json:"choice"`
-}
-
-type ruleRequest struct {
-	Profile string `json:"profile"`
-	Name    string `json:"name"`
-	Allow   bool   `json:"allow,omitempty"`
 }
 
 var (
@@ -122,21 +95,11 @@ var (
 	callMute         = call[incidentRequest, saying]("incidents-mute")
 	callMutes        = call[nothing, mutesView]("incidents-mutes")
 	callUnmute       = call[incidentRequest, saying]("incidents-unmute")
-	callGrant        = call[change[grantRequest], changedView]("grants-add")
-	callChooseThing  = call[change[chooseRequest], changedView]("profiles-choose")
-	callRuleAdd      = call[change[ruleRequest], changedView]("rules-add")
-	callRevokeGrant  = call[change[revokeRequest], changedView]("grants-revoke")
-	oneIncidentCalls = []anyCall{callIncident, callUnreview, callMute, callMutes, callUnmute, callGrant, callChooseThing, callRuleAdd, callRevokeGrant}
+	callGrant        = call[change[grantRequest], changed]("grants-add")
+	callChooseThing  = call[change[chooseRequest], changed]("profiles-choose")
+	callRevokeGrant  = call[change[grantRequest], changed]("grants-revoke")
+	oneIncidentCalls = []anyCall{callIncident, callUnreview, callMute, callMutes, callUnmute, callGrant, callChooseThing, callRevokeGrant}
 )
-
-type revokeRequest struct {
-	ID int64 `json:"id"`
-}
-
-// strengths are the desk's words for what blocking achieves, and the texts for it.
-var strengths = map[string]string{
-	"blocks the app": "app", "blocks the website": "website", "signal only": "signal", "not verified": "unknown",
-}
 
 // incidentPage is what the page shows.
 type incidentPage struct {
@@ -187,8 +150,8 @@ func (v *visit) show() (i incidentShow, path string, err error) {
 	return i, "/incidents/" + i.ID, err
 }
 
-// grantSpans are how long something can be opened for.
-var grantSpans = map[string]string{"15": "15m", "60": "60m", "today": "today"}
+// allowSpans are how long something can be opened for.
+var allowSpans = map[string]string{"15": "15m", "60": "60m", "today": "today"}
 
 // incidentAllow opens what an incident was about, for a while or for good.
 func incidentAllow(v *visit) error {
@@ -200,7 +163,7 @@ func incidentAllow(v *visit) error {
 	if i.ToOpen == "" {
 		return &Refusal{Kind: Invalid, Text: v.lang.text("incident.allow.never")}
 	}
-	if d, timed := grantSpans[span]; timed {
+	if d, timed := allowSpans[span]; timed {
 		_, err = callGrant.do(v, change[grantRequest]{why, grantRequest{What: i.ToOpen, Profile: i.ProfileName, For: d, By: v.actor.Name}})
 		return v.changed(err, path, "incident.allowed."+span, "Thing", i.ToOpen, "Name", i.ProfileName)
 	}
@@ -217,7 +180,7 @@ const everything = "everything"
 func (v *visit) choose(i incidentShow, thing string, allow bool) error {
 	why := v.lang.text("incident.allow.why")
 	if thing != i.Service {
-		_, err := callRuleAdd.do(v, change[ruleRequest]{why, ruleRequest{Profile: i.ProfileName, Name: thing, Allow: allow}})
+		_, err := callChildRule.do(v, change[ruleRequest]{why, ruleRequest{Profile: i.ProfileName, Name: thing, Allow: allow}})
 		return err
 	}
 	choice := map[bool]string{true: "allow", false: "block"}[allow]
@@ -248,7 +211,7 @@ func incidentKeep(v *visit) error {
 		return err
 	}
 	if i.Now != nil && i.Now.Grant != 0 && i.Verdict == "block" {
-		if _, err := callRevokeGrant.do(v, change[revokeRequest]{v.lang.text("incident.allow.why"), revokeRequest{i.Now.Grant}}); err != nil {
+		if _, err := callRevokeGrant.do(v, change[grantRequest]{v.lang.text("incident.allow.why"), grantRequest{ID: i.Now.Grant}}); err != nil {
 			return err
 		}
 	}

@@ -50,9 +50,6 @@ type mutedView struct {
 	Until *time.Time `json:"until"`
 }
 
-// anyCall is a [call] of whatever types.
-type anyCall any
-
 // lossView is a time in which attempts could not be kept.
 type lossView struct {
 	From  time.Time `json:"from"`

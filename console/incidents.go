@@ -135,9 +135,6 @@ var (
 	incidentCalls = []anyCall{callIncidents, callFilterFamily, callCategories, callLooks, callReview, callFile}
 )
 
-// option is a choice of a select.
-type option struct{ Value, Label string }
-
 // sinces are how far back lists go.
 var sinces = []string{"24h", "7d", "30d", "90d", "400d"}
 

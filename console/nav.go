@@ -17,9 +17,14 @@ type navEntry struct {
 // of a phone has room for four and "more".
 var nav = []navEntry{
 	{"/", "today", viewers, true},
+	{"/children", "children", viewers, true},
+	{"/explain", "explain", viewers, false},
+	{"/lists", "lists", viewers, false},
 	{"/incidents", "incidents", viewers, true},
+	{"/devices", "devices", viewers, true},
 	{"/signals", "signals", viewers, false},
 	{"/alerts", "alerts", viewers, false},
+	{"/account", "account", signed, false},
 }
 
 // navOperator is the same for whoever runs the server.

@@ -39,7 +39,7 @@ type phrase struct {
 }
 
 var (
-	englishVerb = regexp.MustCompile(`%(\[\d+\])?[sdqvw]`)
+	englishVerb = regexp.MustCompile(`%(\[\d+\])?[sdqvwU]`)
 	saidVerb    = regexp.MustCompile(`%(?:\[(\d+)\])?([sdqvwtl])`)
 )
 

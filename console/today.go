@@ -73,12 +73,6 @@ type todayPage struct {
 	Waits     []todayWait
 }
 
-// tab is one of the parts of a page; see the partial.
-type tab struct {
-	Href, Label string
-	Here        bool
-}
-
 // todayWait is something that waits for the guardian.
 type todayWait struct{ Icon, Href, Text string }
 

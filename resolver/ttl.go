@@ -7,6 +7,10 @@ import (
 	"kinward/policy"
 )
 
+// BlockedFor is for how long a device may go by an answer that says that something
+// is blocked.
+const BlockedFor = blockedTTL * time.Second
+
 // How long what Kinward says by itself may be kept, in seconds.
 const (
 	blockedTTL = 10   // short, so that a guardian's change of mind is felt

@@ -38,13 +38,14 @@ var keptTables = []keptTable{
 	{"counts", "profile_id", "", "day counts"}, // by their day, see expireCounts
 	{"signals", "profile_id", "at", "signals"},
 	{"signal_memory", "profile_id", "", ""},
+	{"requests", "profile_id", "at", "requests"},
 	{"told", "profile_id", "", ""}, // grows old by itself; earlier, and an incident that goes on would be told anew
 	{"outbox", "0", "made_at", ""}, // of no profile: what it would tell stands in told
 }
 
 // chosenTables are what guardians chose, and how a family is recognised. The
 // tables seen and baselines are by device, see eraseSeen.
-var chosenTables = []string{"families", "changes", "clues", "links", "seen", "channels", "preferences", "digests", "baselines",
+var chosenTables = []string{"families", "changes", "clues", "links", "seen", "channels", "preferences", "digests", "baselines", "pending",
 	"accounts", "recovery_codes", "passkeys", "sessions", "api_tokens", "passes", "door"}
 
 // familyTables are all tables with rows of families.

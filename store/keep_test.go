@@ -237,6 +237,9 @@ func fill(t *testing.T, db *DB, n int) {
 			VALUES (1, $1, $1, 0, 'tunnel', $2, '', 0, $3, 1)`, int64(p), noon.UnixMilli(), map[policy.ProfileID]string{1: uniqueName, 2: "other.example"}[p]); err != nil {
 			t.Fatal(err)
 		}
+		if _, _, err := db.AddRequest(t.Context(), Request{Family: 1, Profile: p, What: map[policy.ProfileID]string{1: uniqueName, 2: "other.example"}[p]}); err != nil {
+			t.Fatal(err)
+		}
 		for i := range 20 {
 			id := fmt.Sprintf("%032x", (2*i+int(p)-1)*7919)
 			note := map[policy.ProfileID]string{1: "we spoke of " + uniqueName, 2: "we spoke of it"}[p]
@@ -262,7 +265,7 @@ func TestEraseLeavesNoByte(t *testing.T) {
 		t.Fatal("the name was never there")
 	}
 	would, err := db.Erasable(t.Context(), f, 1)
-	want := Erased{"incidents": 1000, "reviews": 20, "mutes": 1, "looks": 20, "day counts": 1, "signals": 1}
+	want := Erased{"incidents": 1000, "reviews": 20, "mutes": 1, "looks": 20, "day counts": 1, "signals": 1, "requests": 1}
 	if diff := cmp.Diff(want, would); err != nil || diff != "" {
 		t.Errorf("what would be erased (-want +got): %v\n%s", err, diff)
 	}
@@ -273,7 +276,7 @@ func TestEraseLeavesNoByte(t *testing.T) {
 	if in := holds(t, dir, uniqueName); len(in) != 0 {
 		t.Errorf("the name is still in %v", in)
 	}
-	if left, err := db.Erasable(t.Context(), f, 1); err != nil || left["incidents"]+left["reviews"]+left["mutes"]+left["looks"]+left["day counts"]+left["signals"] != 0 {
+	if left, err := db.Erasable(t.Context(), f, 1); err != nil || left["incidents"]+left["reviews"]+left["mutes"]+left["looks"]+left["day counts"]+left["signals"]+left["requests"] != 0 {
 		t.Errorf("left of the profile: %v %v", left, err)
 	}
 	if left, err := db.Erasable(t.Context(), f, 2); err != nil || !cmp.Equal(want, left) {

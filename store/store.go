@@ -31,6 +31,9 @@ type Options struct {
 	// Acting tells who makes a change, by its context, where that is not Who; "" is
 	// Who. Nil is always Who.
 	Acting func(context.Context) string
+	// Guard may refuse a change of a family, in the very transaction that would make
+	// it; nil refuses nothing. What it does with t is done with the change.
+	Guard func(ctx context.Context, t *Tx, p Proposal) error
 	// Known tells what choices can be about. It is called for each change that is
 	// not the first; nil checks nothing of the kind.
 	Known func() policy.Known
@@ -50,6 +53,7 @@ type DB struct {
 
 	presets *policy.Presets
 	known   func() policy.Known
+	guard   func(context.Context, *Tx, Proposal) error
 	zones   *zones
 }
 
@@ -108,7 +112,7 @@ func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
 		return nil, err
 	}
 	unclean := isUnclean(path)
-	db := &DB{path: path, log: o.Logger, now: o.Now, who: o.Who, acting: o.Acting, zones: &zones{}}
+	db := &DB{path: path, log: o.Logger, now: o.Now, who: o.Who, acting: o.Acting, guard: o.Guard, zones: &zones{}}
 	if db.presets, err = policy.EmbeddedPresets(); err != nil {
 		return nil, err
 	}

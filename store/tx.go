@@ -17,7 +17,16 @@ type Edit struct {
 	Family policy.FamilyID // 0 is the home family
 	Why    string          // what a guardian gave as the reason; "" is none
 	Doing  string          // names the change in an error, e.g. `adding device "Tablet"`
+	If     uint64          // the revision that it was decided on; another one is refused, see [ErrStale]. 0: whichever
 	undoes uint64          // the revision that this takes back
+}
+
+// Proposal is a change that is about to be made.
+type Proposal struct {
+	Before, After *policy.Family
+	What          string             // in a sentence
+	Weakens       []policy.Weakening // how it lowers protection
+	Revision      uint64             // that the family will have
 }
 
 // Tx makes changes that hold together or not at all. It belongs to one
@@ -83,6 +92,9 @@ func (t *Tx) change(e Edit, f func(*policy.Family) (string, error)) (uint64, err
 	if err != nil {
 		return 0, err
 	}
+	if e.If != 0 && e.If != s.revision {
+		return 0, refuse(ErrStale, "the family's choices are at revision %d by now, and no longer at %d", s.revision, e.If)
+	}
 	before, err := s.family(t.now)
 	if err != nil {
 		return 0, err
@@ -117,13 +129,16 @@ func (t *Tx) change(e Edit, f func(*policy.Family) (string, error)) (uint64, err
 		return 0, err
 	}
 	s.revision++
+	weakens := policy.Weakens(before, after, t.db.presets)
+	if t.db.guard != nil {
+		if err := t.db.guard(t.ctx, t, Proposal{before, after, what, weakens, s.revision}); err != nil {
+			return 0, err
+		}
+	}
 	if err := t.save(s.revision, after); err != nil {
 		return 0, err
 	}
-	return s.revision, t.record(s.id, s.revision, Change{
-		Who: t.db.whoIn(t.ctx), What: what, Why: e.Why, Undoes: e.undoes,
-		Weakens: policy.Weakens(before, after, t.db.presets),
-	}, delta)
+	return s.revision, t.record(s.id, s.revision, Change{Who: t.db.whoIn(t.ctx), What: what, Why: e.Why, Undoes: e.undoes, Weakens: weakens}, delta)
 }
 
 func (t *Tx) load(id policy.FamilyID) (stored, error) {

@@ -117,6 +117,22 @@ func findGuardian(f *policy.Family, name string) (policy.GuardianID, error) {
 	return 0, &codedError{exitNothing, fmt.Errorf("no guardian is called %q; there are: %s", name, strings.Join(names, ", "))}
 }
 
+// recipient finds who gets messages; where a guardian acts it is them, whomever the
+// request names.
+func recipient(ctx context.Context, f *policy.Family, name string) (policy.GuardianID, error) {
+	if g := guardian(ctx); g != nil {
+		return g.Guardian, nil
+	}
+	return findGuardian(f, name)
+}
+
+// mayTouch reports whether whoever acts may see and change how somebody gets
+// messages: one's own, who decides the household's, and an owner all.
+func mayTouch(ctx context.Context, whose policy.GuardianID) bool {
+	g := guardian(ctx)
+	return g == nil || whose == g.Guardian || g.Role >= policy.Owner || whose == alerts.Household && g.Role >= policy.Carer
+}
+
 func alertsShow(ctx context.Context, n *node, who about, _ progress) (alertsReply, error) {
 	f, _, err := n.family(ctx, who.Family)
 	if err != nil {
@@ -128,6 +144,7 @@ func alertsShow(ctx context.Context, n *node, who about, _ progress) (alertsRepl
 	if err != nil {
 		return r, err
 	}
+	channels = slices.DeleteFunc(channels, func(c alerts.Channel) bool { return !mayTouch(ctx, c.Guardian) })
 	preferences, err := n.db.Alerts().Preferences(ctx, f.ID)
 	if err != nil {
 		return r, err
@@ -139,8 +156,11 @@ func alertsShow(ctx context.Context, n *node, who about, _ progress) (alertsRepl
 			whose = append(whose, c.Guardian)
 		}
 	}
+	if g := guardian(ctx); g != nil && !slices.Contains(whose, g.Guardian) {
+		whose = append(whose, g.Guardian) // their defaults, where they chose nothing
+	}
 	for g := range preferences {
-		if !slices.Contains(whose, g) {
+		if mayTouch(ctx, g) && !slices.Contains(whose, g) {
 			whose = append(whose, g)
 		}
 	}
@@ -157,7 +177,8 @@ func alertsShow(ctx context.Context, n *node, who about, _ progress) (alertsRepl
 		return r, err
 	}
 	for _, m := range messages {
-		if m.State == alerts.Waiting || m.State == alerts.Expired {
+		mine := slices.ContainsFunc(channels, func(c alerts.Channel) bool { return c.ID == m.Channel })
+		if mine && (m.State == alerts.Waiting || m.State == alerts.Expired) {
 			r.Messages = append(r.Messages, viewMessage(m, zone))
 		}
 	}
@@ -305,6 +326,13 @@ func alertRemove(ctx context.Context, n *node, req alertRequest, _ progress) (do
 	if err != nil {
 		return done{}, err
 	}
+	channels, err := n.db.Alerts().Channels(ctx, f.ID)
+	if err != nil {
+		return done{}, err
+	}
+	if slices.ContainsFunc(channels, func(c alerts.Channel) bool { return c.ID == req.Channel && !mayTouch(ctx, c.Guardian) }) {
+		return done{}, errForbidden
+	}
 	if err := n.db.Alerts().RemoveChannel(ctx, f.ID, req.Channel); err != nil {
 		return done{}, coded(err)
 	}
@@ -341,7 +369,7 @@ func alertTest(ctx context.Context, n *node, req alertRequest, p progress) (r al
 	}
 	r.Tests = []channelTest{}
 	for _, c := range channels {
-		if req.Channel != 0 && c.ID != req.Channel {
+		if req.Channel != 0 && c.ID != req.Channel || !mayTouch(ctx, c.Guardian) {
 			continue
 		}
 		if p != nil {

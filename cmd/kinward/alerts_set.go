@@ -35,7 +35,7 @@ func alertAdd(ctx context.Context, n *node, req alertAddRequest, _ progress) (r 
 	if err != nil {
 		return r, err
 	}
-	guardian, err := findGuardian(f, req.Guardian)
+	guardian, err := recipient(ctx, f, req.Guardian)
 	if err != nil {
 		return r, err
 	}
@@ -116,7 +116,7 @@ func alertSet(ctx context.Context, n *node, req alertSetRequest, _ progress) (do
 	if err != nil {
 		return done{}, err
 	}
-	guardian, err := findGuardian(f, req.Guardian)
+	guardian, err := recipient(ctx, f, req.Guardian)
 	if err != nil {
 		return done{}, err
 	}

@@ -24,6 +24,7 @@ import (
 type about struct {
 	Family string `json:"family,omitempty"` // its name or number; "" is the home family
 	Why    string `json:"why,omitempty"`
+	If     uint64 `json:"if,omitempty"` // change only what is at this revision
 }
 
 // change asks for a change of a family: what to do, and about whom.
@@ -69,6 +70,11 @@ func changing[Req any](name string, f func(*edit, Req) (what string, err error))
 
 // change changes a family and puts it in force.
 func (n *node) change(ctx context.Context, who about, f func(*edit) (string, error)) (changed, error) {
+	return n.changeWith(ctx, who, f, func(*store.Tx) error { return nil })
+}
+
+// changeWith is change with something that is to be done with it, or not at all.
+func (n *node) changeWith(ctx context.Context, who about, f func(*edit) (string, error), also func(*store.Tx) error) (changed, error) {
 	before, revision, err := n.family(ctx, who.Family)
 	if err != nil {
 		return changed{}, err
@@ -77,21 +83,38 @@ func (n *node) change(ctx context.Context, who about, f func(*edit) (string, err
 		return changed{}, err
 	}
 	var e *edit
-	now, err := n.db.Change(ctx, store.Edit{Family: before.ID, Why: who.Why}, func(after *policy.Family) (what string, err error) {
-		e = &edit{ctx: ctx, n: n, f: after, now: time.Now(), zone: zoneOf(after)}
-		what, err = f(e)
-		if e.say == "" {
-			e.say = what
-		}
+	var now uint64
+	err = n.db.Together(ctx, func(t *store.Tx) (err error) {
+		now, err = t.Change(store.Edit{Family: before.ID, Why: who.Why, If: who.onlyIf(ctx)}, func(after *policy.Family) (what string, err error) {
+			e = &edit{ctx: ctx, n: n, f: after, now: time.Now(), zone: zoneOf(after)}
+			what, err = f(e)
+			if e.say == "" {
+				e.say = what
+			}
+			if err != nil {
+				return "", err
+			}
+			return what, n.compiles(after)
+		})
 		if err != nil {
-			return "", err
+			return err
 		}
-		return what, n.compiles(after)
+		return also(t)
 	})
 	if err != nil {
 		return changed{}, coded(err)
 	}
 	return n.enforce(ctx, e, revision, now)
+}
+
+// onlyIf is the revision that a change was decided on; 0 where any will do. What
+// waited is made later by itself, and held against what has become of the family
+// then.
+func (a about) onlyIf(ctx context.Context) uint64 {
+	if by := actor(ctx); by != nil && by.pending != nil {
+		return 0
+	}
+	return a.If
 }
 
 // compiles refuses a family that could be stored and then not be put in force.
@@ -136,17 +159,21 @@ func (n *node) enforce(ctx context.Context, e *edit, before, now uint64) (change
 			r.Weakens = append(r.Weakens, weakensIn(c.Weakens, e.zone)...)
 		}
 	}
-	r.Notes = append(r.Notes, waits(e.f, r.Weakens)...)
+	r.Notes = append(r.Notes, waits(ctx, e.f, r.Weakens)...)
 	return r, nil
 }
 
 // waits says what becomes of the family's wish that loosening be slow.
-func waits(f *policy.Family, weakens []policy.Weakening) []string {
-	if l := looseningText(f.Loosening); l != "" && len(weakens) > 0 {
-		return []string{"The family wants a change that weakens protection to be one that " + l +
-			". That is not enforced here: who may run this command may do all. It will be where people sign in."}
+func waits(ctx context.Context, f *policy.Family, weakens []policy.Weakening) []string {
+	l := looseningText(f.Loosening)
+	switch {
+	case l == "" || len(weakens) == 0:
+		return nil
+	case actor(ctx) != nil:
+		return []string{"The family wants a change that weakens protection to be one that " + l + "."}
 	}
-	return nil
+	return []string{"The family wants a change that weakens protection to be one that " + l +
+		". That is not enforced here: who may run this command may do all. It is where people sign in."}
 }
 
 // coded gives an error of the store or of an edit its exit code.

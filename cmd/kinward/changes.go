@@ -54,13 +54,13 @@ what it changed is put back, and what was changed since stays.`, store.KeptChang
 	for _, cmd := range []*cobra.Command{group, sub} {
 		cmd.Flags().IntVar(&limit, "limit", 20, "at most so many, newest first")
 	}
-	return c.aboutFamily(group, sub,
+	return c.aboutFamily(group, append(c.pendingCommands(), sub,
 		c.numbered("show NUMBER", "Show all that is known of a change", "  kinward changes show 12", func(cmd *cobra.Command, id int64) error {
 			return do(cmd.Context(), c, cmd, opChangeShow, changesRequest{about: c.about, Revision: uint64(id)}, printChange)
 		}),
 		c.numbered("undo NUMBER", "Take a change back; later changes stay", "  kinward changes undo 12", func(cmd *cobra.Command, id int64) error {
 			return do(cmd.Context(), c, cmd, opChangeUndo, changesRequest{about: c.about, Revision: uint64(id)}, printChanged)
-		}))
+		}))...)
 }
 
 func changes(ctx context.Context, n *node, req changesRequest, _ progress) (changesReply, error) {

@@ -15,12 +15,9 @@ import (
 
 // desk runs the operations for whoever stands before the console. What each may
 // do stands in the table of roles, and nowhere else.
-type desk struct {
-	n          *node
-	operations map[string]handler
-}
+type desk struct{ n *node }
 
-func newDesk(n *node) console.Desk { return &desk{n, operations()} }
+func newDesk(n *node) console.Desk { return &desk{n} }
 
 // acting is who runs an operation, where it is not the command line. It travels
 // in the context, from the desk down to the record of changes, so that no
@@ -30,9 +27,23 @@ type acting struct {
 	// operating: the operation was allowed to them as operator, so the request
 	// names the family. Otherwise the family is theirs, whatever the request says.
 	operating bool
-	// agreed is set where a change that waited is made: who agreed, or that its
-	// time had come.
-	agreed string
+	// pending is the change that waited and is made now; agreed is who agreed, or
+	// that its time had come.
+	pending *store.Pending
+	agreed  string
+	brief   bool // it allows for up to briefAnswer what a child asked for
+	trying  bool // it is to be told what would change, and taken back
+}
+
+// with returns a context in which whoever acts in ctx does so as f says.
+func with(ctx context.Context, f func(*acting)) context.Context {
+	a := actor(ctx)
+	if a == nil {
+		return ctx
+	}
+	b := *a
+	f(&b)
+	return as(ctx, &b)
 }
 
 type actingKey struct{}
@@ -82,7 +93,11 @@ func (d *desk) Do(ctx context.Context, by console.Actor, name string, req, rep a
 	if req == nil {
 		raw = []byte("{}")
 	}
-	result, err := d.operations[name](as(ctx, a), d.n, raw, func(string) {})
+	result, err := d.n.operations[name](as(ctx, a), d.n, raw, func(string) {})
+	var w *waiting
+	if errors.As(err, &w) {
+		return d.n.wait(ctx, a, name, raw, w)
+	}
 	if err != nil {
 		return asRefusal(err)
 	}
@@ -107,7 +122,7 @@ var (
 // admit says in which capacity by may run an operation.
 func (d *desk) admit(ctx context.Context, by console.Actor, name string) (*acting, error) {
 	who, offered := roles[name]
-	if _, ok := d.operations[name]; !ok || !offered {
+	if d.n.operations[name] == nil || !offered {
 		return nil, errUnoffered
 	}
 	if by.Child != nil {
@@ -158,23 +173,35 @@ func asRefusal(err error) error {
 	if errors.As(err, &refusal) {
 		return refusal
 	}
-	kind := console.RefusalKind("")
-	var own *codedError
-	switch {
-	case errors.Is(err, store.ErrConflict):
-		kind = console.Conflict
-	case errors.Is(err, store.ErrNotFound):
-		kind = console.NotFound
-	case errors.Is(err, store.ErrInvalid):
-		kind = console.Invalid
-	case errors.As(err, &own) && own.code == exitUsage:
-		kind = console.Invalid
-	case errors.As(err, &own) && own.code == exitNothing:
-		kind = console.NotFound
-	default:
+	kind := kindOfRefusal(err)
+	if kind == "" {
 		return err
 	}
 	return &console.Refusal{Kind: kind, Text: sentenceCase(pageText(err.Error()))}
+}
+
+// kindOfRefusal says what is wrong with what was asked for; "" is nothing, so that
+// it is a fault.
+func kindOfRefusal(err error) console.RefusalKind {
+	var refusal *console.Refusal
+	var own *codedError
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.Kind
+	case errors.Is(err, store.ErrStale):
+		return console.Stale
+	case errors.Is(err, store.ErrConflict):
+		return console.Conflict
+	case errors.Is(err, store.ErrNotFound):
+		return console.NotFound
+	case errors.Is(err, store.ErrInvalid):
+		return console.Invalid
+	case errors.As(err, &own) && own.code == exitUsage:
+		return console.Invalid
+	case errors.As(err, &own) && own.code == exitNothing:
+		return console.NotFound
+	}
+	return ""
 }
 
 var (

@@ -139,7 +139,18 @@ var roles = map[string]capacity{
 	// History.
 	"changes":      viewers,
 	"changes-show": viewers,
-	"changes-undo": carers, // of what only an owner may change: see ownersOnly
+	"changes-undo": carers, // what only an owner decides, only an owner undoes: see mayDecide
+
+	// Changes that wait.
+	"changes-pending": viewers,
+	"changes-approve": carers, // never who wants the change
+	"changes-reject":  carers,
+
+	// What children ask for.
+	"requests":        viewers,
+	"requests-my":     children,
+	"requests-add":    children,
+	"requests-answer": carers,
 
 	// The catalogue and the lists, which all families share.
 	"services":           viewers | operators | children,

@@ -50,7 +50,7 @@ func devicesSeen(ctx context.Context, n *node, who about, _ progress) (seenReply
 	if n.serving == nil {
 		return seenReply{}, &codedError{exitNothing, errors.New("kinward serve does not run, so no device is seen")}
 	}
-	leases := n.leasesNow(time.Now())
+	leases := n.leasesOf(ctx, f.ID)
 	r := seenReply{Family: f.Name, Devices: []unknownDevice{}, Leases: n.cfg.Leases.File != "", zone: zoneOf(f)}
 	for _, u := range n.serving.server.Unknown(f.ID) {
 		d := unknownDevice{Last: u.Last}

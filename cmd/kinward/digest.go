@@ -70,7 +70,7 @@ func digest(ctx context.Context, n *node, req digestRequest, _ progress) (r dige
 	if err != nil {
 		return r, err
 	}
-	guardian, err := findGuardian(f, req.Guardian)
+	guardian, err := recipient(ctx, f, req.Guardian)
 	if err != nil {
 		return r, err
 	}

@@ -81,7 +81,9 @@ func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, 
 	r := statusReply{Version: version(), Lists: n.listViews(s.Index), Blocks: true} // whoever is refused gets no name
 	if household, ok := s.Directory.Household(); ok {
 		v := policy.Decide(household.Policy, policy.Ask(s.Index, blocklists.MustName(mustBlock), policy.TypeA, time.Now()))
-		r.Blocks, r.Profile = v.Action == policy.Block, profileNames(f)[household.Profile]
+		if r.Blocks = v.Action == policy.Block; actor(ctx) == nil { // a family's words are not the operator's
+			r.Profile = profileNames(f)[household.Profile]
+		}
 	}
 	if _, err := n.db.Health(ctx, true); err != nil {
 		r.Database = err.Error()

@@ -99,8 +99,8 @@ private-DNS names.`,
 	loosening := changeCommand(c, opFamilyLoosening, &cobra.Command{
 		Use: "loosening", Short: "Say what changes that weaken protection have to wait for",
 		Long: `Tightening is always at once. A change that weakens protection can be made to wait, or
-to need another guardian. It is kept now and enforced where people sign in; the command
-line may do all, and only shows it.`,
+to need another guardian, where people sign in; the command line may do all. What waits
+is shown by "kinward changes pending".`,
 		Example: `  kinward families loosening --delay 24h
   kinward families loosening --second
   kinward families loosening --delay 0 --second=false`,
@@ -263,6 +263,8 @@ func familyLoosening(e *edit, r familyRequest) (string, error) {
 	if r.Second != nil {
 		l.Second = *r.Second
 	}
-	e.note("It is kept, and enforced where people sign in; on the command line it is only shown.")
+	if actor(e.ctx) == nil {
+		e.note("It holds where people sign in; the command line may do all.")
+	}
 	return e.f.SetLoosening(l)
 }

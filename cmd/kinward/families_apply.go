@@ -125,10 +125,11 @@ func familyApply(ctx context.Context, n *node, req applyRequest, _ progress) (ap
 	e := &edit{ctx: ctx, n: n, f: before, now: time.Now(), zone: zoneOf(before)}
 	now := revision
 	run := n.db.Together
+	tried := ctx
 	if req.DryRun {
-		run = n.db.DryRun
+		run, tried = n.db.DryRun, with(ctx, func(a *acting) { a.trying = true })
 	}
-	err = run(ctx, func(t *store.Tx) (err error) {
+	err = run(tried, func(t *store.Tx) (err error) {
 		now, err = t.Change(store.Edit{Family: before.ID, Why: req.Why}, func(f *policy.Family) (string, error) {
 			after, err := d.onto(f)
 			if err != nil {
@@ -162,7 +163,7 @@ func familyApply(ctx context.Context, n *node, req applyRequest, _ progress) (ap
 	}
 	r.changed = changed{
 		Done: "Nothing was changed: this was a dry run.", Family: e.f.Name, Revision: revision, Unchanged: true,
-		InForce: "It is not in force.", Weakens: append([]policy.Weakening{}, r.Weakens...), Notes: append([]string{}, waits(before, r.Weakens)...),
+		InForce: "It is not in force.", Weakens: append([]policy.Weakening{}, r.Weakens...), Notes: append([]string{}, waits(ctx, before, r.Weakens)...),
 	}
 	return r, nil
 }

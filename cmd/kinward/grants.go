@@ -101,6 +101,9 @@ func grantAdd(e *edit, r grantRequest) (string, error) {
 		return "", usageError(errors.New("a grant ends by itself: say when, with --for 15m, --for 60m, --for today or --until 21:30"))
 	}
 	g := policy.Grant{By: r.By, Why: r.Why}
+	if by := guardian(e.ctx); by != nil {
+		g.By = by.Name
+	}
 	if g.Until, err = e.ending(r.For, r.Until); err != nil {
 		return "", err
 	}

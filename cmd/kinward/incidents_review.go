@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -219,6 +220,7 @@ func reviewIncidents(ctx context.Context, n *node, req incidentRequest, _ progre
 	if err := n.db.Review(ctx, reviews...); err != nil {
 		return done{}, coded(err)
 	}
+	n.bells.ring(r.f.ID)
 	return done{fmt.Sprintf("Reviewed: %s.", incidentsText(len(list)))}, nil
 }
 
@@ -237,6 +239,7 @@ func unreviewIncidents(ctx context.Context, n *node, req incidentRequest, _ prog
 			undone++
 		}
 	}
+	n.bells.ring(r.f.ID)
 	return done{fmt.Sprintf("Taken back: the review of %s.", incidentsText(undone))}, nil
 }
 
@@ -360,6 +363,13 @@ func unmute(ctx context.Context, n *node, req incidentRequest, _ progress) (done
 	f, _, err := n.family(ctx, req.Family)
 	if err != nil {
 		return done{}, err
+	}
+	list, err := n.db.Mutes(ctx, f.ID)
+	if err != nil {
+		return done{}, err
+	}
+	if g := guardian(ctx); g != nil && slices.ContainsFunc(list, func(m journal.Mute) bool { return m.ID == req.Mute && m.Guardian != g.Guardian && m.Guardian != 0 }) {
+		return done{}, errForbidden
 	}
 	was, err := n.db.RemoveMute(ctx, f.ID, req.Mute)
 	if err == nil && !was {

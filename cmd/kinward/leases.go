@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net/netip"
 	"os"
@@ -156,6 +157,15 @@ func keaLease(f []string, titles map[string]int, now time.Time) (l lease, live, 
 	// State 0 is a lease; 1 was declined, 2 is over. Type 2 of IPv6 is a prefix.
 	live = get("state") == "0" && get("lease_type") != "2" && !time.Unix(ends, 0).Before(now)
 	return l, live, true
+}
+
+// leasesOf returns leasesNow for the home family, and nothing for another: the file
+// is of this house, and others have the same addresses.
+func (n *node) leasesOf(ctx context.Context, family policy.FamilyID) map[netip.Addr]lease {
+	if home, err := n.db.Home(ctx); err != nil || home != family {
+		return nil
+	}
+	return n.leasesNow(time.Now())
 }
 
 // leasesNow returns the leases of the configured file by address. Where there is

@@ -54,6 +54,8 @@ type node struct {
 	alerts  *alerts.Engine // that serve runs; nil without
 	watches watches        // devices that pages wait for
 	bells   bells          // for who watches a family
+
+	operations map[string]handler // all there are
 }
 
 // openNode takes the data folder and opens what lies in it. Nothing is compiled
@@ -63,7 +65,7 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 	if err != nil {
 		return nil, err
 	}
-	n := &node{cfg: c, log: log, lock: lock}
+	n := &node{cfg: c, log: log, lock: lock, operations: operations()}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -91,7 +93,7 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 
 // openRest opens what needs neither the catalogue nor the lists.
 func (n *node) openRest(ctx context.Context) (err error) {
-	n.db, err = store.Open(ctx, filepath.Join(n.cfg.Data, store.FileName), store.Options{Logger: n.log, Who: "command line", Acting: whoActs, Known: n.known})
+	n.db, err = store.Open(ctx, filepath.Join(n.cfg.Data, store.FileName), store.Options{Logger: n.log, Who: "command line", Acting: whoActs, Guard: n.guard, Known: n.known})
 	if err != nil {
 		return err
 	}
@@ -427,7 +429,7 @@ func zoneOf(f *policy.Family) *time.Location {
 // names tells the journal's sentences what guardians call things. What is no
 // longer there has no name.
 func (n *node) names(ctx context.Context, x *blocklists.Index, f *policy.Family) journal.Names {
-	leases, profiles := n.leasesNow(time.Now()), profileNames(f)
+	leases, profiles := n.leasesOf(ctx, f.ID), profileNames(f)
 	say := console.Says(language(ctx))
 	return journal.Names{
 		Now: time.Now(), Say: say,

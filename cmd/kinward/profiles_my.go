@@ -50,7 +50,7 @@ func showMine(ctx context.Context, n *node, req profileShowRequest, _ progress) 
 	if err != nil {
 		return mine{}, err
 	}
-	p, err := r.f.Profile(req.Profile)
+	p, err := profileFor(ctx, r.f, req.Profile)
 	if err != nil {
 		return mine{}, coded(err)
 	}
@@ -106,6 +106,18 @@ func showMine(ctx context.Context, n *node, req profileShowRequest, _ progress) 
 	r.filter.Since = policy.KeptDays(30).Before(r.now)
 	m.Looks, err = r.viewsReply(ctx, p.ID, "")
 	return m, err
+}
+
+// profileFor finds a profile by its name: a child's own, whatever the name.
+func profileFor(ctx context.Context, f *policy.Family, name string) (*policy.Profile, error) {
+	a := actor(ctx)
+	if a == nil || a.Child == nil {
+		return f.Profile(name)
+	}
+	if p := f.ProfileByID(a.Child.Profile); p != nil {
+		return p, nil
+	}
+	return nil, errForbidden
 }
 
 func printMine(w io.Writer, m mine) {

@@ -55,6 +55,7 @@ func TestMain(m *testing.M) {
 		memoryFolder = shared
 	}
 	code := m.Run()
+	stopChromium()
 	os.RemoveAll(memoryFolder)
 	os.RemoveAll(dir)
 	os.Exit(code)
@@ -156,6 +157,7 @@ type home struct {
 	dns    string // host:port
 	port   string
 	web    string
+	page   string // host:port of the block page
 	banner string
 	log    *logBuffer
 	ended  chan error

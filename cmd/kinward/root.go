@@ -81,7 +81,7 @@ Start it with "kinward serve"; the other commands work while it runs, and withou
 	root.AddCommand(
 		c.serveCommand(), c.checkCommand(), c.explainCommand(), c.listsCommand(), c.todayCommand(), c.incidentsCommand(), c.signalsCommand(), c.alertsCommand(), c.digestCommand(),
 		c.consoleCommand(), c.familiesCommand(), c.guardiansCommand(), c.profilesCommand(), c.devicesCommand(), c.rulesCommand(),
-		c.searchCommand(), c.schedulesCommand(), c.holidaysCommand(), c.grantsCommand(), c.pauseCommand(), c.resumeCommand(), c.changesCommand(), c.cacheCommand(),
+		c.searchCommand(), c.schedulesCommand(), c.holidaysCommand(), c.grantsCommand(), c.requestsCommand(), c.pauseCommand(), c.resumeCommand(), c.changesCommand(), c.cacheCommand(),
 		c.retentionCommand(), c.eraseCommand(), c.helpLinesCommand(), c.backupCommand(), c.restoreCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()

@@ -1,0 +1,97 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// change asks the desk to change something of the family.
+type change[Req any] struct {
+	Why string `json:"why,omitempty"` // for the record of changes
+	Do  Req    `json:"do"`
+}
+
+// changed is what the desk says of a change that was made.
+type changed struct {
+	Revision  uint64 `json:"revision"`
+	Unchanged bool   `json:"unchanged"` // it was so already
+}
+
+// weakening is one way in which a change lowers protection.
+type weakening struct {
+	Where string `json:"where"`
+	What  string `json:"what"`
+}
+
+// did is what the change that led to a page did, or that it waits.
+type did struct {
+	Revision uint64      `json:"revision"`
+	What     string      `json:"what"`
+	Weakens  []weakening `json:"weakens"`
+	CanUndo  bool        `json:"canUndo"`
+	Waits    int64       `json:"-"` // the number of the change that waits
+}
+
+type changeShowRequest struct {
+	Revision uint64 `json:"revision"`
+}
+
+type changesView struct {
+	Changes []did `json:"changes"`
+}
+
+var callChangeShow = call[changeShowRequest, changesView]("changes-show")
+
+// made ends a POST that changes something: where it was made, or waits, the
+// browser goes to the page at to, which says so; see [visit.Did]. Where something
+// that was written is wrong, again shows the form with what is in it; nil is the
+// page of errors.
+func (v *visit) made(c changed, err error, to string, again func(wrong string, status int) error) error {
+	r := refused(err)
+	switch {
+	case err == nil && c.Unchanged:
+		v.note("did.same")
+		return v.see(to)
+	case err == nil:
+		return v.see(with(to, "changed", strconv.FormatUint(c.Revision, 10)))
+	case r != nil && r.Kind == Waits:
+		return v.see(with(to, "waits", strconv.FormatInt(r.Pending, 10)))
+	case r == nil || r.Kind == Forbidden || again == nil:
+		return err
+	}
+	return again(r.Text, statusOf[r.Kind])
+}
+
+// with returns a local address with one more value in its query.
+func with(path, key, value string) string {
+	u, err := url.Parse(path)
+	if err != nil {
+		return path
+	}
+	q := u.Query()
+	q.Set(key, value)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// Did is what the change did that led to this page, as the record of changes has
+// it; nil where none did. What it says of weakening, pages show before all else.
+func (v *visit) Did() *did {
+	q := v.request.URL.Query()
+	if v.request.Method != http.MethodGet {
+		return nil
+	}
+	if n, err := strconv.ParseInt(q.Get("waits"), 10, 64); err == nil && n > 0 {
+		return &did{Waits: n}
+	}
+	revision, err := strconv.ParseUint(q.Get("changed"), 10, 64)
+	if err != nil {
+		return nil
+	}
+	r, err := callChangeShow.do(v, changeShowRequest{revision})
+	if err != nil || len(r.Changes) != 1 {
+		return nil // too old to be kept: the page shows what is
+	}
+	return &r.Changes[0]
+}

@@ -1,0 +1,285 @@
+package console
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// file returns a language's file, line by line, and fails where a key stands
+// twice.
+func languageFile(t *testing.T, name string) map[string]any {
+	t.Helper()
+	b, err := files.ReadFile("texts/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]any{}
+	if err := yaml.Unmarshal(b, &m); err != nil { // which refuses a key that stands twice
+		t.Fatalf("%s: %v", name, err)
+	}
+	return m
+}
+
+// used returns the keys of texts that templates and Go name, and the beginnings
+// of those that they put together.
+func used(t *testing.T) (keys map[string]string, beginnings []string) {
+	t.Helper()
+	keys = map[string]string{}
+	key := regexp.MustCompile(`^[a-z][a-z0-9-]*(\.[a-z0-9_-]+)+$`)
+	begins := regexp.MustCompile(`^[a-z][a-z0-9-]*\.([a-z0-9_.-]*[.-])?$`)
+	take := func(s, where string) {
+		switch {
+		case key.MatchString(s):
+			keys[s] = where
+		case begins.MatchString(s):
+			beginnings = append(beginnings, s)
+		}
+	}
+	pages, err := fs.Glob(files, "pages/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range pages {
+		b, err := files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, action := range regexp.MustCompile(`(?s)\{\{.*?\}\}`).FindAllString(string(b), -1) {
+			for _, quoted := range regexp.MustCompile(`"(?:[^"\\]|\\.)*"`).FindAllString(action, -1) {
+				s, _ := strconv.Unquote(quoted)
+				take(s, name)
+			}
+		}
+	}
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range sources {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for s := range literals(t, name, true) {
+			take(s, name)
+		}
+	}
+	for _, e := range slices.Concat(nav, navOperator) {
+		keys["nav."+e.icon] = "nav.go"
+	}
+	return keys, beginnings
+}
+
+// literals yields the string literals of a Go file, with what is added to them as
+// a verb: "removed " + name is "removed %s"; with their parts, where wanted.
+func literals(t *testing.T, name string, parts bool) map[string]bool {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ImportSpec:
+			return false
+		case *ast.Field:
+			return n.Tag == nil
+		case *ast.BinaryExpr:
+			if s, ok := sum(n); ok {
+				found[s] = true
+				return parts
+			}
+		case *ast.BasicLit:
+			if s, ok := sum(n); ok {
+				found[s] = true
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func sum(e ast.Expr) (string, bool) {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		if e.Kind == token.STRING {
+			s, err := strconv.Unquote(e.Value)
+			return s, err == nil
+		}
+	case *ast.ParenExpr:
+		return sum(e.X)
+	case *ast.BinaryExpr:
+		if e.Op != token.ADD {
+			return "", false
+		}
+		a, isA := sum(e.X)
+		b, isB := sum(e.Y)
+		if !isA && !isB {
+			return "", false
+		}
+		if !isA {
+			a = "%s"
+		}
+		if !isB {
+			b = "%s"
+		}
+		return a + b, true
+	}
+	return "", false
+}
+
+// TestTexts: each language has each text, with the same things put in, and each
+// text is used.
+func TestTexts(t *testing.T) {
+	english := languageFile(t, "en.yaml")
+	keys, beginnings := used(t)
+	for key, where := range keys {
+		if _, ok := english[key]; !ok {
+			t.Errorf("%s names the text %q, which texts/en.yaml does not have", where, key)
+		}
+	}
+	for key := range english {
+		if _, ok := keys[key]; !ok && !slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(key, b) }) {
+			t.Errorf("no page uses the text %q", key)
+		}
+	}
+	names, err := fs.Glob(files, "texts/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		other := languageFile(t, filepath.Base(name))
+		for key, text := range english {
+			if said := other[key]; said == nil {
+				t.Errorf("%s lacks %s (%v)", name, key, text)
+			} else if want, got := holes(text), holes(said); !slices.Equal(want, got) {
+				t.Errorf("%s: %s has %q put in, in English %q", name, key, got, want)
+			}
+		}
+		for key, text := range other {
+			if _, ok := english[key]; !ok && !strings.HasPrefix(key, saidKey) {
+				t.Errorf("%s has %s, which English does not have", name, key)
+			}
+			for _, form := range forms(text) {
+				if strings.TrimSpace(form) == "" {
+					t.Errorf("%s: %s says nothing", name, key)
+				}
+			}
+		}
+	}
+}
+
+// forms are a text's plural forms, or the text itself.
+func forms(text any) []string {
+	switch text := text.(type) {
+	case string:
+		return []string{text}
+	case map[string]any:
+		var all []string
+		for _, form := range text {
+			if s, ok := form.(string); ok {
+				all = append(all, s)
+			}
+		}
+		return all
+	}
+	return []string{""}
+}
+
+// holes are the names of what is put into a text.
+func holes(text any) []string {
+	var all []string
+	for _, form := range forms(text) {
+		for _, m := range regexp.MustCompile(`\{\{\s*\.(\w+)\s*\}\}`).FindAllStringSubmatch(form, -1) {
+			if m[1] != "N" { // one may say "a" for 1
+				all = append(all, m[1])
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// spoken are the files whose sentences reach pages, with what in them never does.
+var spoken = map[string]string{
+	"../journal/sentence.go":     `^(%s  %s %s|%s %s|%s – %s|%s MST.*|.* MST)$`,
+	"../journal/signal.go":       `^%s  %s$|reading signal|not the details`,
+	"../policy/edit.go":          `^rule %d \(%s\)$`,
+	"../policy/edit_device.go":   `^Device %s$`,
+	"../policy/edit_profile.go":  `^%s %s(%s)?$`,
+	"../policy/edit_schedule.go": `^(%s %s %s| %s-%s)$`,
+	"../policy/retention.go":     `^category %s$`,
+	"../policy/weakens.go":       `^search engines? $`,
+	"../policy/weakens_time.go":  `^$`,
+	"../policy/warnings.go":      `^$`,
+	"../policy/explain_words.go": `^(%s |: %s|; |%q \(%s\)|schedule %d \(%s\)|Mon 2 Jan 15:04)$`,
+}
+
+// TestSaidComplete: what the journal and the record of changes say in English,
+// each language says, too; and a language says nothing that nobody says.
+func TestSaidComplete(t *testing.T) {
+	names, err := fs.Glob(files, "texts/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if name == "texts/en.yaml" {
+			continue
+		}
+		said := languageFile(t, filepath.Base(name))
+		for file, not := range spoken {
+			never := regexp.MustCompile(not)
+			for s := range literals(t, file, false) {
+				if !strings.Contains(strings.TrimSpace(s), " ") || s == ", " || never.MatchString(s) {
+					continue
+				}
+				if said[saidKey+s] == nil && said[saidKey+"~"+s] == nil && said[saidKey+"%s"+s] == nil {
+					t.Errorf("%s does not say %q of %s", name, s, file)
+				}
+			}
+		}
+		everywhere := program(t)
+		for key := range said {
+			english, ok := strings.CutPrefix(key, saidKey)
+			if ok && !strings.HasPrefix(english, "~") && !strings.Contains(everywhere, english) && !strings.Contains(everywhere, strings.ReplaceAll(strings.TrimPrefix(english, "%s"), "%s", "")) {
+				t.Errorf("%s says %q, which nobody says", name, english)
+			}
+		}
+	}
+}
+
+// program is the text of what may say something, with the quotes of its literals
+// taken off.
+func program(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, pattern := range []string{"../policy/*.go", "../journal/*.go", "../cmd/kinward/*.go"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			if _, err := os.Stat(name); err != nil {
+				t.Fatal(err)
+			}
+			for s := range literals(t, name, false) {
+				all.WriteString(s + "\n")
+			}
+		}
+	}
+	return all.String()
+}
