@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -73,15 +74,15 @@ func (v *visit) answer(r route) error {
 }
 
 // form reads what a page sent.
-func (v *visit) form() error {
+func (v *visit) form() (url.Values, error) {
 	if err := v.request.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return err
+			return nil, err
 		}
-		return &Refusal{Kind: Invalid}
+		return nil, &Refusal{Kind: Invalid}
 	}
-	return nil
+	return v.request.PostForm, nil
 }
 
 // setHeaders sets what every answer carries. Pages run nothing but what this
