@@ -55,6 +55,7 @@ func (s *Server) routes() []route {
 		singleIncidentRoutes,
 		signalRoutes,
 		alertRoutes,
+		liveRoutes,
 		passkeyRoutes,
 		accountRoutes,
 		moreRoutes,
