@@ -113,15 +113,12 @@ type profileRequest struct {
 	Choice  string `json:"choice,omitempty"`
 }
 
-type (
-	familyRequest      struct{}
-	profileShowRequest struct {
-		Profile string `json:"profile"`
-	}
-)
+type profileShowRequest struct {
+	Profile string `json:"profile"`
+}
 
 var (
-	callHousehold     = call[familyRequest, household]("family")
+	callHousehold     = call[nothing, household]("family")
 	callProfileShow   = call[profileShowRequest, childShow]("profiles-show")
 	callProfileAdd    = call[change[profileRequest], changed]("profiles-add")
 	callProfileRename = call[change[profileRequest], changed]("profiles-rename")
@@ -131,6 +128,14 @@ var (
 	callProfileBypass = call[change[profileRequest], changed]("profiles-bypass")
 	callProfileAnswer = call[change[profileRequest], changed]("profiles-response")
 )
+
+// childrenCalls are the operations of the pages about children.
+var childrenCalls = []anyCall{
+	callHousehold, callProfileShow, callProfileAdd, callProfileRename, callProfileRemove, callProfilePreset, callProfileGuests, callProfileBypass, callProfileAnswer,
+	callPause, callResume, callGrantAdd, callGrantRevoke, callChoose, callLog, callSearchSet, callProfileServices, callChildRule, callChildRuleRemove,
+	callScheduleAdd, callScheduleSet, callScheduleExcept, callScheduleSwitch, callScheduleRemove,
+	callHolidayAdd, callHolidayRemove, callLists, callListChoose, callExplain, callChangeShow,
+}
 
 // presets are the age bands, youngest first.
 var presets = []string{"A", "B", "C", "D", "E", "adult"}
@@ -153,11 +158,8 @@ func (p formPage) Value(field, first string) string {
 	return p.Form.Get(field)
 }
 
-// option is what a select offers.
-type option struct{ Value, Label string }
-
 func (v *visit) household() (household, error) {
-	h, err := callHousehold.do(v, familyRequest{})
+	h, err := callHousehold.do(v, nothing{})
 	if zone, bad := time.LoadLocation(h.Zone); err == nil && bad == nil {
 		v.zone = zone
 	}
@@ -223,7 +225,7 @@ func childAdd(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.form()
+	form, err := v.posted()
 	if err != nil {
 		return err
 	}
@@ -273,6 +275,14 @@ func (v *visit) nameWrong(name string, h household, self int64) string {
 	return ""
 }
 
+// posted is what a form of a page sent.
+func (v *visit) posted() (url.Values, error) {
+	if _, err := v.form(); err != nil {
+		return nil, err
+	}
+	return v.request.PostForm, nil
+}
+
 // childPage is a page about one child.
 type childPage struct {
 	formPage
@@ -282,12 +292,6 @@ type childPage struct {
 	Part  string
 	Base  string // the path of the child's pages
 	visit *visit
-}
-
-// tab leads to a part of a child's page.
-type tab struct {
-	Href, Label string
-	Here        bool
 }
 
 // childParts are the pages about a child, in the order of a parent's questions.
@@ -387,7 +391,7 @@ func changeChild(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.form()
+	form, err := v.posted()
 	if err != nil {
 		return err
 	}

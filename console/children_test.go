@@ -157,7 +157,7 @@ func (r *room) visit(method, path string, form url.Values) *httptest.ResponseRec
 	mux.ServeHTTP(w, q)
 	if strings.Contains(w.Body.String(), "[") && strings.Contains(w.Header().Get("Content-Type"), "html") {
 		for _, word := range strings.FieldsFunc(w.Body.String(), func(c rune) bool { return c == '<' || c == '>' || c == '"' || c == ' ' }) {
-			if strings.HasPrefix(word, "[") && strings.Contains(word, "]") {
+			if strings.HasPrefix(word, "[") && strings.Contains(word, "]") && !strings.HasPrefix(word, "[nav.") { // the frame is another test's
 				r.t.Errorf("%s: there is no text %s", path, word)
 			}
 		}

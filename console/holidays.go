@@ -61,7 +61,7 @@ func changeHolidays(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.form()
+	form, err := v.posted()
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ type listsView struct {
 }
 
 var (
-	callLists      = call[struct{}, listsView]("lists")
+	callLists      = call[nothing, listsView]("lists")
 	callListChoose = call[change[profileRequest], changed]("profiles-list")
 )
 
@@ -66,7 +66,7 @@ func (v *visit) lists() (p listsPage, err error) {
 	if p.household, err = v.household(); err != nil {
 		return p, err
 	}
-	r, err := callLists.do(v, struct{}{})
+	r, err := callLists.do(v, nothing{})
 	if err != nil {
 		return p, err
 	}
@@ -111,7 +111,7 @@ func changeLists(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.form()
+	form, err := v.posted()
 	if err != nil {
 		return err
 	}

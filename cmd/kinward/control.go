@@ -18,6 +18,7 @@ import (
 	"slices"
 	"time"
 
+	"kinward/console"
 	"kinward/store"
 )
 
@@ -54,28 +55,37 @@ func (o operation[Req, Rep]) handler() handler {
 // offered is an operation of any type.
 type offered interface {
 	offer() (string, handler)
-	shape() (name string, request, reply reflect.Type)
+	types() (string, console.OperationTypes)
 }
 
 func (o operation[Req, Rep]) offer() (string, handler) { return o.name, o.handler() }
 
-func (o operation[Req, Rep]) shape() (string, reflect.Type, reflect.Type) {
-	return o.name, reflect.TypeFor[Req](), reflect.TypeFor[Rep]()
+func (o operation[Req, Rep]) types() (string, console.OperationTypes) {
+	return o.name, console.OperationTypes{Request: reflect.TypeFor[Req](), Reply: reflect.TypeFor[Rep]()}
 }
 
-// operations is the table of all that the socket offers, ready to run.
+// operations is the table of all that the socket offers.
 func operations() map[string]handler {
 	table := map[string]handler{}
-	for _, o := range allOperations() {
+	eachOperation(func(o offered) {
 		name, h := o.offer()
 		table[name] = h
-	}
+	})
 	return table
 }
 
-// allOperations are all that there are.
-func allOperations() []offered {
-	return []offered{
+// operationTypes is what each of them takes and replies.
+func operationTypes() map[string]console.OperationTypes {
+	table := map[string]console.OperationTypes{}
+	eachOperation(func(o offered) {
+		name, t := o.types()
+		table[name] = t
+	})
+	return table
+}
+
+func eachOperation(f func(offered)) {
+	for _, o := range []offered{
 		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
 		opIncidentFollow, opIncidentExport, opIncidentFile, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
 		opToday, opCategories, opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
@@ -99,6 +109,8 @@ func allOperations() []offered {
 		opChanges, opChangeShow, opChangeUndo, opPending, opPendingApprove, opPendingReject,
 		opRequests, opRequestsMine, opRequestAdd, opRequestAnswer,
 		opConsole, opConsoleLink, opConsoleReset, opConsoleSessions, opConsoleSignOut,
+	} {
+		f(o)
 	}
 }
 
