@@ -64,29 +64,28 @@ func (o operation[Req, Rep]) types() (string, console.OperationTypes) {
 	return o.name, console.OperationTypes{Request: reflect.TypeFor[Req](), Reply: reflect.TypeFor[Rep]()}
 }
 
-// operations is the table of all that the socket offers, ready to run.
+// operations is the table of all that the socket offers.
 func operations() map[string]handler {
 	table := map[string]handler{}
-	for _, o := range allOperations() {
+	eachOperation(func(o offered) {
 		name, h := o.offer()
 		table[name] = h
-	}
+	})
 	return table
 }
 
 // operationTypes is what each of them takes and replies.
 func operationTypes() map[string]console.OperationTypes {
 	table := map[string]console.OperationTypes{}
-	for _, o := range allOperations() {
+	eachOperation(func(o offered) {
 		name, t := o.types()
 		table[name] = t
-	}
+	})
 	return table
 }
 
-// allOperations are all that there are.
-func allOperations() []offered {
-	return []offered{
+func eachOperation(f func(offered)) {
+	for _, o := range []offered{
 		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
 		opIncidentFollow, opIncidentExport, opIncidentFile, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
 		opToday, opCategories, opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
@@ -110,6 +109,8 @@ func allOperations() []offered {
 		opChanges, opChangeShow, opChangeUndo, opPending, opPendingApprove, opPendingReject,
 		opRequests, opRequestsMine, opRequestAdd, opRequestAnswer,
 		opConsole, opConsoleLink, opConsoleReset, opConsoleSessions, opConsoleSignOut,
+	} {
+		f(o)
 	}
 }
 

@@ -174,13 +174,12 @@ func TestDeskStrangers(t *testing.T) {
 		"a child of no family": {Child: &console.Child{Profile: 1}},
 	}
 	ran := map[string]bool{}
-	for _, o := range allOperations() {
-		name, types := o.types()
+	for name, o := range operationTypes() {
 		if name == opErase.name { // of one's own family: it takes a while, and is in TestDeskErase
 			continue
 		}
 		for round := range 12 {
-			req := reflect.New(types.Request).Elem()
+			req := reflect.New(o.Request).Elem()
 			given := stranger(req, "", round)
 			for whoever, by := range who {
 				var rep json.RawMessage
@@ -222,13 +221,12 @@ func TestDeskOperator(t *testing.T) {
 	h := newDeskHouse(t)
 	h.plant()
 	ran := 0
-	for _, o := range allOperations() {
-		name, types := o.types()
+	for name, o := range operationTypes() {
 		if name == opFamilyRemove.name || name == opBackup.name || strings.HasPrefix(name, "catalogue-") {
 			continue
 		}
 		for round := range 4 {
-			req := reflect.New(types.Request).Elem()
+			req := reflect.New(o.Request).Elem()
 			given := stranger(req, "", round)
 			var rep json.RawMessage
 			err := h.desk.Do(t.Context(), console.Actor{Operator: true}, name, req.Interface(), &rep)
@@ -254,11 +252,7 @@ func TestDeskOperator(t *testing.T) {
 // TestConsoleShapes holds that each thing which a page of the console sends or
 // reads is there in the operation's own request and reply.
 func TestConsoleShapes(t *testing.T) {
-	own := map[string][2]reflect.Type{}
-	for _, o := range allOperations() {
-		name, types := o.types()
-		own[name] = [2]reflect.Type{types.Request, types.Reply}
-	}
+	own := operationTypes()
 	shapes := console.Shapes()
 	if len(shapes) == 0 {
 		t.Fatal("the console runs no operation")
@@ -269,7 +263,7 @@ func TestConsoleShapes(t *testing.T) {
 			t.Errorf("there is no operation %q", s.Operation)
 			continue
 		}
-		for _, fault := range append(misfits(s.Request, types[0], "request"), misfits(s.Reply, types[1], "reply")...) {
+		for _, fault := range append(misfits(s.Request, types.Request, "request"), misfits(s.Reply, types.Reply, "reply")...) {
 			t.Errorf("%s: %s", s.Operation, fault)
 		}
 	}
