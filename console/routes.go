@@ -61,6 +61,7 @@ func (s *Server) routes() []route {
 		languageRoutes,
 		childRoutes,
 		deviceRoutes,
+		installRoutes,
 		setupRoutes,
 		childrenRoutes,
 		holidayRoutes,
