@@ -86,10 +86,10 @@ func ask(v *visit) error {
 	if err := v.asDevice(); err != nil {
 		return v.portalFail(err)
 	}
-	if err := v.form(); err != nil {
+	f, err := v.form()
+	if err != nil {
 		return v.portalFail(err)
 	}
-	f := v.request.PostForm
 	a := askView{Name: f.Get("name"), Message: strings.TrimSpace(f.Get("message"))}
 	name := nameIn(a.Name)
 	if name == "" {

@@ -63,6 +63,8 @@ func (s *Server) routes() []route {
 		deviceRoutes,
 		installRoutes,
 		setupRoutes,
+		s.api.table(),
+		programRoutes,
 		childrenRoutes,
 		holidayRoutes,
 		listRoutes,

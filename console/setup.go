@@ -203,10 +203,10 @@ func code(text, alt string) template.HTML {
 // setupMake makes what is missing, and a ticket with which the device itself comes
 // to its steps.
 func setupMake(v *visit) error {
-	if err := v.form(); err != nil {
+	f, err := v.form()
+	if err != nil {
 		return err
 	}
-	f := v.request.PostForm
 	s, d, err := v.setupOf()
 	if err != nil {
 		return err
@@ -283,8 +283,8 @@ func (v *visit) profile(device string) error {
 
 // checkView is a check that goes on.
 type checkView struct {
-	deviceView
-	Watch   watchReply
+	Device deviceView
+	watchReply
 	Address string // to open on the device
 	Code    template.HTML
 	Own     *watchSeen
@@ -314,7 +314,7 @@ func checkPage(v *visit) error {
 	if err != nil {
 		return err
 	}
-	c := checkView{deviceView: d, Watch: w, Address: "http://" + w.Check.Name + "/"}
+	c := checkView{Device: d, watchReply: w, Address: "http://" + w.Check.Name + "/"}
 	c.Code = code(c.Address, v.lang.text("setup.check.alt"))
 	for _, s := range w.Check.Seen {
 		if s.Device == w.Check.Device {
@@ -327,7 +327,7 @@ func checkPage(v *visit) error {
 }
 
 // Wrong is whether the device asked, but not as it should.
-func (c checkView) Wrong() bool { return c.Own != nil && c.Watch.Check.Private && !c.Own.Encrypted }
+func (c checkView) Wrong() bool { return c.Own != nil && c.Check.Private && !c.Own.Encrypted }
 
 // A ticket lets a device that is set up open its own steps without a sign-in. It
 // is for one device and one platform, for a short while, and works while whoever
