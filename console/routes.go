@@ -63,6 +63,7 @@ func (s *Server) routes() []route {
 		helpRoutes,
 		childRoutes,
 		deviceRoutes,
+		installRoutes,
 		setupRoutes,
 		s.api.table(),
 		programRoutes,
