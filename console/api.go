@@ -99,7 +99,11 @@ var apiOwn = []route{
 
 // table returns the API's part of what the console answers. Anyone may come to
 // its addresses: whose token it is, and what for, each of them asks itself.
+// A console without operations has none.
 func (a *api) table() (table []route) {
+	if a == nil {
+		return nil
+	}
 	for _, o := range a.routes {
 		table = append(table, route{o.method + " " + apiPrefix + o.path, anyone, o.serve})
 	}
@@ -186,7 +190,7 @@ func decode(raw json.RawMessage) (o object, err error) {
 
 // expect has a change made only where the family's choices are those that the
 // program read (RFC 9110 §13.1.1).
-func (o *apiOperation) expect(v *visit, a *asked) error {
+func (o *apiOperation) expect(v *visit, a *apiRequest) error {
 	match := v.request.Header.Get("If-Match")
 	if match == "" || match == "*" || !o.changes() {
 		return nil
@@ -204,7 +208,7 @@ func (o *apiOperation) expect(v *visit, a *asked) error {
 }
 
 // askPage has the operation read the page that is wanted.
-func (o *apiOperation) askPage(a *asked) error {
+func (o *apiOperation) askPage(a *apiRequest) error {
 	a.request["limit"] = a.limit
 	if a.cursor == "" {
 		return nil
@@ -222,7 +226,7 @@ func (o *apiOperation) askPage(a *asked) error {
 }
 
 // refusal says which input it is about, where its text does.
-func (o *apiOperation) refusal(v *visit, a *asked, err error) error {
+func (o *apiOperation) refusal(v *visit, a *apiRequest, err error) error {
 	r := refused(err)
 	switch {
 	case r == nil || r.Kind == Waits:
@@ -236,7 +240,7 @@ func (o *apiOperation) refusal(v *visit, a *asked, err error) error {
 }
 
 // shape makes the answer of a reply.
-func (o *apiOperation) shape(a *asked, reply object) (any, error) {
+func (o *apiOperation) shape(a *apiRequest, reply object) (any, error) {
 	for _, field := range o.without {
 		delete(reply, field)
 	}
@@ -280,7 +284,7 @@ func (o *apiOperation) shape(a *asked, reply object) (any, error) {
 
 // page cuts a page out of a list that is read whole: what comes after the thing
 // that the cursor names.
-func (o *apiOperation) page(a *asked, items []any) (page []any, next string, err error) {
+func (o *apiOperation) page(a *apiRequest, items []any) (page []any, next string, err error) {
 	if a.cursor != "" {
 		i := slices.IndexFunc(items, func(x any) bool { return keyOf(x, o.key) == a.cursor })
 		if i < 0 {

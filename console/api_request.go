@@ -64,8 +64,8 @@ func (i input) kind(types OperationTypes) (reflect.Type, error) {
 	return t, nil
 }
 
-// asked is a request as it was read.
-type asked struct {
+// apiRequest is a request as it was read.
+type apiRequest struct {
 	request object // of the operation
 	given   map[string]string
 	limit   int
@@ -74,8 +74,8 @@ type asked struct {
 
 // read makes the operation's request of what a program sent. What is wrong with it
 // is said of all inputs at once.
-func (r *apiRoute) read(v *visit, types OperationTypes) (*asked, error) {
-	a := &asked{request: object{}, given: map[string]string{}, limit: defaultLimit}
+func (r *apiRoute) read(v *visit, types OperationTypes) (*apiRequest, error) {
+	a := &apiRequest{request: object{}, given: map[string]string{}, limit: defaultLimit}
 	for _, to := range slices.Sorted(maps.Keys(r.fixed)) {
 		put(a.request, strings.Split(to, "."), r.fixed[to])
 	}
@@ -141,7 +141,7 @@ func (r *apiRoute) read(v *visit, types OperationTypes) (*asked, error) {
 }
 
 // take puts an input where it belongs.
-func (a *asked) take(i input, kind reflect.Type, raw json.RawMessage) error {
+func (a *apiRequest) take(i input, kind reflect.Type, raw json.RawMessage) error {
 	value := reflect.New(kind)
 	if err := json.Unmarshal(raw, value.Interface()); err != nil {
 		var unfit *json.UnmarshalTypeError
@@ -248,7 +248,7 @@ func (v *visit) body() (map[string]json.RawMessage, error) {
 
 // blame says which input a refusal is about: the program's texts quote what they
 // do not like.
-func (a *asked) blame(text string) (wrong []problemField) {
+func (a *apiRequest) blame(text string) (wrong []problemField) {
 	for _, name := range slices.Sorted(maps.Keys(a.given)) {
 		if given := a.given[name]; given != "" && strings.Contains(text, strconv.Quote(given)) {
 			wrong = append(wrong, problemField{name, text})

@@ -31,9 +31,9 @@ var (
 
 // The spans that pages offer for what ends by itself; "" is for good.
 var (
-	grantSpans = []string{"15m", "60m", "2h", "today", "7d"}
-	pauseSpans = []string{"30m", "1h", "2h", "today", ""}
-	ruleSpans  = []string{"", "60m", "today", "7d", "30d"}
+	childGrantSpans = []string{"15m", "60m", "2h", "today", "7d"}
+	pauseSpans      = []string{"30m", "1h", "2h", "today", ""}
+	ruleSpans       = []string{"", "60m", "today", "7d", "30d"}
 )
 
 func (v *visit) spans(list []string) (all []option) {
@@ -48,7 +48,7 @@ func (v *visit) spans(list []string) (all []option) {
 }
 
 // GrantSpans, PauseSpans and RuleSpans are what forms offer.
-func (p childPage) GrantSpans() []option { return p.visit.spans(grantSpans) }
+func (p childPage) GrantSpans() []option { return p.visit.spans(childGrantSpans) }
 
 // PauseSpans are how long a pause can last.
 func (p childPage) PauseSpans() []option { return p.visit.spans(pauseSpans) }
@@ -58,7 +58,7 @@ func (p childPage) Grantables() []option {
 	all := []option{{"everything", p.visit.lang.text("grant.everything")}}
 	for _, c := range p.Show.Categories {
 		if c.Category != "security" { // stays blocked whatever is granted
-			all = append(all, option{"category:" + c.Category, c.Name})
+			all = append(all, option{"category:" + c.Category, p.visit.lang.said(c.Name)})
 		}
 	}
 	return all
@@ -75,7 +75,7 @@ func (p childPage) grant(form url.Values) error {
 	if what == "" {
 		return again(v.lang.text("grant.what-missing"), http.StatusUnprocessableEntity)
 	}
-	if !slices.Contains(grantSpans, form.Get("for")) {
+	if !slices.Contains(childGrantSpans, form.Get("for")) {
 		return p.again("child", "for")(v.lang.text("grant.for-missing"), http.StatusUnprocessableEntity)
 	}
 	why := strings.TrimSpace(form.Get("why"))

@@ -34,8 +34,8 @@ type ruleRequest struct {
 }
 
 var (
-	callRuleAdd    = call[change[ruleRequest], changed]("rules-add")
-	callRuleRemove = call[change[ruleRequest], changed]("rules-remove")
+	callChildRule       = call[change[ruleRequest], changed]("rules-add")
+	callChildRuleRemove = call[change[ruleRequest], changed]("rules-remove")
 )
 
 // RuleSpans are how long a rule can hold.
@@ -66,7 +66,7 @@ func changeRule(v *visit) error {
 		if err != nil || !slices.ContainsFunc(p.Child.Rules, func(r childRule) bool { return r.ID == id }) {
 			return &Refusal{Kind: NotFound}
 		}
-		c, err := callRuleRemove.do(v, change[ruleRequest]{Do: ruleRequest{ID: id}})
+		c, err := callChildRuleRemove.do(v, change[ruleRequest]{Do: ruleRequest{ID: id}})
 		return v.made(c, err, p.at(), p.again("child-rules", "remove-"+form.Get("id")))
 	}
 	r := ruleRequest{Profile: p.Child.Name, Name: strings.TrimSpace(form.Get("name")), Allow: form.Get("action") == "allow", For: form.Get("for")}
@@ -92,6 +92,6 @@ func changeRule(v *visit) error {
 			r.Name = "*." + r.Name
 		}
 	}
-	c, err := callRuleAdd.do(v, change[ruleRequest]{strings.TrimSpace(form.Get("why")), r})
+	c, err := callChildRule.do(v, change[ruleRequest]{strings.TrimSpace(form.Get("why")), r})
 	return v.made(c, err, p.at(), p.again("child-rules", "name"))
 }

@@ -113,15 +113,12 @@ type profileRequest struct {
 	Choice  string `json:"choice,omitempty"`
 }
 
-type (
-	familyRequest      struct{}
-	profileShowRequest struct {
-		Profile string `json:"profile"`
-	}
-)
+type profileShowRequest struct {
+	Profile string `json:"profile"`
+}
 
 var (
-	callHousehold     = call[familyRequest, household]("family")
+	callHousehold     = call[nothing, household]("family")
 	callProfileShow   = call[profileShowRequest, childShow]("profiles-show")
 	callProfileAdd    = call[change[profileRequest], changed]("profiles-add")
 	callProfileRename = call[change[profileRequest], changed]("profiles-rename")
@@ -131,6 +128,14 @@ var (
 	callProfileBypass = call[change[profileRequest], changed]("profiles-bypass")
 	callProfileAnswer = call[change[profileRequest], changed]("profiles-response")
 )
+
+// childrenCalls are the operations of the pages about children.
+var childrenCalls = []anyCall{
+	callHousehold, callProfileShow, callProfileAdd, callProfileRename, callProfileRemove, callProfilePreset, callProfileGuests, callProfileBypass, callProfileAnswer,
+	callPause, callResume, callGrantAdd, callGrantRevoke, callChoose, callLog, callSearchSet, callProfileServices, callChildRule, callChildRuleRemove,
+	callScheduleAdd, callScheduleSet, callScheduleExcept, callScheduleSwitch, callScheduleRemove,
+	callHolidayAdd, callHolidayRemove, callLists, callListChoose, callExplain, callChangeShow,
+}
 
 // presets are the age bands, youngest first.
 var presets = []string{"A", "B", "C", "D", "E", "adult"}
@@ -153,11 +158,8 @@ func (p formPage) Value(field, first string) string {
 	return p.Form.Get(field)
 }
 
-// option is what a select offers.
-type option struct{ Value, Label string }
-
 func (v *visit) household() (household, error) {
-	h, err := callHousehold.do(v, familyRequest{})
+	h, err := callHousehold.do(v, nothing{})
 	if zone, bad := time.LoadLocation(h.Zone); err == nil && bad == nil {
 		v.zone = zone
 	}
@@ -282,12 +284,6 @@ type childPage struct {
 	Part  string
 	Base  string // the path of the child's pages
 	visit *visit
-}
-
-// tab leads to a part of a child's page.
-type tab struct {
-	Href, Label string
-	Here        bool
 }
 
 // childParts are the pages about a child, in the order of a parent's questions.

@@ -39,6 +39,9 @@ type Config struct {
 	Accounts *store.Accounts // who signs in
 	Key      [32]byte        // seals what browsers keep, see [store.Accounts.Key]
 	Desk     Desk
+	// Device returns the child that asks from an address, which a connection has
+	// proven, by the rules of DNS in plain; nil: no device is known.
+	Device func(netip.Addr) (Actor, bool)
 	// Operations says what the desk's operations take and reply. nil: there is no API.
 	Operations map[string]OperationTypes
 	// Changed is called when the console itself has changed a family's guardians: it
@@ -51,52 +54,35 @@ type Config struct {
 
 // Server serves the console. It is safe for concurrent use.
 type Server struct {
-	desk     Desk
-	accounts *store.Accounts
-	changed  func(context.Context, policy.FamilyID) error
-	url      *url.URL
-	hosts    []string
-	proxies  []netip.Prefix
-	reach    Reach
-	hasher   *hasher
-	door     *throttle
-	sealer   *sealer
-	log      *slog.Logger
-	now      func() time.Time
-	texts    *texts
-	pages    *pages
-	listener net.Listener
-	http     *http.Server
-	noteKey  [32]byte // seals what notes say, see note.go
-	api      *api
-	streams  streams
+	desk       Desk
+	device     func(netip.Addr) (Actor, bool) // nil: none is known
+	asks       asks                           // of devices
+	tickets    tickets                        // of devices that are set up
+	accounts   *store.Accounts
+	changed    func(context.Context, policy.FamilyID) error
+	url        *url.URL
+	hosts      []string
+	proxies    []netip.Prefix
+	reach      Reach
+	hasher     *hasher
+	door       *throttle
+	sealer     *sealer
+	challenges *challenges
+	log        *slog.Logger
+	now        func() time.Time
+	texts      *texts
+	pages      *pages
+	listener   net.Listener
+	http       *http.Server
+	noteKey    [32]byte // seals what notes say, see note.go
+	api        *api
+	streams    streams
 }
 
 // New opens the console's address; nobody is answered before [Server.Run].
 func New(c Config) (*Server, error) {
-	s := &Server{
-		desk: c.Desk, accounts: c.Accounts, changed: c.Changed, url: c.URL, hosts: c.Hosts, proxies: c.Proxies, reach: c.Reach,
-		hasher: newHasher(passwordCost), log: c.Logger, now: c.Now,
-	}
-	if s.now == nil {
-		s.now = time.Now
-	}
-	if s.changed == nil {
-		s.changed = func(context.Context, policy.FamilyID) error { return nil }
-	}
-	if s.url != nil {
-		s.hosts = append(slices.Clone(s.hosts), strings.ToLower(s.url.Hostname()))
-	}
-	s.door = newThrottle(s.now)
-	var err error
-	if s.sealer, err = newSealer(c.Key, s.now); err != nil {
-		return nil, err
-	}
-	_, _ = rand.Read(s.noteKey[:]) // never fails
-	if s.texts, err = loadTexts(); err != nil {
-		return nil, err
-	}
-	if s.pages, err = loadPages(s.texts); err != nil {
+	s, err := newServer(c)
+	if err != nil {
 		return nil, err
 	}
 	if s.api, err = newAPI(c.Operations); err != nil {
@@ -115,6 +101,36 @@ func New(c Config) (*Server, error) {
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	s.http.RegisterOnShutdown(s.streams.close)
+	return s, nil
+}
+
+// newServer makes a server that listens nowhere.
+func newServer(c Config) (*Server, error) {
+	s := &Server{
+		desk: c.Desk, device: c.Device, accounts: c.Accounts, changed: c.Changed, url: c.URL, hosts: c.Hosts, proxies: c.Proxies, reach: c.Reach,
+		hasher: newHasher(passwordCost), log: c.Logger, now: c.Now,
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.changed == nil {
+		s.changed = func(context.Context, policy.FamilyID) error { return nil }
+	}
+	if s.url != nil {
+		s.hosts = append(slices.Clone(s.hosts), strings.ToLower(s.url.Hostname()))
+	}
+	s.door, s.challenges = newThrottle(s.now), newChallenges(s.now)
+	var err error
+	if s.sealer, err = newSealer(c.Key, s.now); err != nil {
+		return nil, err
+	}
+	_, _ = rand.Read(s.noteKey[:]) // never fails
+	if s.texts, err = loadTexts(); err != nil {
+		return nil, err
+	}
+	if s.pages, err = loadPages(s.texts); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 

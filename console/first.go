@@ -2,10 +2,12 @@ package console
 
 import (
 	"errors"
+	"html/template"
 	"net/http"
 	"strings"
 
 	"kinward/policy"
+	"kinward/setup"
 	"kinward/store"
 )
 
@@ -22,7 +24,7 @@ var passRoutes = []route{
 	{"POST /operate/{pass}", anyone, usePass(store.PassOperator)},
 	{"GET /reset/{pass}", anyone, passPage(store.PassReset)},
 	{"POST /reset/{pass}", anyone, usePass(store.PassReset)},
-	{"GET /welcome", viewers, welcome},
+	{"GET /welcome", signed, welcome},
 }
 
 // PassPath returns the path of a pass's page on the console.
@@ -189,17 +191,24 @@ func (v *visit) entered(kind store.PassKind, account store.Account) error {
 // welcomeView is what the page after the first steps shows.
 type welcomeView struct {
 	Reach Reach
-	Plain bool
+	QR    template.HTML // of Reach.Here; "" where there is none
 }
 
 // Reach says how a phone comes to the console.
 type Reach struct {
-	Here   string   // the URL by which the console can be reached from elsewhere; "": from this machine alone
-	Secure bool     // it is encrypted, and passkeys work there
-	Home   string   // how serve is started to answer the home's network; "" where it does, or no network is known
-	Public []string // what is to be set for a public name; empty where there is one
+	Here   string // the URL by which the console can be reached from elsewhere; "": from this machine alone
+	Secure bool   // it is encrypted, and passkeys work there
+	Home   string // how serve is started to answer the home's network; "" where it does, or no network is known
 }
 
 func welcome(v *visit) error {
-	return v.page(http.StatusOK, "welcome", welcomeView{v.server.reach, v.Plain()})
+	view := welcomeView{Reach: v.server.reach}
+	if view.Reach.Here != "" {
+		code, err := setup.NewQR(view.Reach.Here)
+		if err != nil {
+			return err
+		}
+		view.QR = template.HTML(code.SVG(view.Reach.Here)) // made by this program of a URL of the configuration
+	}
+	return v.page(http.StatusOK, "welcome", view)
 }

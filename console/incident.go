@@ -180,7 +180,7 @@ const everything = "everything"
 func (v *visit) choose(i incidentShow, thing string, allow bool) error {
 	why := v.lang.text("incident.allow.why")
 	if thing != i.Service {
-		_, err := callRuleAdd.do(v, change[ruleRequest]{why, ruleRequest{Profile: i.ProfileName, Name: thing, Allow: allow}})
+		_, err := callChildRule.do(v, change[ruleRequest]{why, ruleRequest{Profile: i.ProfileName, Name: thing, Allow: allow}})
 		return err
 	}
 	choice := map[bool]string{true: "allow", false: "block"}[allow]

@@ -18,15 +18,15 @@ import (
 	"kinward/policy"
 )
 
-// fakeDesk answers operations with what stands in it, and keeps what it was asked.
-type fakeDesk struct {
+// journalDesk answers operations with what stands in it, and keeps what it was asked.
+type journalDesk struct {
 	replies map[string]any
 	refuse  map[string]*Refusal
 	asked   []string // operation and request
 	rings   chan struct{}
 }
 
-func (d *fakeDesk) Do(_ context.Context, _ Actor, operation string, req, rep any) error {
+func (d *journalDesk) Do(_ context.Context, _ Actor, operation string, req, rep any) error {
 	b, err := json.Marshal(req)
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func (d *fakeDesk) Do(_ context.Context, _ Actor, operation string, req, rep any
 	return json.Unmarshal(b, rep)
 }
 
-func (d *fakeDesk) Watch(Actor) (<-chan struct{}, func()) { return d.rings, func() {} }
+func (d *journalDesk) Watch(Actor) (<-chan struct{}, func()) { return d.rings, func() {} }
 
 // evening is when the tests' pages are looked at.
 var evening = time.Date(2026, 11, 27, 20, 15, 0, 0, berlin)
@@ -69,7 +69,7 @@ func someIncident(change ...func(*incidentView)) incidentView {
 }
 
 // aHome is a desk of a family with a child that tried something and one that did not.
-func aHome() *fakeDesk {
+func aHome() *journalDesk {
 	spans, bars := []time.Time{}, []int{}
 	for h := range 25 {
 		spans, bars = append(spans, evening.Truncate(time.Hour).Add(time.Duration(h-24)*time.Hour)), append(bars, 0)
@@ -100,7 +100,7 @@ func aHome() *fakeDesk {
 		Looks: []lookView{{Who: "Maria", Action: "show", First: evening, Last: evening.Add(time.Minute), Times: 2, Incidents: 1, ProfileName: "Lea"}},
 	}
 	family := map[string]any{"zone": "Europe/Berlin", "profiles": []map[string]string{{"name": "Lea"}, {"name": "Tom"}}, "devices": []map[string]string{{"name": "Tablet"}}}
-	return &fakeDesk{rings: make(chan struct{}, 1), refuse: map[string]*Refusal{}, replies: map[string]any{
+	return &journalDesk{rings: make(chan struct{}, 1), refuse: map[string]*Refusal{}, replies: map[string]any{
 		"today": today, "family": family, "incidents-show": shown,
 		"categories": map[string]any{"categories": []map[string]string{{"id": "anonymous-chat", "name": "Chat with strangers"}}},
 		"incidents": incidentsView{
@@ -132,10 +132,10 @@ func aHome() *fakeDesk {
 			map[string]any{"id": 9, "guardian": 1, "profile": 2, "service": "ometv"},
 		}},
 		"incidents-file": fileView{Name: "kinward.zip", Type: "application/zip", Content: []byte("PK"), SHA256: "abc", Incidents: 1},
-		"grants-add":     changedView{}, "grants-revoke": changedView{}, "profiles-choose": changedView{}, "rules-add": changedView{},
+		"grants-add":     changed{}, "grants-revoke": changed{}, "profiles-choose": changed{}, "rules-add": changed{},
 		"alerts-add": alertAddView{Channel: 4, Key: "kinward-signs"}, "alerts-set": saying{}, "alerts-remove": saying{},
 		"alerts-test":    map[string]any{"tests": []any{map[string]any{"ok": true, "to": "maria@example.org"}}},
-		"signals-switch": changedView{}, "signals-night": changedView{},
+		"signals-switch": changed{}, "signals-night": changed{},
 	}}
 }
 
@@ -260,7 +260,7 @@ func TestToday(t *testing.T) {
 func TestIncidentsFilter(t *testing.T) {
 	d := aHome()
 	body := answer(t, d, mother, "en", http.MethodGet, "/incidents?profile=Lea&category=anonymous-chat&unreviewed=1&since=30d&verdict=block&device=10.0.0.9&after=5-x", nil).Body.String()
-	want := `incidents {"since":"30d","device":"10.0.0.9","profile":"Lea","category":"anonymous-chat","verdict":"block","unreviewed":true,"limit":40,"after":"5-x","look":4000}`
+	want := `incidents {"since":"30d","device":"10.0.0.9","profile":"Lea","category":"anonymous-chat","verdict":"block","unreviewed":true,"limit":40,"after":"5-x","look":2000}`
 	if d.asked[0] != want {
 		t.Errorf("asked %s\nwant  %s", d.asked[0], want)
 	}

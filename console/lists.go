@@ -28,7 +28,7 @@ type listsView struct {
 }
 
 var (
-	callLists      = call[struct{}, listsView]("lists")
+	callLists      = call[nothing, listsView]("lists")
 	callListChoose = call[change[profileRequest], changed]("profiles-list")
 )
 
@@ -66,7 +66,7 @@ func (v *visit) lists() (p listsPage, err error) {
 	if p.household, err = v.household(); err != nil {
 		return p, err
 	}
-	r, err := callLists.do(v, struct{}{})
+	r, err := callLists.do(v, nothing{})
 	if err != nil {
 		return p, err
 	}

@@ -21,9 +21,12 @@ var nav = []navEntry{
 	{"/explain", "explain", viewers, false},
 	{"/lists", "lists", viewers, false},
 	{"/incidents", "incidents", viewers, true},
+	{"/devices", "devices", viewers, true},
 	{"/signals", "signals", viewers, false},
 	{"/alerts", "alerts", viewers, false},
 	{"/programs", "programs", anyone, false},
+	{"/help", "help", anyone, false},
+	{"/account", "account", signed, false},
 }
 
 // navOperator is the same for whoever runs the server.

@@ -53,10 +53,19 @@ func loadPages(t *texts) (*pages, error) {
 	return p, nil
 }
 
-func (p *pages) render(w io.Writer, v *visit, name string, data any) error {
+func (p *pages) render(w io.Writer, v *visit, name, frame string, data any) error {
 	t := p.of[v.lang.tag][name]
 	if t == nil {
 		return fmt.Errorf("there is no page %q", name)
 	}
-	return t.ExecuteTemplate(w, "layout", framed{v, name, data})
+	return t.ExecuteTemplate(w, frame, framed{v, name, data})
+}
+
+// option is what a select offers.
+type option struct{ Value, Label string }
+
+// tab leads to one of the parts of a page; see the partial.
+type tab struct {
+	Href, Label string
+	Here        bool
 }

@@ -17,6 +17,7 @@ const (
 	carers                 // who may change choices
 	owners                 // who names guardians
 	operator               // who runs this server
+	signed                 // whoever is signed in
 )
 
 // allows reports whether a, signed in or not, may come in.
@@ -24,6 +25,8 @@ func (a access) allows(by Actor) bool {
 	switch {
 	case a == anyone:
 		return true
+	case a == signed:
+		return by.Guardian != 0 || by.Operator
 	case a == operator:
 		return by.Operator
 	case by.Guardian == 0:
@@ -52,8 +55,16 @@ func (s *Server) routes() []route {
 		singleIncidentRoutes,
 		signalRoutes,
 		alertRoutes,
+		liveRoutes,
+		passkeyRoutes,
+		accountRoutes,
 		moreRoutes,
 		languageRoutes,
+		helpRoutes,
+		childRoutes,
+		deviceRoutes,
+		installRoutes,
+		setupRoutes,
 		s.api.table(),
 		programRoutes,
 		operatorRoutes,
@@ -62,6 +73,14 @@ func (s *Server) routes() []route {
 		listRoutes,
 		explainRoutes,
 	)
+}
+
+// Patterns returns the patterns of all routes, for tests that walk them.
+func (s *Server) Patterns() (out []string) {
+	for _, r := range s.routes() {
+		out = append(out, r.pattern)
+	}
+	return out
 }
 
 func (s *Server) handler() http.Handler {

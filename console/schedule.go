@@ -93,9 +93,9 @@ func (l *textLanguage) hours(w policy.Window) string {
 	return l.text(key, "From", w.From, "To", w.To)
 }
 
-// weekdays are the days in the order of the calendar, by their bit in
+// calendar are the days in the order of the calendar, by their bit in
 // [policy.Days], with the end of their texts' keys.
-var weekdays = []struct {
+var calendar = []struct {
 	bit int
 	key string
 }{{1, "mon"}, {2, "tue"}, {3, "wed"}, {4, "thu"}, {5, "fri"}, {6, "sat"}, {0, "sun"}}
@@ -105,12 +105,12 @@ func (l *textLanguage) days(d policy.Days) string {
 		return l.text("times.daily")
 	}
 	var parts []string
-	for i := 0; i < len(weekdays); i++ {
+	for i := 0; i < len(calendar); i++ {
 		first := i
-		for i < len(weekdays) && d&(1<<weekdays[i].bit) != 0 {
+		for i < len(calendar) && d&(1<<calendar[i].bit) != 0 {
 			i++
 		}
-		name := func(i int) string { return l.text("date.weekday." + weekdays[i].key) }
+		name := func(i int) string { return l.text("date.weekday." + calendar[i].key) }
 		switch i - first {
 		case 0:
 		case 1:
@@ -215,7 +215,7 @@ func (p schedulePage) Weekdays() (all []struct {
 	Short, Whole string
 },
 ) {
-	for _, d := range weekdays {
+	for _, d := range calendar {
 		all = append(all, struct {
 			Bit          int
 			Short, Whole string
@@ -229,7 +229,7 @@ func (p schedulePage) Targets() []option {
 	l := p.visit.lang
 	all := []option{{"everything", l.text("times.everything")}}
 	for _, c := range p.Show.Categories {
-		all = append(all, option{"category:" + c.Category, c.Name})
+		all = append(all, option{"category:" + c.Category, l.said(c.Name)})
 	}
 	for _, r := range p.Child.Rules {
 		all = append(all, option{"rule:" + strconv.FormatInt(r.ID, 10), l.text("times.rule", "Name", r.Name)})
@@ -412,7 +412,7 @@ func (p *schedulePage) readRows(form url.Values) (windows []string) {
 		default:
 			for _, other := range sound {
 				if at, twice := policy.Overlap(w, other); twice {
-					row.Wrong = l.text("times.overlap", "Day", l.text("date.weekday."+weekdays[(int(at.Weekday)+6)%7].key), "Time", at.Time)
+					row.Wrong = l.text("times.overlap", "Day", l.text("date.weekday."+calendar[(int(at.Weekday)+6)%7].key), "Time", at.Time)
 				}
 			}
 			sound = append(sound, w)

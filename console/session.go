@@ -208,22 +208,22 @@ func confirmed(serve func(*visit) error) func(*visit) error {
 		case v.token != nil:
 			return &Refusal{Kind: Forbidden}
 		case !v.Proved():
-			return v.see("/confirm?next=" + url.QueryEscape(v.request.URL.RequestURI()))
+			return v.see("/confirm?next=" + url.QueryEscape(v.cameFrom()))
 		}
 		return serve(v)
 	}
 }
 
-// here returns where next leads to, if that is on this server, else "/". It comes
-// from whoever made the link.
-func here(next string) string {
-	u, err := url.Parse(next)
-	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != "" || !strings.HasPrefix(u.Path, "/") ||
-		strings.HasPrefix(next, "//") || strings.ContainsFunc(next, func(r rune) bool { return r < ' ' || r == '\\' || r == 0x7f }) ||
-		strings.HasPrefix(u.Path, "//") {
-		return "/"
+// cameFrom returns the page to come back to: this one, or the one whose form was
+// sent here.
+func (v *visit) cameFrom() string {
+	if v.request.Method == http.MethodGet {
+		return v.request.URL.RequestURI()
 	}
-	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
+	if from, err := url.Parse(v.request.Referer()); err == nil && from.Host == v.request.Host {
+		return localPath(from.RequestURI())
+	}
+	return "/"
 }
 
 // agentOf names the kind of browser, never what would tell one from another of

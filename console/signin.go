@@ -15,8 +15,8 @@ var signinRoutes = []route{
 	{"GET /sign-in/code", anyone, codePage},
 	{"POST /sign-in/code", anyone, signInCode},
 	{"POST /sign-out", anyone, signOut},
-	{"GET /confirm", anyone, confirmPage},
-	{"POST /confirm", anyone, confirm},
+	{"GET /confirm", signed, confirmPage},
+	{"POST /confirm", signed, confirm},
 }
 
 var (
@@ -30,11 +30,10 @@ type signInView struct {
 	Name    string
 	Problem string // key of a text; "" is none
 	Plain   bool   // others on the network can read along
-	Passkey bool   // this address can have passkeys
 }
 
 func (v *visit) signInView(next, name, problem string) signInView {
-	return signInView{here(next), name, problem, v.Plain(), v.server.passkeysAt(v) != nil}
+	return signInView{localPath(next), name, problem, v.Plain()}
 }
 
 // Plain reports whether somebody on the way could read along.
@@ -46,7 +45,7 @@ func (v *visit) Plain() bool {
 func signInPage(v *visit) error {
 	next := v.request.URL.Query().Get("next")
 	if v.account.ID != 0 {
-		return v.see(here(next))
+		return v.see(localPath(next))
 	}
 	return v.page(http.StatusOK, "sign-in", v.signInView(next, "", ""))
 }
@@ -126,7 +125,7 @@ func signIn(v *visit) error {
 	if _, err := v.form(); err != nil {
 		return err
 	}
-	next, name := here(v.request.PostForm.Get("next")), v.request.PostForm.Get("name")
+	next, name := localPath(v.request.PostForm.Get("next")), v.request.PostForm.Get("name")
 	account, err := v.prove(name, v.request.PostForm.Get("password"))
 	if problem, status := doorProblem(err); problem != "" {
 		return v.page(status, "sign-in", v.signInView(next, name, problem))
@@ -167,14 +166,22 @@ func (v *visit) enter(account store.Account, next string) error {
 	if err := v.begin(account); err != nil {
 		return err
 	}
+	if err := v.know(account); err != nil {
+		return err
+	}
+	v.setCookie(halfCookie, "", -1)
+	v.happened(store.DoorIn, "")
+	return v.see(localPath(next))
+}
+
+// know has the browser keep that an account signed in here.
+func (v *visit) know(account store.Account) error {
 	text, err := v.server.sealer.seal(knownCookie, known{account.ID, newNonce()}, knownLife)
 	if err != nil {
 		return err
 	}
 	v.setCookie(knownCookie, text, knownLife)
-	v.setCookie(halfCookie, "", -1)
-	v.happened(store.DoorIn, "")
-	return v.see(here(next))
+	return nil
 }
 
 func signOut(v *visit) error {
@@ -195,7 +202,7 @@ func (v *visit) signInFirst() error {
 		return &Refusal{Kind: SignIn}
 	}
 	to := "/sign-in"
-	if next := here(v.request.URL.RequestURI()); next != "/" {
+	if next := localPath(v.request.URL.RequestURI()); next != "/" {
 		to += "?next=" + url.QueryEscape(next)
 	}
 	return v.see(to)
@@ -237,7 +244,7 @@ func signInCode(v *visit) error {
 		return err
 	}
 	if h.Confirm && v.account.ID == account.ID {
-		return v.confirmed(h.Next)
+		return v.proven(h.Next)
 	}
 	return v.enter(account, h.Next)
 }
@@ -270,9 +277,9 @@ func (v *visit) proveCode(account store.Account, code string) error {
 
 func confirmPage(v *visit) error {
 	if v.session.ID == 0 {
-		return v.signInFirst()
+		return &Refusal{Kind: Forbidden} // a program
 	}
-	next := here(v.request.URL.Query().Get("next"))
+	next := localPath(v.request.URL.Query().Get("next"))
 	if v.Proved() {
 		return v.see(next)
 	}
@@ -281,12 +288,12 @@ func confirmPage(v *visit) error {
 
 func confirm(v *visit) error {
 	if v.session.ID == 0 {
-		return v.signInFirst()
+		return &Refusal{Kind: Forbidden} // a program
 	}
 	if _, err := v.form(); err != nil {
 		return err
 	}
-	next := here(v.request.PostForm.Get("next"))
+	next := localPath(v.request.PostForm.Get("next"))
 	account, err := v.prove(v.account.Name, v.request.PostForm.Get("password"))
 	if problem, status := doorProblem(err); problem != "" {
 		return v.page(status, "confirm", v.signInView(next, v.account.Name, problem))
@@ -296,18 +303,26 @@ func confirm(v *visit) error {
 	if account.TOTP != "" {
 		return v.halfway(half{account.ID, account.Password, true, next})
 	}
-	return v.confirmed(next)
+	return v.proven(next)
 }
 
-// confirmed keeps that it was proven who sits there, and goes on. The session has
-// another secret then, as whenever it may do more.
-func (v *visit) confirmed(next string) error {
+// proven keeps that it was proven who sits there, and goes on.
+func (v *visit) proven(next string) error {
+	if err := v.prolong(); err != nil {
+		return err
+	}
+	v.setCookie(halfCookie, "", -1)
+	return v.see(localPath(next))
+}
+
+// prolong keeps that it was proven who sits there. The session has another secret
+// then, as whenever it may do more.
+func (v *visit) prolong() error {
 	secret := newSecret()
 	if err := v.server.accounts.Prove(v.request.Context(), v.session.ID, secret); err != nil {
 		return err
 	}
 	_, life := lives(v.account)
 	v.setCookie(sessionCookie, secret, life)
-	v.setCookie(halfCookie, "", -1)
-	return v.see(here(next))
+	return nil
 }

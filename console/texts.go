@@ -97,6 +97,12 @@ func (l *textLanguage) localize(c *i18n.LocalizeConfig) string {
 	return s
 }
 
+// has reports whether there is a text of a key in l.
+func (l *textLanguage) has(key string) bool {
+	_, err := l.localizer.Localize(&i18n.LocalizeConfig{MessageID: key})
+	return err == nil
+}
+
 func dict(pairs []any) map[string]any {
 	m := map[string]any{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -131,6 +137,7 @@ func (l *textLanguage) funcs() template.FuncMap {
 	return template.FuncMap{
 		"px": px, "some": l.some,
 		"T": l.text, "N": l.count, "said": l.said, "clock": l.clock, "day": l.day,
-		"dict": func(pairs ...any) map[string]any { return dict(pairs) },
+		"portalCSS": func() template.CSS { return portalCSS },
+		"dict":      func(pairs ...any) map[string]any { return dict(pairs) },
 	}
 }

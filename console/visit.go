@@ -50,11 +50,17 @@ func (v *visit) answer(r route) error {
 	if !v.server.isOurs(v.request) {
 		return &Refusal{Kind: Misdirected}
 	}
+	if strings.HasPrefix(v.request.URL.Path, "/static/") { // the same for everybody
+		return r.serve(v)
+	}
 	if err := v.recognise(); err != nil { // before fromHere, which asks for less of programs
 		return err
 	}
 	if err := v.fromHere(); err != nil && !isAPI(v.request) { // the API goes by no cookie
 		return &Refusal{Kind: Forbidden, Text: v.lang.text("error.origin")}
+	}
+	if v.request.ContentLength > maxForm {
+		return &http.MaxBytesError{Limit: maxForm}
 	}
 	switch {
 	case v.program && !isAPI(v.request): // a token is worth what its scopes say, which pages do not ask for
@@ -101,8 +107,13 @@ func setHeaders(h http.Header, secure bool) {
 
 // page answers with a page, whole or not at all.
 func (v *visit) page(status int, name string, data any) error {
+	return v.render(status, name, "layout", data)
+}
+
+// render is page in another frame than the layout.
+func (v *visit) render(status int, name, frame string, data any) error {
 	var b bytes.Buffer
-	if err := v.server.pages.render(&b, v, name, data); err != nil {
+	if err := v.server.pages.render(&b, v, name, frame, data); err != nil {
 		return err
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -132,7 +143,15 @@ func (v *visit) fail(err error) {
 		v.failAPI(err)
 		return
 	}
-	status, text := http.StatusInternalServerError, v.lang.text("error.fault")
+	status, text := v.fault(err)
+	if err := v.page(status, "error", text); err != nil {
+		http.Error(v.w, text, status)
+	}
+}
+
+// fault says what went wrong; see fail.
+func (v *visit) fault(err error) (status int, text string) {
+	status, text = http.StatusInternalServerError, v.lang.text("error.fault")
 	var tooLarge *http.MaxBytesError
 	if r := refused(err); r != nil {
 		if status, text = statusOf[r.Kind], r.Text; text == "" {
@@ -144,9 +163,7 @@ func (v *visit) fail(err error) {
 		v.server.log.LogAttrs(v.request.Context(), slog.LevelError, "a page could not be made",
 			slog.String("page", pattern(v.request)), slog.Any("error", err))
 	}
-	if err := v.page(status, "error", text); err != nil {
-		http.Error(v.w, text, status)
-	}
+	return status, text
 }
 
 // pattern names a route for the log: a path may hold a secret.

@@ -38,7 +38,7 @@ const (
 func (l *textLanguage) week(s schedule) week {
 	w := week{Free: s.Effect == policy.Frees, Off: s.Off}
 	var words []string
-	for i, d := range weekdays {
+	for i, d := range calendar {
 		x := weekLeft + i*weekColumn
 		w.Days = append(w.Days, weekDay{x, x + weekColumn/2, l.text("times.short-" + d.key)})
 	}
@@ -48,7 +48,7 @@ func (l *textLanguage) week(s schedule) week {
 	}
 	for _, window := range s.Windows {
 		words = append(words, l.window(window))
-		for i, d := range weekdays {
+		for i, d := range calendar {
 			if window.Days&(1<<d.bit) == 0 {
 				continue
 			}

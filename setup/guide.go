@@ -33,7 +33,7 @@ var guideFiles embed.FS
 // platforms are in the order in which they are listed; all but "shared" are
 // files of guides.
 var platforms = []string{
-	"android", "iphone", "mac", "windows", "linux", "firefox", "chrome",
+	"android", "iphone", "mac", "windows", "chromebook", "gameconsole", "linux", "firefox", "chrome",
 	"openwrt", "fritzbox", "unifi", "mikrotik", "router",
 }
 

@@ -98,7 +98,7 @@ func TestGuidesWithoutPublicName(t *testing.T) {
 		if err != nil && !needs {
 			t.Errorf("%s: %v", p, err)
 		}
-		if home := slices.Contains([]string{"openwrt", "fritzbox", "unifi", "mikrotik", "router"}, p); home == needs {
+		if home := slices.Contains([]string{"openwrt", "fritzbox", "unifi", "mikrotik", "router", "gameconsole"}, p); home == needs {
 			t.Errorf("%s: needs a public name: %t", p, needs)
 		}
 		if err == nil && strings.Contains(g.Text(), "https:///") {

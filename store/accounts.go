@@ -186,7 +186,7 @@ func (a *Accounts) SetPassword(ctx context.Context, id AccountID, was, hash stri
 }
 
 // ChangePassword gives an account another password and ends its sessions but
-// one, and its programs' access.
+// one.
 func (a *Accounts) ChangePassword(ctx context.Context, id AccountID, hash string, keep SessionID) error {
 	return a.transact(ctx, "changing a password", func(t *Tx) error { return t.setPassword(id, hash, keep) })
 }
@@ -196,9 +196,6 @@ func (t *Tx) setPassword(id AccountID, hash string, keep SessionID) error {
 		return err
 	}
 	if err := t.exec(`DELETE FROM passes WHERE account_id = $1`, int64(id)); err != nil {
-		return err
-	}
-	if err := t.exec(`DELETE FROM api_tokens WHERE account_id = $1`, int64(id)); err != nil {
 		return err
 	}
 	return t.exec(`DELETE FROM sessions WHERE account_id = $1 AND session_id <> $2`, int64(id), int64(keep))

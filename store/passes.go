@@ -141,6 +141,9 @@ func (a *Accounts) Reset(ctx context.Context, id AccountID, secret string, until
 		if err := t.setPassword(id, "", 0); err != nil {
 			return err
 		}
+		if err := t.exec(`DELETE FROM api_tokens WHERE account_id = $1`, int64(id)); err != nil {
+			return err
+		}
 		what := "reset the password of " + account.Name
 		if bare {
 			what += ", and removed what else opened the account"

@@ -27,12 +27,16 @@ type setupRequest struct {
 	Device   string `json:"device,omitempty"` // its name or a clue; "" where a router is meant
 	Platform string `json:"platform,omitempty"`
 	Renew    bool   `json:"renew,omitempty"` // make another token, and take the old ones away
+	Look     bool   `json:"look,omitempty"`  // make nothing: say what is there
 }
 
 // setupReply is what the owner of the data folder knows for a set-up.
 type setupReply struct {
 	Values  setup.Values `json:"values"`
 	Changed *changed     `json:"changed,omitempty"` // a token was made
+	// Missing: something has to be made first, and was not, since it was only to be
+	// looked at.
+	Missing bool `json:"missing"`
 }
 
 var opDeviceSetup = operation[change[setupRequest], setupReply]{"devices-setup", deviceSetup}
@@ -106,6 +110,10 @@ func deviceSetup(ctx context.Context, n *node, req change[setupRequest], _ progr
 	if slices.Contains(needsSecret, do.Platform) && (len(secrets) == 0 || do.Renew && do.Device == "") {
 		secrets = []string{policy.NewToken()}
 		edits = append(edits, func(e *edit) (string, error) { return e.f.SetTokens(secrets) })
+	}
+	if len(edits) > 0 && do.Look {
+		r.Missing = true
+		return r, nil
 	}
 	if len(edits) > 0 {
 		made, err := n.change(ctx, req.about, func(e *edit) (string, error) {

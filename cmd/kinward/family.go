@@ -65,6 +65,7 @@ type scheduleView struct {
 }
 
 type deviceView struct {
+	ID       int64      `json:"id"`
 	Name     string     `json:"name"`
 	Profile  string     `json:"profile"`
 	Networks []string   `json:"networks"`
@@ -129,7 +130,7 @@ func viewFamily(f *policy.Family, revision uint64, now time.Time) familyView {
 	}
 	for _, d := range f.Devices {
 		dv := deviceView{
-			Name: d.Name, Profile: names[d.Profile], Until: untilIn(d.Until, zone), Networks: networkTexts(d.Networks),
+			ID: int64(d.ID), Name: d.Name, Profile: names[d.Profile], Until: untilIn(d.Until, zone), Networks: networkTexts(d.Networks),
 			MACs: texts(d.MACs), Tokens: append([]string{}, d.Tokens...),
 		}
 		if dv.Until != nil {

@@ -157,6 +157,7 @@ type home struct {
 	dns    string // host:port
 	port   string
 	web    string
+	page   string // host:port of the block page
 	banner string
 	log    *logBuffer
 	ended  chan error

@@ -39,6 +39,7 @@ type serving struct {
 	keeper   *certs.Keeper   // nil: no certificate is configured
 	console  *console.Server // nil: it is off
 	started  time.Time
+	page     string // where the block page is served; "": nowhere
 }
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -153,13 +154,20 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err != nil {
 		return err
 	}
-	n.serving = &serving{server, j, registry, keeper, pages, started}
+	n.serving = &serving{server: server, journal: j, registry: registry, keeper: keeper, console: pages, started: started}
 	server.SetDevices(n.hosts.Load())
 	leases, err := newLeaseWatcher(&leaseWatcher{
 		file: cfg.Leases.File, domain: set.home.Domain, most: cfg.Limits.Leases, log: log, set: server.SetLeases,
 	}, registry)
 	if err != nil {
 		return err
+	}
+	page, err := n.openBlockPage(set, registry)
+	if err != nil {
+		return err
+	}
+	if page != nil {
+		n.serving.page = page.Addr()
 	}
 	web, err := listenHTTP(cfg.Metrics, n, registry)
 	if err != nil {
@@ -196,6 +204,9 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	}
 	running.Go(control.run)
 	running.Go(func() error { return leases.run(ended) })
+	if page != nil {
+		running.Go(func() error { return page.Run(ended) })
+	}
 	running.Go(web.run)
 	running.Go(func() error { return c.reloadOnHangup(ended, hangup, n, cmd, level) })
 	hourly := time.NewTicker(forgetEvery)
@@ -359,6 +370,9 @@ func (c *cli) banner(ctx context.Context, n *node, set *settings, home *policy.F
 		if n.cfg.Pprof {
 			fmt.Fprintf(w, "Profiles, for this machine alone: http://%s/debug/pprof/\n", metrics)
 		}
+	}
+	if n.serving.page != "" {
+		fmt.Fprintf(w, "Why something is blocked: http://%s/, for devices that ask here\n", n.serving.page)
 	}
 	fmt.Fprintf(w, "What it keeps: %s\n", n.cfg.Data)
 	fmt.Fprintf(w, "What is allowed is resolved by %s (another: --upstream tls://NAME?ip=ADDRESS).\n\n", upstreamWords(n.cfg.Upstream))

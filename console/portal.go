@@ -1,0 +1,435 @@
+package console
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"kinward/blocklists"
+	"kinward/policy"
+)
+
+// What a child sees: the portal with "my page", why something is closed, and how
+// to ask for it. Nobody signs in here. A device is known by its address, by the
+// same rules as when it asks for a name, and sees what is about itself alone.
+
+// portalHost is where a family's devices reach the portal.
+var portalHost = policy.Portal.String()
+
+type (
+	portalNameRequest struct {
+		Name string `json:"name"`
+	}
+	portalName struct {
+		Name     string     `json:"name"`
+		Blocked  bool       `json:"blocked"`
+		Reason   string     `json:"reason"`
+		Category string     `json:"category"`
+		Service  string     `json:"service"`
+		Until    *time.Time `json:"until"`
+		Askable  bool       `json:"askable"`
+		Band     string     `json:"band"`
+		Guests   bool       `json:"guests"`
+		Zone     string     `json:"zone"`
+		Known    bool       `json:"known"`
+		Who      []string   `json:"who"`
+		Lag      int        `json:"lag"`
+	}
+	portalMineRequest struct {
+		Profile string `json:"profile,omitempty"`
+	}
+	portalMine struct {
+		Profile string        `json:"profile"`
+		Device  string        `json:"device"`
+		Known   bool          `json:"known"`
+		Band    string        `json:"band"`
+		Guests  bool          `json:"guests"`
+		Zone    string        `json:"zone"`
+		Blocked []string      `json:"blocked"`
+		Named   []string      `json:"named"`
+		Counted []string      `json:"counted"`
+		Closed  []string      `json:"closed"`
+		Open    []string      `json:"open"`
+		Times   []portalTime  `json:"times"`
+		Paused  *time.Time    `json:"paused"`
+		Forever bool          `json:"forever"`
+		Grants  []portalGrant `json:"grants"`
+		Days    int           `json:"days"`
+		Longer  []portalKept  `json:"longer"`
+		Who     []string      `json:"who"`
+		Looks   []portalLook  `json:"looks"`
+		Lag     int           `json:"lag"`
+	}
+	portalTime struct {
+		Name    string          `json:"name"`
+		About   string          `json:"about"`
+		Kind    string          `json:"kind"`
+		Effect  string          `json:"effect"`
+		Windows []policy.Window `json:"windows"`
+	}
+	portalGrant struct {
+		About string    `json:"about"`
+		Kind  string    `json:"kind"`
+		Until time.Time `json:"until"`
+	}
+	portalKept struct {
+		Category string `json:"category"`
+		Days     int    `json:"days"`
+	}
+	portalLook struct {
+		Time   time.Time `json:"time"`
+		Who    string    `json:"who"`
+		Action string    `json:"action"`
+	}
+	helpLinesRequest struct {
+		Country string `json:"country,omitempty"`
+	}
+	helpLinesReply struct {
+		Country string     `json:"country"`
+		Lines   []helpLine `json:"lines"`
+	}
+)
+
+var (
+	callPortalName = call[portalNameRequest, portalName]("portal-name")
+	callPortalMine = call[portalMineRequest, portalMine]("portal-mine")
+	callHelpLines  = call[helpLinesRequest, helpLinesReply]("help-lines")
+
+	portalCalls = []anyCall{callPortalName, callPortalMine, callHelpLines, callRequestAdd, callRequestsMine}
+)
+
+// portalRoutes are the portal, as the block page's listener serves it; childRoutes
+// are the same at the console, under the portal's name alone: under another it may
+// be a proxy from elsewhere that asks.
+var (
+	portalRoutes = []route{
+		{"GET /my", anyone, myPage},
+		{"GET /ask", anyone, askPage},
+		{"POST /ask", anyone, ask},
+		{"GET /asked/{id}", anyone, asked},
+	}
+	childRoutes = atPortal(portalRoutes)
+)
+
+func atPortal(routes []route) (out []route) {
+	for _, r := range routes {
+		serve := r.serve
+		r.serve = func(v *visit) error {
+			if hostOf(v.request) != portalHost {
+				return v.portalFail(&Refusal{Kind: NotFound, Text: v.lang.text("portal.elsewhere", "Name", portalHost)})
+			}
+			return serve(v)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// tone is how somebody is spoken to: as is right for their age.
+func tone(band string) string {
+	switch band {
+	case "A", "B", "C":
+		return "small"
+	case "D", "E":
+		return "teen"
+	}
+	return "adult"
+}
+
+// grownUp are the categories that are not named to a small child.
+var grownUp = []string{"adult", "adult-creators", "sex-ads", "dating", "violence", "drugs", "gambling", "self-harm"}
+
+// what says in words what a category is.
+func (l *textLanguage) what(band, category string) string {
+	if tone(band) == "small" && slices.Contains(grownUp, category) {
+		category = "grown-up"
+	}
+	return l.text("portal.what." + category)
+}
+
+// asDevice makes the visit the device's that has the address it came from. A
+// session that the browser has besides does not count.
+func (v *visit) asDevice() error {
+	from, err := netip.ParseAddrPort(v.request.RemoteAddr)
+	if err == nil && v.server.device != nil && !v.throughProxy(from.Addr()) {
+		if a, ok := v.server.device(from.Addr()); ok && a.Child != nil {
+			a.Lang = v.lang.tag
+			v.actor = a
+			return nil
+		}
+	}
+	return &Refusal{Kind: Forbidden, Text: v.lang.text("portal.stranger")}
+}
+
+// forwarded are the headers by which a proxy shows itself.
+var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"}
+
+// throughProxy reports whether a request may have come through a proxy. Then the
+// connection's address is the proxy's, and what it says of the device's does not
+// count: whoever reaches the proxy from the internet would be a device of the home.
+func (v *visit) throughProxy(from netip.Addr) bool {
+	return v.server.isProxy(from.Unmap().WithZone("")) ||
+		slices.ContainsFunc(forwarded, func(h string) bool { return v.request.Header.Get(h) != "" })
+}
+
+// inZone sets the clock by which the page tells times.
+func (v *visit) inZone(name string) {
+	if z, err := time.LoadLocation(name); err == nil {
+		v.zone, v.now = z, v.now.In(z)
+	}
+}
+
+// myView is what "my page" shows.
+type myView struct {
+	portalMine
+	Times  []string
+	Lines  []helpLine
+	Asked  []askedView
+	Tone   string
+	Static bool // a guardian looks at it
+}
+
+func myPage(v *visit) error {
+	if err := v.asDevice(); err != nil {
+		return v.portalFail(err)
+	}
+	mine, err := callPortalMine.do(v, portalMineRequest{})
+	if err != nil {
+		return v.portalFail(err)
+	}
+	view, err := v.mine(mine)
+	if err != nil {
+		return v.portalFail(err)
+	}
+	if mine.Known {
+		if view.Asked, _, err = v.asked(requestsShown); err != nil {
+			return v.portalFail(err)
+		}
+	}
+	return v.portalPage(http.StatusOK, "portal-my", view)
+}
+
+// mine puts what the desk told in words.
+func (v *visit) mine(m portalMine) (myView, error) {
+	v.inZone(m.Zone)
+	view := myView{portalMine: m, Tone: tone(m.Band)}
+	for _, t := range m.Times {
+		view.Times = append(view.Times, v.lang.scheduleWords(m.Band, t))
+	}
+	lines, err := v.helpLines()
+	view.Lines = lines
+	return view, err
+}
+
+// helpLines are those of the family's country.
+func (v *visit) helpLines() ([]helpLine, error) {
+	r, err := callHelpLines.do(v, helpLinesRequest{})
+	return r.Lines, err
+}
+
+// about names what a schedule or a grant is about.
+func (l *textLanguage) about(band, kind, about string) string {
+	switch kind {
+	case "all":
+		return l.text("portal.everything")
+	case "category":
+		return l.what(band, about)
+	}
+	return about
+}
+
+// scheduleWords says a schedule in a sentence.
+func (l *textLanguage) scheduleWords(band string, t portalTime) string {
+	var spans []string
+	for _, w := range t.Windows {
+		spans = append(spans, l.text("portal.span", "Days", l.days(w.Days), "From", minutes(w.From), "To", minutes(w.To%1440)))
+	}
+	key := "portal.time.closed"
+	if t.Effect == policy.Frees.String() {
+		key = "portal.time.free"
+	}
+	return l.text(key, "Name", t.Name, "What", l.about(band, t.Kind, t.About), "When", strings.Join(spans, "; "))
+}
+
+func minutes(m policy.Minutes) string { return fmt.Sprintf("%02d:%02d", m/60, m%60) }
+
+// blockView is what the block page shows.
+type blockView struct {
+	portalName
+	Tone    string
+	Why     string
+	Opens   string // when it opens by itself, in words
+	Support bool   // it may be about somebody who feels low
+	Lines   []helpLine
+	Portal  string // address of the portal
+}
+
+// why says why a name is closed.
+func (v *visit) why(p portalName) string {
+	key := "portal.why." + p.Reason
+	switch p.Reason {
+	case "category", "known-risk":
+		if p.Category == "" {
+			key = "portal.why.other"
+		}
+	case "security", "rule", "service", "list", "pause", "schedule":
+	default:
+		key = "portal.why.other"
+	}
+	if t := tone(p.Band); t == "small" && v.lang.has(key+".small") {
+		key += ".small"
+	}
+	return v.lang.text(key, "Service", p.Service, "What", v.lang.what(p.Band, p.Category))
+}
+
+// block makes the view of a name.
+func (v *visit) block(p portalName, portal string) (blockView, error) {
+	v.inZone(p.Zone)
+	b := blockView{portalName: p, Tone: tone(p.Band), Portal: portal, Support: p.Category == "self-harm"}
+	b.Service = ""
+	if p.Reason == "service" {
+		b.Service = p.Service
+	}
+	if p.Blocked {
+		b.Why = v.why(p)
+	}
+	if p.Until != nil {
+		b.Opens = v.moment(*p.Until)
+	}
+	lines, err := v.helpLines()
+	b.Lines = lines
+	return b, err
+}
+
+// moment tells a time of today by the clock, another with its day.
+func (v *visit) moment(t time.Time) string {
+	t = t.In(v.zone)
+	if t.YearDay() == v.now.In(v.zone).YearDay() && t.Year() == v.now.In(v.zone).Year() {
+		return v.lang.text("portal.at", "Clock", v.lang.clock(t))
+	}
+	return v.lang.text("portal.on", "Day", v.lang.day(t), "Clock", v.lang.clock(t))
+}
+
+// Moment is moment for the pages.
+func (v *visit) Moment(t time.Time) string { return v.moment(t) }
+
+// What is textLanguage.what for the pages.
+func (v *visit) What(band, category string) string { return v.lang.what(band, category) }
+
+// About is textLanguage.about for the pages.
+func (v *visit) About(band, kind, about string) string { return v.lang.about(band, kind, about) }
+
+// Kinds names categories, each word once.
+func (v *visit) Kinds(band string, categories []string) (out []string) {
+	for _, c := range categories {
+		if w := v.lang.what(band, c); !slices.Contains(out, w) {
+			out = append(out, w)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Names lists people in a sentence.
+func (v *visit) Names(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return v.lang.text("portal.or", "Some", strings.Join(names[:last], ", "), "Last", names[last])
+}
+
+// portalCSS is written into the pages, so that they need nothing else: a page that
+// stands in the place of another has no files of its own.
+var portalCSS, portalCSP = readPortalCSS()
+
+func readPortalCSS() (template.CSS, string) {
+	b, err := files.ReadFile("static/portal.css")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	sum := sha256.Sum256(b)
+	return template.CSS(b), fmt.Sprintf("default-src 'none'; style-src 'sha256-%s'; form-action 'self'%%s; base-uri 'none'; frame-ancestors 'none'", base64.StdEncoding.EncodeToString(sum[:]))
+}
+
+// portalPage answers with a page that is whole in itself. Forms may go to the hosts
+// that are given, besides its own.
+func (v *visit) portalPage(status int, name string, data any, forms ...string) error {
+	more := ""
+	for _, f := range forms {
+		more += " " + f
+	}
+	h := v.w.Header()
+	h.Set("Content-Security-Policy", fmt.Sprintf(portalCSP, more))
+	h.Set("X-Robots-Tag", "noindex, nofollow")
+	return v.render(status, name, "portal", data)
+}
+
+// portalFail answers with what went wrong, as portalPage does.
+func (v *visit) portalFail(err error) error {
+	status, text := v.fault(err)
+	return v.portalPage(status, "portal-fail", text)
+}
+
+// nameIn reads the name of a site from what a person, a link or a browser sent: a
+// name or an address of a page. It returns "" for what is none.
+func nameIn(text string) string {
+	text = strings.TrimSpace(text)
+	if len(text) > 2048 {
+		return ""
+	}
+	if strings.Contains(text, "://") {
+		u, err := url.Parse(text)
+		if err != nil {
+			return ""
+		}
+		text = u.Host
+	} else {
+		text, _, _ = strings.Cut(text, "/")
+	}
+	host, _ := splitHost(text)
+	return host
+}
+
+// splitHost takes the host of a request apart: a name in lower case without a dot
+// at its end, or an address without brackets, and the port, "" for none. What is
+// no name and no address is "". It is what any device may write there.
+func splitHost(s string) (host, port string) {
+	if len(s) > 512 {
+		return "", ""
+	}
+	host = s
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") && (strings.Count(s, ":") == 1 || strings.HasPrefix(s, "[")) {
+		host, port = s[:i], s[i+1:]
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
+			return "", ""
+		}
+	}
+	if strings.HasPrefix(host, "[") != strings.HasSuffix(host, "]") {
+		return "", ""
+	}
+	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err == nil {
+		if a.Zone() != "" {
+			return "", ""
+		}
+		return a.Unmap().String(), port
+	}
+	n, err := blocklists.ParseName(host)
+	if err != nil || n == "" {
+		return "", ""
+	}
+	if host = n.String(); strings.ContainsFunc(host, func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	}) {
+		return "", ""
+	}
+	return host, port
+}

@@ -1,0 +1,440 @@
+package console
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"html/template"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"kinward/policy"
+	"kinward/setup"
+)
+
+// How a device is set up: the steps for its kind with the family's own values, a
+// code that brings the device itself to its steps, and a check that it works.
+
+type (
+	setupRequest struct {
+		Device   string `json:"device,omitempty"`
+		Platform string `json:"platform,omitempty"`
+		Renew    bool   `json:"renew,omitempty"`
+		Look     bool   `json:"look,omitempty"`
+	}
+	setupReply struct {
+		Values  setup.Values `json:"values"`
+		Missing bool         `json:"missing"`
+	}
+	signRequest struct {
+		Profile []byte `json:"profile"`
+		Signed  bool   `json:"signed"`
+	}
+	watchRequest struct {
+		Device string `json:"device"`
+		Token  string `json:"token,omitempty"`
+	}
+	watchReply struct {
+		Token string    `json:"token"`
+		Until time.Time `json:"until"`
+		Over  bool      `json:"over"`
+		Check struct {
+			Device  string      `json:"device"`
+			Name    string      `json:"name"`
+			Private bool        `json:"private"`
+			Seen    []watchSeen `json:"seen"`
+		} `json:"check"`
+	}
+	watchSeen struct {
+		Time      time.Time `json:"time"`
+		Device    string    `json:"device"`
+		Address   string    `json:"address"`
+		Transport string    `json:"transport"`
+		Encrypted bool      `json:"encrypted"`
+		Profile   string    `json:"profile"`
+		Filtered  bool      `json:"filtered"`
+	}
+)
+
+var (
+	callSetup   = call[change[setupRequest], setupReply]("devices-setup")
+	callSign    = call[signRequest, signRequest]("devices-sign")
+	callWatch   = call[watchRequest, watchReply]("devices-watch")
+	callWatched = call[watchRequest, watchReply]("devices-watched")
+
+	setupCalls = []anyCall{callSetup, callSign, callWatch, callWatched}
+)
+
+var setupRoutes = []route{
+	{"GET /devices/{id}/setup/{platform}", carers, setupPage},
+	{"POST /devices/{id}/setup/{platform}", carers, setupMake},
+	{"GET /devices/{id}/profile", carers, deviceProfile},
+	{"POST /devices/{id}/check", carers, checkBegin},
+	{"GET /devices/{id}/check/{token}", carers, checkPage},
+	{"GET /router", carers, routerPage},
+	{"GET /router/{platform}", carers, setupPage},
+	{"POST /router/{platform}", carers, setupMake},
+	{"GET /setup/{ticket}", anyone, ticketPage},
+	{"GET /setup/{ticket}/profile", anyone, ticketProfile},
+}
+
+// platform is a kind of device to choose.
+type platform struct{ Href, Key string }
+
+// ofDevices and ofRouters are the platforms of the wizard, in the order of how
+// often they are meant.
+var (
+	ofDevices = []string{"android", "iphone", "mac", "windows", "chromebook", "gameconsole", "linux", "firefox", "chrome"}
+	ofRouters = []string{"router", "fritzbox", "openwrt", "unifi", "mikrotik"}
+)
+
+func (v *visit) platforms(device int64) (out []platform) {
+	for _, p := range ofDevices {
+		out = append(out, platform{devicePath(device) + "/setup/" + p, "setup.platform." + p})
+	}
+	return out
+}
+
+func routerPage(v *visit) error {
+	var all []platform
+	for _, p := range ofRouters {
+		all = append(all, platform{"/router/" + p, "setup.platform." + p})
+	}
+	return v.page(http.StatusOK, "router", all)
+}
+
+// setupView is a guide with what goes with it.
+type setupView struct {
+	Device   *deviceView // nil: a router
+	Platform string
+	Self     string // the path of the page
+	Missing  bool   // something has to be made first
+	NoName   string // why it cannot work: the server has no public name
+	Guide    setup.Guide
+	Host     string
+	Code     template.HTML // of the device's name
+	Ticket   *ticketView   // nil: none is out
+	Local    bool          // the console is reached where no other device does
+	Only     bool          // the device itself looks
+	Portal   string
+}
+
+// ticketView is a ticket as its code shows it.
+type ticketView struct {
+	URL   string
+	Code  template.HTML
+	Until time.Time
+}
+
+// setupPage shows the steps. It makes nothing: where something is missing there is
+// a button.
+func setupPage(v *visit) error {
+	s, d, err := v.setupOf()
+	if err != nil {
+		return err
+	}
+	if d != nil {
+		id := ticketFor{v.actor.Family, d.ID, s.Platform}
+		if secret, until, ok := v.server.tickets.of(id, v.now); ok {
+			url := v.base() + "/setup/" + secret
+			s.Ticket = &ticketView{url, code(url, v.lang.text("setup.ticket.alt")), until.In(v.zone)}
+		}
+	}
+	s.Local = v.loopback()
+	return v.page(http.StatusOK, "setup", s)
+}
+
+// setupOf makes the view of the page that the path names.
+func (v *visit) setupOf() (s setupView, d *deviceView, err error) {
+	s.Platform, s.Self = v.request.PathValue("platform"), v.request.URL.Path
+	req := setupRequest{Platform: s.Platform, Look: true}
+	list := ofRouters
+	if v.request.PathValue("id") != "" {
+		list = ofDevices
+		one, _, err := v.device()
+		if err != nil {
+			return s, nil, err
+		}
+		d, s.Device, req.Device = &one, &one, one.Name
+		if s.Platform == "gameconsole" { // it takes no name of its own
+			req.Device = ""
+		}
+	}
+	if !slices.Contains(list, s.Platform) {
+		return s, d, &Refusal{Kind: NotFound}
+	}
+	err = v.guide(&s, req)
+	return s, d, err
+}
+
+// guide puts the steps into a view.
+func (v *visit) guide(s *setupView, req setupRequest) error {
+	r, err := callSetup.do(v, change[setupRequest]{Do: req})
+	if f := refused(err); f != nil && f.Kind == Invalid { // it needs a public name
+		s.NoName = f.Text
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if s.Missing = r.Missing; s.Missing {
+		return nil
+	}
+	if s.Guide, err = setup.For(s.Platform, r.Values); err != nil {
+		return err
+	}
+	if s.Host = r.Values.Host(); s.Host != "" && s.Platform == "android" {
+		s.Code = code(s.Host, v.lang.text("setup.host.alt"))
+	}
+	return nil
+}
+
+// code draws a text as a QR code.
+func code(text, alt string) template.HTML {
+	q, err := setup.NewQR(text)
+	if err != nil {
+		return ""
+	}
+	return template.HTML(q.SVG(alt)) // its own drawing, the words escaped
+}
+
+// setupMake makes what is missing, and a ticket with which the device itself comes
+// to its steps.
+func setupMake(v *visit) error {
+	f, err := v.form()
+	if err != nil {
+		return err
+	}
+	s, d, err := v.setupOf()
+	if err != nil {
+		return err
+	}
+	renew := f.Get("do") == "renew"
+	if s.Missing || renew {
+		req := setupRequest{Platform: s.Platform, Renew: renew}
+		if d != nil {
+			req.Device = d.Name
+		}
+		if _, err := callSetup.do(v, change[setupRequest]{Do: req}); err != nil {
+			return v.changed(err, s.Self, "setup.made")
+		}
+	}
+	if d != nil {
+		v.server.tickets.make(ticketFor{v.actor.Family, d.ID, s.Platform}, v.actor, d.Name, v.now)
+	}
+	return v.see(s.Self)
+}
+
+// base is how this console is reached, for links.
+func (v *visit) base() string {
+	if v.server.url != nil {
+		return v.server.url.String()
+	}
+	scheme := "http://"
+	if v.secure {
+		scheme = "https://"
+	}
+	return scheme + v.request.Host // a host of ours: see isOurs
+}
+
+// loopback reports whether no other device can open what this one has open.
+func (v *visit) loopback() bool {
+	if v.server.url != nil {
+		return false
+	}
+	host := hostOf(v.request)
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+// deviceProfile gives the Apple profile of a device.
+func deviceProfile(v *visit) error {
+	d, _, err := v.device()
+	if err != nil {
+		return err
+	}
+	return v.profile(d.Name)
+}
+
+func (v *visit) profile(device string) error {
+	r, err := callSetup.do(v, change[setupRequest]{Do: setupRequest{Device: device, Platform: "iphone", Look: true}})
+	if err != nil {
+		return err
+	}
+	if r.Missing {
+		return &Refusal{Kind: NotFound}
+	}
+	made, err := setup.MobileConfig(r.Values, setup.Profile{})
+	if err != nil {
+		return err
+	}
+	signed, err := callSign.do(v, signRequest{Profile: made})
+	if err != nil {
+		return err
+	}
+	h := v.w.Header()
+	h.Set("Content-Type", "application/x-apple-aspen-config")
+	h.Set("Content-Disposition", `attachment; filename="kinward.mobileconfig"`)
+	_, _ = v.w.Write(signed.Profile) // the browser may be gone
+	return nil
+}
+
+// checkView is a check that goes on.
+type checkView struct {
+	Device deviceView
+	watchReply
+	Address string // to open on the device
+	Code    template.HTML
+	Own     *watchSeen
+	Others  []watchSeen
+}
+
+func checkBegin(v *visit) error {
+	d, _, err := v.device()
+	if err != nil {
+		return err
+	}
+	w, err := callWatch.do(v, watchRequest{Device: d.Name})
+	if err != nil {
+		return err
+	}
+	return v.see(devicePath(d.ID) + "/check/" + w.Token)
+}
+
+// checkPage shows what was seen until now. A script asks for it again and again;
+// without one the page loads itself.
+func checkPage(v *visit) error {
+	d, _, err := v.device()
+	if err != nil {
+		return err
+	}
+	w, err := callWatched.do(v, watchRequest{Device: d.Name, Token: v.request.PathValue("token")})
+	if err != nil {
+		return err
+	}
+	c := checkView{Device: d, watchReply: w, Address: "http://" + w.Check.Name + "/"}
+	c.Code = code(c.Address, v.lang.text("setup.check.alt"))
+	for _, s := range w.Check.Seen {
+		if s.Device == w.Check.Device {
+			c.Own = &s
+		} else {
+			c.Others = append(c.Others, s)
+		}
+	}
+	return v.page(http.StatusOK, "check", c)
+}
+
+// Wrong is whether the device asked, but not as it should.
+func (c checkView) Wrong() bool { return c.Own != nil && c.Check.Private && !c.Own.Encrypted }
+
+// A ticket lets a device that is set up open its own steps without a sign-in. It
+// is for one device and one platform, for a short while, and works while whoever
+// made it may still do so: the desk is asked each time.
+
+const (
+	ticketLife  = 30 * time.Minute
+	ticketsEach = 16 // of a family at a time
+)
+
+type ticketFor struct {
+	family   policy.FamilyID
+	device   int64
+	platform string
+}
+
+type ticket struct {
+	secret string
+	by     Actor
+	device string
+	until  time.Time
+}
+
+type tickets struct {
+	mu  sync.Mutex
+	all map[ticketFor]ticket
+}
+
+// make makes a ticket; one that was out for the same is worth nothing any more.
+func (t *tickets) make(id ticketFor, by Actor, device string, now time.Time) {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all == nil {
+		t.all = map[ticketFor]ticket{}
+	}
+	own, oldest := 0, id
+	for k, x := range t.all {
+		if !now.Before(x.until) {
+			delete(t.all, k)
+		} else if k.family == id.family && k != id {
+			if own++; oldest == id || x.until.Before(t.all[oldest].until) {
+				oldest = k
+			}
+		}
+	}
+	if own >= ticketsEach {
+		delete(t.all, oldest)
+	}
+	t.all[id] = ticket{base64.RawURLEncoding.EncodeToString(b[:]), by, device, now.Add(ticketLife)}
+}
+
+// of returns the ticket that is out for something.
+func (t *tickets) of(id ticketFor, now time.Time) (secret string, until time.Time, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x, ok := t.all[id]
+	return x.secret, x.until, ok && now.Before(x.until)
+}
+
+// find returns what a ticket is for.
+func (t *tickets) find(secret string, now time.Time) (id ticketFor, found ticket, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, x := range t.all {
+		if x.secret == secret && now.Before(x.until) { // 128 bits of chance: nobody times a guess
+			return k, x, true
+		}
+	}
+	return id, found, false
+}
+
+// holder makes the visit that of whoever made the ticket in the path, for what the
+// ticket is for.
+func (v *visit) holder() (ticketFor, ticket, error) {
+	id, t, ok := v.server.tickets.find(v.request.PathValue("ticket"), v.now)
+	if !ok {
+		return id, t, &Refusal{Kind: NotFound, Text: v.lang.text("setup.ticket.over")}
+	}
+	t.by.Lang = v.lang.tag
+	v.actor = t.by
+	return id, t, nil
+}
+
+// ticketPage shows a device the steps for itself.
+func ticketPage(v *visit) error {
+	id, t, err := v.holder()
+	if err != nil {
+		return err
+	}
+	s := setupView{Platform: id.platform, Self: v.request.URL.Path, Only: true, Device: &deviceView{Name: t.device}}
+	err = v.guide(&s, setupRequest{Device: t.device, Platform: id.platform, Look: true})
+	v.actor = Actor{} // the page shows nothing else of theirs
+	if err != nil {
+		return err
+	}
+	return v.page(http.StatusOK, "setup", s)
+}
+
+func ticketProfile(v *visit) error {
+	id, t, err := v.holder()
+	if err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"iphone", "mac"}, id.platform) {
+		return &Refusal{Kind: NotFound}
+	}
+	return v.profile(t.device)
+}
