@@ -12,10 +12,12 @@ import (
 // authenticator gives the window a device that keeps passkeys, as phones do.
 func (b *chrome) authenticator() cdwebauthn.AuthenticatorID {
 	b.t.Helper()
-	if _, err := chromedp.Call(b.ctx, cdwebauthn.Enable, cdwebauthn.EnableParams{}); err != nil {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, cdwebauthn.Enable, cdwebauthn.EnableParams{}); err != nil {
 		b.t.Fatal(err)
 	}
-	r, err := chromedp.Call(b.ctx, cdwebauthn.AddVirtualAuthenticator, cdwebauthn.AddVirtualAuthenticatorParams{Options: &cdwebauthn.VirtualAuthenticatorOptions{
+	r, err := chromedp.Call(ctx, cdwebauthn.AddVirtualAuthenticator, cdwebauthn.AddVirtualAuthenticatorParams{Options: &cdwebauthn.VirtualAuthenticatorOptions{
 		Protocol: "ctap2", Ctap2version: "ctap2_1", Transport: "internal", HasResidentKey: true, HasUserVerification: true,
 		IsUserVerified: true, AutomaticPresenceSimulation: true,
 	}})
@@ -23,6 +25,16 @@ func (b *chrome) authenticator() cdwebauthn.AuthenticatorID {
 		b.t.Fatal(err)
 	}
 	return r.AuthenticatorID
+}
+
+// knows sets whether the device finds out who holds it.
+func (b *chrome) knows(device cdwebauthn.AuthenticatorID, who bool) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, cdwebauthn.SetUserVerified, cdwebauthn.SetUserVerifiedParams{AuthenticatorID: device, IsUserVerified: who}); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // A guardian sets the console up by its link, adds a passkey, and signs in with it;
@@ -54,14 +66,10 @@ func TestBrowserPasskey(t *testing.T) {
 	b.sees("Use a passkey")
 	b.accessible("signing in")
 	b.expect(`status of 403`)
-	if _, err := chromedp.Call(b.ctx, cdwebauthn.SetUserVerified, cdwebauthn.SetUserVerifiedParams{AuthenticatorID: device}); err != nil {
-		t.Fatal(err)
-	}
+	b.knows(device, false)
 	b.click("Use a passkey")
 	b.sees("That did not work")
-	if _, err := chromedp.Call(b.ctx, cdwebauthn.SetUserVerified, cdwebauthn.SetUserVerifiedParams{AuthenticatorID: device, IsUserVerified: true}); err != nil {
-		t.Fatal(err)
-	}
+	b.knows(device, true)
 	b.click("Use a passkey")
 	b.until("the first page", `location.pathname === "/"`)
 	b.open("/account/door")
