@@ -27,7 +27,7 @@ var accountRoutes = []route{
 
 // id returns a number that a form names something by.
 func (v *visit) id(field string) (int64, error) {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return 0, err
 	}
 	n, err := strconv.ParseInt(v.request.PostForm.Get(field), 10, 64)
@@ -37,8 +37,8 @@ func (v *visit) id(field string) (int64, error) {
 	return n, nil
 }
 
-// gone makes a refusal of what is not there, or is somebody else's.
-func gone(err error) error {
+// missing makes a refusal of what is not there, or is somebody else's.
+func missing(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return &Refusal{Kind: NotFound}
 	}
@@ -86,7 +86,7 @@ func (v *visit) AccountName() string { return v.account.Name }
 // endSessions ends one of the account's sessions, or all others. It needs no
 // proof: it can only shut out.
 func endSessions(v *visit) error {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	if v.request.PostForm.Get("which") == "others" {
@@ -99,7 +99,7 @@ func endSessions(v *visit) error {
 			return err
 		}
 		if err := v.server.accounts.EndSession(v.request.Context(), v.account.ID, store.SessionID(id)); err != nil {
-			return gone(err)
+			return missing(err)
 		}
 	}
 	v.happened(store.DoorEnded, "")
@@ -115,7 +115,7 @@ func changePassword(v *visit) error {
 	if v.token != nil {
 		return &Refusal{Kind: Forbidden}
 	}
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	problem, status := v.chosen(v.account.Name, v.actor.Name), http.StatusUnprocessableEntity
@@ -190,7 +190,7 @@ func factorPage(v *visit) error {
 }
 
 func setFactor(v *visit) error {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	var f newFactor

@@ -42,6 +42,8 @@ type Config struct {
 	// Device returns the child that asks from an address, which a connection has
 	// proven, by the rules of DNS in plain; nil: no device is known.
 	Device func(netip.Addr) (Actor, bool)
+	// Operations says what the desk's operations take and reply. nil: there is no API.
+	Operations map[string]OperationTypes
 	// Changed is called when the console itself has changed a family's guardians: it
 	// puts that in force. nil does nothing.
 	Changed    func(context.Context, policy.FamilyID) error
@@ -73,6 +75,7 @@ type Server struct {
 	listener   net.Listener
 	http       *http.Server
 	noteKey    [32]byte // seals what notes say, see note.go
+	api        *api
 	streams    streams
 }
 
@@ -80,6 +83,9 @@ type Server struct {
 func New(c Config) (*Server, error) {
 	s, err := newServer(c)
 	if err != nil {
+		return nil, err
+	}
+	if s.api, err = newAPI(c.Operations); err != nil {
 		return nil, err
 	}
 	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {

@@ -64,6 +64,8 @@ const (
 	Conflict  RefusalKind = "conflict" // changed by somebody else meanwhile
 	Waits     RefusalKind = "waits"    // it weakens protection: it waits, see Pending
 
+	Stale RefusalKind = "stale" // the family's choices are no longer at the revision that it was decided on
+
 	// The console's own.
 	SignIn  RefusalKind = "sign-in"  // nobody is signed in
 	TooMany RefusalKind = "too-many" // wrong too often

@@ -154,10 +154,10 @@ func (v *visit) Ago(t time.Time) string {
 // deviceAdd names a device: one that was seen, or a new one, which may have
 // nothing to be recognised by yet but the private-DNS name that it will be given.
 func deviceAdd(v *visit) error {
-	if err := v.form(); err != nil {
+	f, err := v.form()
+	if err != nil {
 		return err
 	}
-	f := v.request.PostForm
 	d := devicesView{Name: strings.TrimSpace(f.Get("name")), Clue: strings.TrimSpace(f.Get("clue")), WrongAt: f.Get("at")}
 	if d.Name == "" {
 		d.Wrong = v.lang.text("devices.no-name")
@@ -167,7 +167,7 @@ func deviceAdd(v *visit) error {
 	if clue == "" {
 		clue = privateDNS + policy.NewToken()
 	}
-	_, err := callDeviceAdd.do(v, change[deviceRequest]{Do: deviceRequest{Device: clue, Name: d.Name, Profile: f.Get("profile")}})
+	_, err = callDeviceAdd.do(v, change[deviceRequest]{Do: deviceRequest{Device: clue, Name: d.Name, Profile: f.Get("profile")}})
 	if r := refused(err); r != nil && (r.Kind == Invalid || r.Kind == Conflict) {
 		d.Wrong = r.Text
 		return v.devicesPage(d)
@@ -236,14 +236,14 @@ func (v *visit) devicePage(wrong string) error {
 
 // deviceSet changes one thing about a device.
 func deviceSet(v *visit) error {
-	if err := v.form(); err != nil {
+	f, err := v.form()
+	if err != nil {
 		return err
 	}
 	d, _, err := v.device()
 	if err != nil {
 		return err
 	}
-	f := v.request.PostForm
 	req, to := deviceRequest{Device: d.Name}, devicePath(d.ID)
 	var c call[change[deviceRequest], deviceChanged]
 	note := "devices.changed"

@@ -107,7 +107,7 @@ func usePass(kind store.PassKind) func(*visit) error {
 		if err != nil {
 			return err
 		}
-		if err := v.form(); err != nil {
+		if _, err := v.form(); err != nil {
 			return err
 		}
 		view, err := v.passView(p)

@@ -274,7 +274,7 @@ func removePasskey(v *visit) error {
 		return err
 	}
 	if err := v.server.accounts.RemovePasskey(v.request.Context(), v.account.ID, store.PasskeyID(id)); err != nil {
-		return gone(err)
+		return missing(err)
 	}
 	v.happened(store.DoorPasskeyGone, "")
 	v.note("passkey.removed")

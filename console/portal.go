@@ -102,6 +102,8 @@ var (
 	callPortalName = call[portalNameRequest, portalName]("portal-name")
 	callPortalMine = call[portalMineRequest, portalMine]("portal-mine")
 	callHelpLines  = call[helpLinesRequest, helpLinesReply]("help-lines")
+
+	portalCalls = []anyCall{callPortalName, callPortalMine, callHelpLines, callRequestAdd, callRequestsMine}
 )
 
 // portalRoutes are the portal, as the block page's listener serves it; childRoutes

@@ -86,10 +86,11 @@ func ask(v *visit) error {
 	if err := v.asDevice(); err != nil {
 		return v.portalFail(err)
 	}
-	if err := v.request.ParseForm(); err != nil {
+	f, err := v.form()
+	if err != nil {
 		return v.portalFail(err)
 	}
-	a := askView{Name: v.request.PostForm.Get("name"), Message: strings.TrimSpace(v.request.PostForm.Get("message"))}
+	a := askView{Name: f.Get("name"), Message: strings.TrimSpace(f.Get("message"))}
 	name := nameIn(a.Name)
 	if name == "" {
 		a.Wrong = v.lang.text("portal.ask.no-name")
@@ -113,7 +114,7 @@ func ask(v *visit) error {
 		return v.askForm(http.StatusUnprocessableEntity, a)
 	}
 	what := p.Name
-	if v.request.PostForm.Get("what") == everything && p.closesAll() {
+	if f.Get("what") == everything && p.closesAll() {
 		what = everything
 	}
 	r, err := callRequestAdd.do(v, requestAdd{what, a.Message})

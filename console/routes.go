@@ -63,6 +63,8 @@ func (s *Server) routes() []route {
 		childRoutes,
 		deviceRoutes,
 		setupRoutes,
+		s.api.table(),
+		programRoutes,
 		childrenRoutes,
 		holidayRoutes,
 		listRoutes,

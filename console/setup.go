@@ -203,14 +203,15 @@ func code(text, alt string) template.HTML {
 // setupMake makes what is missing, and a ticket with which the device itself comes
 // to its steps.
 func setupMake(v *visit) error {
-	if err := v.form(); err != nil {
+	f, err := v.form()
+	if err != nil {
 		return err
 	}
 	s, d, err := v.setupOf()
 	if err != nil {
 		return err
 	}
-	renew := v.request.PostForm.Get("do") == "renew"
+	renew := f.Get("do") == "renew"
 	if s.Missing || renew {
 		req := setupRequest{Platform: s.Platform, Renew: renew}
 		if d != nil {
@@ -282,7 +283,7 @@ func (v *visit) profile(device string) error {
 
 // checkView is a check that goes on.
 type checkView struct {
-	deviceView
+	Device deviceView
 	watchReply
 	Address string // to open on the device
 	Code    template.HTML
@@ -313,7 +314,7 @@ func checkPage(v *visit) error {
 	if err != nil {
 		return err
 	}
-	c := checkView{deviceView: d, watchReply: w, Address: "http://" + w.Check.Name + "/"}
+	c := checkView{Device: d, watchReply: w, Address: "http://" + w.Check.Name + "/"}
 	c.Code = code(c.Address, v.lang.text("setup.check.alt"))
 	for _, s := range w.Check.Seen {
 		if s.Device == w.Check.Device {

@@ -122,7 +122,7 @@ func (v *visit) wrongAtDoor(account store.Account) {
 }
 
 func signIn(v *visit) error {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	next, name := localPath(v.request.PostForm.Get("next")), v.request.PostForm.Get("name")
@@ -230,7 +230,7 @@ func (v *visit) halfOpen() (h half, account store.Account, err error) {
 }
 
 func signInCode(v *visit) error {
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	h, account, err := v.halfOpen()
@@ -290,7 +290,7 @@ func confirm(v *visit) error {
 	if v.session.ID == 0 {
 		return &Refusal{Kind: Forbidden} // a program
 	}
-	if err := v.form(); err != nil {
+	if _, err := v.form(); err != nil {
 		return err
 	}
 	next := localPath(v.request.PostForm.Get("next"))

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -62,6 +63,8 @@ func (v *visit) answer(r route) error {
 		return &http.MaxBytesError{Limit: maxForm}
 	}
 	switch {
+	case v.program && !isAPI(v.request): // a token is worth what its scopes say, which pages do not ask for
+		return &Refusal{Kind: Forbidden}
 	case r.who.allows(v.actor):
 		return r.serve(v)
 	case v.account.ID == 0:
@@ -71,15 +74,15 @@ func (v *visit) answer(r route) error {
 }
 
 // form reads what a page sent.
-func (v *visit) form() error {
+func (v *visit) form() (url.Values, error) {
 	if err := v.request.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return err
+			return nil, err
 		}
-		return &Refusal{Kind: Invalid}
+		return nil, &Refusal{Kind: Invalid}
 	}
-	return nil
+	return v.request.PostForm, nil
 }
 
 // setHeaders sets what every answer carries. Pages run nothing but what this
@@ -128,13 +131,17 @@ func (v *visit) see(path string) error {
 // statusOf gives each kind of refusal its status.
 var statusOf = map[RefusalKind]int{
 	Forbidden: http.StatusForbidden, NotFound: http.StatusNotFound, Invalid: http.StatusUnprocessableEntity,
-	Conflict: http.StatusConflict, Waits: http.StatusAccepted,
+	Conflict: http.StatusConflict, Stale: http.StatusPreconditionFailed, Waits: http.StatusAccepted,
 	SignIn: http.StatusUnauthorized, TooMany: http.StatusTooManyRequests, Gone: http.StatusGone, Misdirected: http.StatusMisdirectedRequest,
 }
 
 // fail answers with what went wrong: a refusal in its own words, anything else
 // as a fault whose cause is in the log alone.
 func (v *visit) fail(err error) {
+	if isAPI(v.request) {
+		v.failAPI(err)
+		return
+	}
 	status, text := v.fault(err)
 	if err := v.page(status, "error", text); err != nil {
 		http.Error(v.w, text, status)

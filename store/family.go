@@ -16,7 +16,9 @@ import (
 var (
 	ErrNotFound = policy.ErrNotFound
 	ErrConflict = policy.ErrConflict
-	ErrInvalid  = policy.ErrInvalid
+	// ErrStale is a change that was decided on another revision of the family.
+	ErrStale   = fmt.Errorf("%w: changed meanwhile", ErrConflict)
+	ErrInvalid = policy.ErrInvalid
 )
 
 // homeName is what the first family is called.

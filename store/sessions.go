@@ -129,7 +129,10 @@ type Token struct {
 	Until   time.Time // the zero time is for good
 }
 
-// AddToken keeps a token of an account. secret is what the program shows; it
+// MaxTokens is how many tokens an account may have.
+const MaxTokens = 20
+
+// AddToken keeps a token of an account, which has [MaxTokens] at most. secret is what the program shows; it
 // must be one that nobody can guess.
 func (a *Accounts) AddToken(ctx context.Context, k Token, secret string) (id TokenID, err error) {
 	name, err := policy.CleanName(k.Name)
@@ -141,6 +144,13 @@ func (a *Accounts) AddToken(ctx context.Context, k Token, secret string) (id Tok
 		until = k.Until.UnixMilli()
 	}
 	err = a.transact(ctx, "keeping a token", func(t *Tx) error {
+		var have int
+		if err := t.tx.QueryRowContext(ctx, `SELECT count(*) FROM api_tokens WHERE account_id = $1`, int64(k.Account)).Scan(&have); err != nil {
+			return err
+		}
+		if have >= MaxTokens {
+			return refuse(ErrConflict, "%d programs have access already; revoke one first", have)
+		}
 		return t.tx.QueryRowContext(ctx, `INSERT INTO api_tokens (family_id, account_id, hash, name, scopes, made_at, used_at, until_at)
 			SELECT family_id, account_id, $2, $3, $4, $5, 0, $6 FROM accounts WHERE account_id = $1 RETURNING token_id`,
 			int64(k.Account), hashSecret(secret), name, strings.Join(k.Scopes, " "), t.now.UnixMilli(), until).Scan(&id)

@@ -17,6 +17,7 @@ type Edit struct {
 	Family policy.FamilyID // 0 is the home family
 	Why    string          // what a guardian gave as the reason; "" is none
 	Doing  string          // names the change in an error, e.g. `adding device "Tablet"`
+	If     uint64          // the revision that it was decided on; another one is refused, see [ErrStale]. 0: whichever
 	undoes uint64          // the revision that this takes back
 }
 
@@ -90,6 +91,9 @@ func (t *Tx) change(e Edit, f func(*policy.Family) (string, error)) (uint64, err
 	s, err := t.load(e.Family)
 	if err != nil {
 		return 0, err
+	}
+	if e.If != 0 && e.If != s.revision {
+		return 0, refuse(ErrStale, "the family's choices are at revision %d by now, and no longer at %d", s.revision, e.If)
 	}
 	before, err := s.family(t.now)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 type about struct {
 	Family string `json:"family,omitempty"` // its name or number; "" is the home family
 	Why    string `json:"why,omitempty"`
+	If     uint64 `json:"if,omitempty"` // change only what is at this revision
 }
 
 // change asks for a change of a family: what to do, and about whom.
@@ -84,7 +85,7 @@ func (n *node) changeWith(ctx context.Context, who about, f func(*edit) (string,
 	var e *edit
 	var now uint64
 	err = n.db.Together(ctx, func(t *store.Tx) (err error) {
-		now, err = t.Change(store.Edit{Family: before.ID, Why: who.Why}, func(after *policy.Family) (what string, err error) {
+		now, err = t.Change(store.Edit{Family: before.ID, Why: who.Why, If: who.onlyIf(ctx)}, func(after *policy.Family) (what string, err error) {
 			e = &edit{ctx: ctx, n: n, f: after, now: time.Now(), zone: zoneOf(after)}
 			what, err = f(e)
 			if e.say == "" {
@@ -104,6 +105,16 @@ func (n *node) changeWith(ctx context.Context, who about, f func(*edit) (string,
 		return changed{}, coded(err)
 	}
 	return n.enforce(ctx, e, revision, now)
+}
+
+// onlyIf is the revision that a change was decided on; 0 where any will do. What
+// waited is made later by itself, and held against what has become of the family
+// then.
+func (a about) onlyIf(ctx context.Context) uint64 {
+	if by := actor(ctx); by != nil && by.pending != nil {
+		return 0
+	}
+	return a.If
 }
 
 // compiles refuses a family that could be stored and then not be put in force.

@@ -68,7 +68,7 @@ func (n *node) openConsole(ctx context.Context, s *settings, keeper *certs.Keepe
 	}
 	c := console.Config{
 		Listen: n.cfg.Console, URL: n.consoleURL(s), Proxies: s.proxies.Web, Reach: n.consoleReach(s), Accounts: accounts, Key: key,
-		Desk: newDesk(n), Device: n.deviceAt, Changed: n.refresh, Logger: n.log, Registerer: registry,
+		Desk: newDesk(n), Operations: operationTypes(), Device: n.deviceAt, Changed: n.refresh, Logger: n.log, Registerer: registry,
 	}
 	if n.cfg.TLS.Name != "" {
 		c.Hosts = append(c.Hosts, strings.ToLower(n.cfg.TLS.Name))

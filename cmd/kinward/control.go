@@ -14,9 +14,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
+	"kinward/console"
 	"kinward/store"
 )
 
@@ -51,13 +53,38 @@ func (o operation[Req, Rep]) handler() handler {
 }
 
 // offered is an operation of any type.
-type offered interface{ offer() (string, handler) }
+type offered interface {
+	offer() (string, handler)
+	types() (string, console.OperationTypes)
+}
 
 func (o operation[Req, Rep]) offer() (string, handler) { return o.name, o.handler() }
+
+func (o operation[Req, Rep]) types() (string, console.OperationTypes) {
+	return o.name, console.OperationTypes{Request: reflect.TypeFor[Req](), Reply: reflect.TypeFor[Rep]()}
+}
 
 // operations is the table of all that the socket offers.
 func operations() map[string]handler {
 	table := map[string]handler{}
+	eachOperation(func(o offered) {
+		name, h := o.offer()
+		table[name] = h
+	})
+	return table
+}
+
+// operationTypes is what each of them takes and replies.
+func operationTypes() map[string]console.OperationTypes {
+	table := map[string]console.OperationTypes{}
+	eachOperation(func(o offered) {
+		name, t := o.types()
+		table[name] = t
+	})
+	return table
+}
+
+func eachOperation(f func(offered)) {
 	for _, o := range []offered{
 		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
 		opIncidentFollow, opIncidentExport, opIncidentFile, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
@@ -83,10 +110,8 @@ func operations() map[string]handler {
 		opRequests, opRequestsMine, opRequestAdd, opRequestAnswer,
 		opConsole, opConsoleLink, opConsoleReset, opConsoleSessions, opConsoleSignOut,
 	} {
-		name, h := o.offer()
-		table[name] = h
+		f(o)
 	}
-	return table
 }
 
 // call runs the operation at the owner of the configured data folder.

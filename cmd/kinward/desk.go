@@ -188,6 +188,8 @@ func kindOfRefusal(err error) console.RefusalKind {
 	switch {
 	case errors.As(err, &refusal):
 		return refusal.Kind
+	case errors.Is(err, store.ErrStale):
+		return console.Stale
 	case errors.Is(err, store.ErrConflict):
 		return console.Conflict
 	case errors.Is(err, store.ErrNotFound):

@@ -13,13 +13,13 @@ import (
 // deskHouse is a node with the families Home and "1", which is called what the
 // home family's number is, each with guardians, and the desk before it.
 type deskHouse struct {
-	t    *testing.T
+	t    testing.TB
 	cfg  *config
 	n    *node
 	desk console.Desk
 }
 
-func newDeskHouse(t *testing.T) *deskHouse {
+func newDeskHouse(t testing.TB) *deskHouse {
 	t.Helper()
 	cfg := defaultConfig()
 	cfg.Data = t.TempDir()
@@ -44,7 +44,7 @@ func (h *deskHouse) open() {
 	h.desk = newDesk(h.n)
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestDeskOperations(t *testing.T) {
 	}
 }
 
-func encode(t *testing.T, v any) json.RawMessage {
+func encode(t testing.TB, v any) json.RawMessage {
 	t.Helper()
 	b, err := json.Marshal(v)
 	must(t, err)
