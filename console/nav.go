@@ -18,12 +18,16 @@ type navEntry struct {
 var nav = []navEntry{
 	{"/", "today", viewers, true},
 	{"/children", "children", viewers, true},
+	{"/requests", "requests", viewers, false},
 	{"/explain", "explain", viewers, false},
 	{"/lists", "lists", viewers, false},
 	{"/incidents", "incidents", viewers, true},
 	{"/devices", "devices", viewers, true},
 	{"/signals", "signals", viewers, false},
 	{"/alerts", "alerts", viewers, false},
+	{"/family", "family", viewers, false},
+	{"/history", "history", viewers, false},
+	{"/data", "data", viewers, false},
 	{"/account", "account", signed, false},
 }
 
