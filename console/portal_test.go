@@ -278,7 +278,7 @@ func TestAsDevice(t *testing.T) {
 		}
 		v := &visit{server: s, w: w, request: q, lang: s.texts.choose("en"), zone: time.UTC, now: noon}
 		if err := childRoutes[0].serve(v); err != nil {
-			t.Fatal(err)
+			v.fail(err)
 		}
 		if well := strings.Contains(w.Body.String(), "Hello Lea"); well != tt.well {
 			t.Errorf("%+v: %d\n%s", tt, w.Code, w.Body)
