@@ -67,8 +67,11 @@ func ofHome() homeDesk {
 		},
 		"requests-add": requestAdded{Request: requestMine{ID: 7}},
 		"requests-my": requestsMine{[]requestMine{
-			{ID: 7, What: "omegle", Name: "Omegle", State: "open", DeviceName: "x"}, {ID: 6, What: "everything", State: "allowed", Until: &until, Who: "Eva"}, {ID: 5, What: "a.example", Name: "a.example", State: "refused"},
-			{ID: 4, What: "a.example", Name: "a.example", State: "over", Until: &until}, {ID: 3, What: "a.example", Name: "a.example", State: "expired"},
+			{ID: 7, What: "omegle", Name: "Omegle", State: "open", DeviceName: "x"},
+			{ID: 6, What: "everything", State: "allowed", Until: &until, Who: "Eva"},
+			{ID: 5, What: "a.example", Name: "a.example", State: "refused"},
+			{ID: 4, What: "a.example", Name: "a.example", State: "over", Until: &until},
+			{ID: 3, What: "a.example", Name: "a.example", State: "expired"},
 		}, 10},
 	}
 }
