@@ -2,8 +2,6 @@ package console
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"image"
 	"image/color"
@@ -13,7 +11,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"time"
 )
 
 // What lets a phone put the console beside its apps: the manifest (W3C Web App
@@ -71,12 +68,7 @@ func serviceWorker(v *visit) error {
 	if err != nil {
 		return err
 	}
-	h := v.w.Header()
-	h.Set("Cache-Control", "no-cache")
-	// It asks nobody but the push service's own part of the browser, and this server
-	// when that has made it another address.
-	h.Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'")
-	http.ServeContent(v.w, v.request, "sw.js", time.Time{}, bytes.NewReader(b))
+	v.file("sw.js", b)
 	return nil
 }
 
@@ -92,10 +84,7 @@ func iconOf(size int) func(*visit) error {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(b)
-		v.w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:8])+`"`)
-		v.w.Header().Set("Cache-Control", "no-cache")
-		http.ServeContent(v.w, v.request, "icon-"+strconv.Itoa(size)+".png", time.Time{}, bytes.NewReader(b))
+		v.file("icon-"+strconv.Itoa(size)+".png", b)
 		return nil
 	}
 }

@@ -22,9 +22,14 @@ func serveStatic(v *visit) error {
 	if err != nil {
 		return &Refusal{Kind: NotFound}
 	}
+	v.file(name, b)
+	return nil
+}
+
+// file answers with what is the same for everybody.
+func (v *visit) file(name string, b []byte) {
 	sum := sha256.Sum256(b)
 	v.w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:8])+`"`)
 	v.w.Header().Set("Cache-Control", "no-cache") // kept, and asked for each time whether it is still so
 	http.ServeContent(v.w, v.request, name, time.Time{}, bytes.NewReader(b))
-	return nil
 }
