@@ -24,6 +24,7 @@ var nav = []navEntry{
 	{"/devices", "devices", viewers, true},
 	{"/signals", "signals", viewers, false},
 	{"/alerts", "alerts", viewers, false},
+	{"/help", "help", anyone, false},
 	{"/account", "account", signed, false},
 }
 
