@@ -8,7 +8,6 @@ import (
 	"image/png"
 	"io/fs"
 	"math"
-	"net/http"
 	"strconv"
 	"sync"
 )
