@@ -2,14 +2,18 @@ package console
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"image"
 	"image/color"
 	"image/png"
 	"io/fs"
 	"math"
+	"net/http"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // What lets a phone put the console beside its apps: the manifest (W3C Web App
@@ -69,6 +73,14 @@ func serviceWorker(v *visit) error {
 	}
 	v.file("sw.js", b)
 	return nil
+}
+
+// file answers with what is the same for everybody.
+func (v *visit) file(name string, b []byte) {
+	sum := sha256.Sum256(b)
+	v.w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:8])+`"`)
+	v.w.Header().Set("Cache-Control", "no-cache") // kept, and asked for each time whether it is still so
+	http.ServeContent(v.w, v.request, name, time.Time{}, bytes.NewReader(b))
 }
 
 // iconOf serves the icon as a picture, for systems that take no drawing.

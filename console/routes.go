@@ -67,6 +67,7 @@ func (s *Server) routes() []route {
 		setupRoutes,
 		s.api.table(),
 		programRoutes,
+		operatorRoutes,
 		childrenRoutes,
 		holidayRoutes,
 		listRoutes,
