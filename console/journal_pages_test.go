@@ -260,7 +260,7 @@ func TestToday(t *testing.T) {
 func TestIncidentsFilter(t *testing.T) {
 	d := aHome()
 	body := answer(t, d, mother, "en", http.MethodGet, "/incidents?profile=Lea&category=anonymous-chat&unreviewed=1&since=30d&verdict=block&device=10.0.0.9&after=5-x", nil).Body.String()
-	want := `incidents {"since":"30d","device":"10.0.0.9","profile":"Lea","category":"anonymous-chat","verdict":"block","unreviewed":true,"limit":40,"after":"5-x","look":4000}`
+	want := `incidents {"since":"30d","device":"10.0.0.9","profile":"Lea","category":"anonymous-chat","verdict":"block","unreviewed":true,"limit":40,"after":"5-x","look":2000}`
 	if d.asked[0] != want {
 		t.Errorf("asked %s\nwant  %s", d.asked[0], want)
 	}

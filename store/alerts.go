@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"kinward/journal"
@@ -292,10 +293,71 @@ func (a *Alerts) SignalEvent(ctx context.Context, family policy.FamilyID, id str
 
 // Event reads an event of either feed; see IncidentEvent and SignalEvent.
 func (a *Alerts) Event(ctx context.Context, family policy.FamilyID, feed alerts.Feed, id string) (alerts.Event, error) {
-	if feed == alerts.Signals {
+	switch feed {
+	case alerts.Signals:
 		return a.SignalEvent(ctx, family, id)
+	case alerts.Requests, alerts.Waits:
+		return a.openEvent(ctx, family, feed, id)
 	}
 	return a.IncidentEvent(ctx, family, id)
+}
+
+// openEvent reads what waits for a guardian; the error wraps
+// [alerts.ErrForgotten] where it waits no more.
+func (a *Alerts) openEvent(ctx context.Context, family policy.FamilyID, feed alerts.Feed, id string) (e alerts.Event, err error) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return e, alerts.ErrForgotten
+	}
+	open := false
+	if feed == alerts.Requests {
+		var r Request
+		r, err = a.db.Request(ctx, family, n)
+		open, e = r.Open(a.db.now()), requestEvent(r)
+	} else {
+		var p Pending
+		p, err = a.db.Pending(ctx, family, n)
+		open, e = p.State == PendingWaits, pendingEvent(p)
+	}
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && !open:
+		return e, alerts.ErrForgotten
+	}
+	return e, err
+}
+
+func requestEvent(r Request) alerts.Event {
+	e := alerts.Event{
+		Family: r.Family, ID: strconv.FormatInt(r.ID, 10), Feed: alerts.Requests, Kind: alerts.AskedKind, Profile: r.Profile, Device: r.Device, At: r.At,
+	}
+	if !strings.Contains(r.What, ".") { // no service's ID has a dot, and no message has a domain
+		e.Service = r.What
+	}
+	return e
+}
+
+func pendingEvent(p Pending) alerts.Event {
+	return alerts.Event{Family: p.Family, ID: strconv.FormatInt(p.ID, 10), Feed: alerts.Waits, Kind: alerts.WaitsKind, At: p.At, Who: p.Who}
+}
+
+// NewRequests reads what children ask for as events; see [DB.RequestsAfter].
+func (a *Alerts) NewRequests(ctx context.Context, after uint64, limit int) (out []alerts.Event, last uint64, err error) {
+	list, err := a.db.RequestsAfter(ctx, after, limit)
+	last = after
+	for _, r := range list {
+		out, last = append(out, requestEvent(r)), uint64(r.ID)
+	}
+	return out, last, err
+}
+
+// NewPendings reads changes that wait as events; see [DB.PendingsAfter].
+func (a *Alerts) NewPendings(ctx context.Context, after uint64, limit int) (out []alerts.Event, last uint64, err error) {
+	list, err := a.db.PendingsAfter(ctx, after, limit)
+	last = after
+	for _, p := range list {
+		out, last = append(out, pendingEvent(p)), uint64(p.ID)
+	}
+	return out, last, err
 }
 
 // Muted returns what reports whether a guardian muted what an event is about, or
@@ -309,7 +371,10 @@ func (a *Alerts) Muted(ctx context.Context, family policy.FamilyID, g policy.Gua
 	list = slices.DeleteFunc(list, func(m journal.Mute) bool { return m.Guardian != g && m.Guardian != alerts.Household })
 	return func(e alerts.Event) bool {
 		about := e.Incident
-		if e.Feed == alerts.Signals {
+		switch e.Feed {
+		case alerts.Requests, alerts.Waits: // nobody mutes a question
+			return false
+		case alerts.Signals:
 			about = journal.Incident{Family: e.Family, Profile: e.Profile, Service: e.Service, Domain: e.Signal.Domain}
 		}
 		return (about.Service != "" || about.Domain != "") && slices.ContainsFunc(list, func(m journal.Mute) bool { return m.Mutes(about, now) })

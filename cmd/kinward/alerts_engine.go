@@ -24,7 +24,9 @@ func (n *node) openAlerts(set *settings, registry prometheus.Registerer) (*alert
 	kept := n.db.Alerts()
 	return alerts.New(alerts.Config{
 		Store: kept,
-		Feeds: map[alerts.Feed]alerts.Reader{alerts.Incidents: kept.ChangedEvents, alerts.Signals: kept.ChangedSignals},
+		Feeds: map[alerts.Feed]alerts.Reader{
+			alerts.Incidents: kept.ChangedEvents, alerts.Signals: kept.ChangedSignals, alerts.Requests: kept.NewRequests, alerts.Waits: kept.NewPendings,
+		},
 		Senders: map[alerts.Kind]alerts.Sender{
 			alerts.Email:   alerts.NewMailer(set.smtp),
 			alerts.Push:    alerts.NewPusher(n.vapid, a.Push.Contact, a.AllowPrivate),

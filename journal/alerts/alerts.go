@@ -128,7 +128,7 @@ type Event struct {
 	Feed     Feed
 	Profile  policy.ProfileID
 	Device   policy.DeviceID // 0: not a device we know
-	Kind     string          // of a signal; "" for an incident
+	Kind     string          // of a signal, [AskedKind] or [WaitsKind]; "" for an incident
 	Category string          // "" is none
 	Service  string          // "" is none
 	Risk     bool            // of a service with a record of harm, whatever its category
@@ -137,6 +137,7 @@ type Event struct {
 
 	Incident journal.Incident // the zero value of a signal
 	Signal   journal.Signal   // the zero value of an incident
+	Who      string           // who wants a change that waits
 }
 
 // Feed is where events come from.
@@ -145,7 +146,18 @@ type Feed string
 const (
 	Incidents Feed = "incidents"
 	Signals   Feed = "signals"
+	Requests  Feed = "requests" // what children ask for
+	Waits     Feed = "waits"    // changes that wait for another guardian
 )
+
+// Kinds of events that are neither incidents nor signals. Preferences name them.
+const (
+	AskedKind = "request"
+	WaitsKind = "waiting-change"
+)
+
+// feeds are all there are.
+var feeds = []Feed{Incidents, Signals, Requests, Waits}
 
 // FromIncident makes an event of an incident.
 func FromIncident(i journal.Incident) Event {

@@ -121,7 +121,7 @@ func (e *Engine) Run(ctx context.Context) error {
 // messages that are due, and begins to deliver. It is not for concurrent use.
 func (e *Engine) Round(ctx context.Context) error {
 	now := e.c.Now()
-	for _, f := range []Feed{Incidents, Signals} {
+	for _, f := range feeds {
 		if err := e.read(ctx, f, now); err != nil {
 			return fmt.Errorf("reading %s for alerts: %w", f, err)
 		}

@@ -96,7 +96,7 @@ func (p Preferences) Check() error {
 
 // CheckAbout refuses what a rule cannot be about.
 func CheckAbout(s string) error {
-	if s == "" || s == AllSignals || slices.Contains(policy.SignalKinds(), s) {
+	if s == "" || s == AllSignals || s == AskedKind || s == WaitsKind || slices.Contains(policy.SignalKinds(), s) {
 		return nil
 	}
 	if _, err := blocklists.ParseCategory(s); err != nil {
@@ -149,7 +149,7 @@ func (r Rule) narrow(e Event) (int, bool) {
 		if r.About == e.Kind {
 			return score + 6, true
 		}
-		return score + 4, r.About == AllSignals
+		return score + 4, r.About == AllSignals && e.Feed == Signals
 	case r.About == e.Category:
 		return score + 4, true
 	case r.About == blocklists.KnownRiskCategory.String():

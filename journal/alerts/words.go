@@ -91,7 +91,12 @@ func alertLetter(h Home, events []Event, total int, link string) Letter {
 	if more > 0 {
 		fmt.Fprintf(&b, "And %d more.\n\n", more)
 	}
-	b.WriteString(lookUp + "\n\n" + whatToDo(events, link))
+	note := ""
+	if slices.ContainsFunc(events, attempted) {
+		note = lookUp
+		b.WriteString(note + "\n\n")
+	}
+	b.WriteString(whatToDo(events, link))
 	l.Text = b.String()
 	l.HTML = page(l.Subject, struct {
 		Lines []string
@@ -106,6 +111,9 @@ func alertLetter(h Home, events []Event, total int, link string) Letter {
 func alertSubject(h Home, events []Event, total int) string {
 	if len(events) == 0 {
 		return "Kinward: something to know"
+	}
+	if events[0].Feed == Waits && total == 1 {
+		return "Kinward: a change that waits"
 	}
 	who := profileName(events[0], h)
 	for _, e := range events {
@@ -122,6 +130,9 @@ func alertSubject(h Home, events []Event, total int) string {
 // whatToDo says where to read more, without frightening anybody.
 func whatToDo(events []Event, link string) string {
 	s := "What to do: nothing has to be done at once. Talk about it when there is a calm moment."
+	if len(events) > 0 && !slices.ContainsFunc(events, attempted) {
+		s = "What to do: answer it in Kinward, under requests or history."
+	}
 	if link != "" {
 		s += "\nSee it in Kinward: " + link
 	}
@@ -130,6 +141,9 @@ func whatToDo(events []Event, link string) string {
 	}
 	return s
 }
+
+// attempted reports whether e is of something that a device tried.
+func attempted(e Event) bool { return e.Feed != Requests && e.Feed != Waits }
 
 // topic says what an event is about, in plain words without any name.
 func topic(e Event, h Home) string {
@@ -167,12 +181,19 @@ func signalTopic(kind string) string {
 		return "ways past the filter"
 	case policy.SignalSilent:
 		return "a device that has gone quiet"
+	case AskedKind:
+		return "a request to answer"
+	case WaitsKind:
+		return "a change that waits"
 	}
 	return "something out of the ordinary"
 }
 
 func shortLine(e Event, h Home) string {
 	at := e.At.In(zone(h)).Format("Mon 15:04")
+	if e.Feed == Waits {
+		return at + ": " + signalTopic(e.Kind)
+	}
 	if e.Kind != "" {
 		return fmt.Sprintf("%s, %s: %s", at, deviceName(e, h), signalTopic(e.Kind))
 	}
@@ -194,6 +215,17 @@ const aName = "something"
 
 // sentence tells an event in a line without a domain; a service is named.
 func sentence(e Event, h Home) string {
+	at := e.At.In(zone(h)).Format("Mon 2 Jan 15:04")
+	switch e.Feed {
+	case Requests: // what a child writes with it may be anything, and is read in Kinward
+		thing := "something"
+		if e.Service != "" {
+			thing = named(h.Names.Service, e.Service)
+		}
+		return fmt.Sprintf("%s, %s (profile %s): asks for %s.", at, deviceName(e, h), profileName(e, h), thing)
+	case Waits:
+		return fmt.Sprintf("%s: %s wants a change that weakens protection. It waits.", at, e.Who)
+	}
 	if e.Kind != "" {
 		s := e.Signal
 		if s.Domain != "" {
