@@ -18,6 +18,7 @@ type navEntry struct {
 var nav = []navEntry{
 	{"/", "today", viewers, true},
 	{"/children", "children", viewers, true},
+	{"/requests", "requests", viewers, false},
 	{"/explain", "explain", viewers, false},
 	{"/lists", "lists", viewers, false},
 	{"/incidents", "incidents", viewers, true},
@@ -26,6 +27,9 @@ var nav = []navEntry{
 	{"/alerts", "alerts", viewers, false},
 	{"/programs", "programs", anyone, false},
 	{"/help", "help", anyone, false},
+	{"/family", "family", viewers, false},
+	{"/history", "history", viewers, false},
+	{"/data", "data", viewers, false},
 	{"/account", "account", signed, false},
 }
 

@@ -136,13 +136,20 @@ func (h *home) withLife() {
 
 // notCrawled are pages that no link of a signed-in guardian's leads to.
 var notCrawled = map[string]string{
-	"GET /live":           "it never ends",
-	"GET /sign-in":        "whoever is signed in is sent on",
-	"GET /sign-in/code":   "half-way through signing in",
-	"GET /join/{pass}":    "a link that works once",
-	"GET /operate/{pass}": "a link that works once",
-	"GET /reset/{pass}":   "a link that works once",
-	"GET /start/{pass}":   "a link that works once",
+	"GET /live":                       "it never ends",
+	"GET /sign-in":                    "whoever is signed in is sent on",
+	"GET /sign-in/code":               "half-way through signing in",
+	"GET /join/{pass}":                "a link that works once",
+	"GET /operate/{pass}":             "a link that works once",
+	"GET /reset/{pass}":               "a link that works once",
+	"GET /start/{pass}":               "a link that works once",
+	"GET /asked/{id}":                 "what a child asked for, shown after it asked",
+	"GET /devices/{id}/check/{token}": "a check that somebody began",
+	"GET /devices/{id}/profile":       "a file to download",
+	"GET /setup/{ticket}":             "a link that is made for one device",
+	"GET /setup/{ticket}/profile":     "a file to download, by such a link",
+	"GET /sw.js":                      "what a script loads",
+	"GET /icon-512.png":               "of the manifest",
 }
 
 const maxWire = 60 << 10 // of a page with all that it loads, over the wire
