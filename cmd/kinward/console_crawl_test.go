@@ -148,6 +148,9 @@ var notCrawled = map[string]string{
 	"GET /devices/{id}/profile":       "a file to download",
 	"GET /setup/{ticket}":             "a link that is made for one device",
 	"GET /setup/{ticket}/profile":     "a file to download, by such a link",
+	"GET /account/codes":              "for whoever has a second factor",
+	"GET /my":                         "a child's, under the portal's own name",
+	"GET /ask":                        "a child's, under the portal's own name",
 	"GET /sw.js":                      "what a script loads",
 	"GET /icon-512.png":               "of the manifest",
 }
