@@ -1,7 +1,9 @@
 # Kinward as one static program on an empty base, as a user that is not root.
 #
 #   docker build -t kinward .
-#   docker run -d --name kinward -p 53:1053/udp -p 53:1053/tcp -v kinward:/data kinward
+#   docker run -d --name kinward -p 53:1053/udp -p 53:1053/tcp -p 8053:8053/tcp -v kinward:/data \
+#     -e KINWARD_CONSOLE_URL=http://192.168.1.10:8053 kinward
+#   docker logs kinward
 #   docker exec kinward /kinward incidents
 
 FROM golang:1.26-bookworm AS build
@@ -22,9 +24,10 @@ USER 65532:65532
 # decided by what is published, and by KINWARD_ALLOW_NET.
 ENV KINWARD_DATA=/data \
     KINWARD_DNS=0.0.0.0:1053 \
-    KINWARD_METRICS=0.0.0.0:9153
+    KINWARD_METRICS=0.0.0.0:9153 \
+    KINWARD_CONSOLE=0.0.0.0:8053
 VOLUME /data
-EXPOSE 1053/udp 1053/tcp 9153/tcp
+EXPOSE 1053/udp 1053/tcp 8053/tcp 9153/tcp
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/kinward", "doctor", "--server"]
 ENTRYPOINT ["/kinward"]

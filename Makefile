@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: run build test check unit fuzz bench bench-families perf soak cover tools clean
+.PHONY: run build test check unit fuzz bench bench-families perf soak cover screenshots tools clean
 
 run: build ## Build and start on loopback; prints what to do next
 	@bin/kinward serve
@@ -56,6 +56,10 @@ soak: tools ## The whole program under mixed load for ten minutes, or SOAK=30s: 
 cover: ## Coverage of all packages by all tests
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./...
 	$(GO) tool cover -func=coverage.out | tail -1
+
+screenshots: tools ## What each page of the console looks like, on phone and desktop, light and dark, into docs/screenshots
+	@mkdir -p docs/screenshots
+	SCREENSHOTS="$(CURDIR)/docs/screenshots" $(GO) test -count=1 -run '^TestBrowserPages$$' ./cmd/kinward
 
 tools: ## Install what the tests need, where it is absent
 	@.ci/install-tools

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"unicode"
+	"unicode/utf8"
 )
 
 // change asks the desk to change something of the family.
@@ -33,6 +35,12 @@ type did struct {
 	Waits    int64       `json:"-"` // the number of the change that waits
 }
 
+// Sentence is what the change did, as a sentence.
+func (d *did) Sentence() string {
+	first, size := utf8.DecodeRuneInString(d.What)
+	return string(unicode.ToUpper(first)) + d.What[size:] + "."
+}
+
 type changeShowRequest struct {
 	Revision uint64 `json:"revision"`
 }
@@ -60,7 +68,7 @@ func (v *visit) made(c changed, err error, to string, again func(wrong string, s
 	case r == nil || r.Kind == Forbidden || again == nil:
 		return err
 	}
-	return again(r.Text, statusOf[r.Kind])
+	return again(v.lang.said(r.Text), statusOf[r.Kind])
 }
 
 // with returns a local address with one more value in its query.

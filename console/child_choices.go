@@ -99,7 +99,7 @@ func changeCategory(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.posted()
+	form, err := v.form()
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s serviceChoice) Chosen() string {
 func (p servicesPage) ServiceOptions(s serviceChoice) []option {
 	if s.Own {
 		all := p.visit.choicesFor("choice.category", "allow", nil)
-		all[0].Label = p.visit.lang.text("choice.back", "Category", s.CategoryName)
+		all[0].Label = p.visit.lang.text("choice.back", "Category", p.visit.lang.said(s.CategoryName))
 		return all
 	}
 	return p.visit.choicesFor("choice.category", s.Choice, nil)
@@ -160,7 +160,7 @@ func (p servicesPage) Filters(name string) []option {
 	switch name {
 	case "category":
 		for _, c := range p.BySeriousness() {
-			all = append(all, option{c.Category, c.Name})
+			all = append(all, option{c.Category, l.said(c.Name)})
 		}
 	case "strength":
 		for _, s := range []string{"app", "website", "signal", "unknown"} {
@@ -188,7 +188,7 @@ func (v *visit) services() (servicesPage, error) {
 		Category: q.Get("category"), Search: q.Get("q"), Profile: p.Child.Name, Own: q.Get("state") == "own",
 	})
 	if refusal := refused(err); refusal != nil && refusal.Kind == NotFound {
-		p.Nothing = refusal.Text
+		p.Nothing = v.lang.said(refusal.Text)
 	} else if err != nil {
 		return p, err
 	}
@@ -244,7 +244,7 @@ func changeService(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.posted()
+	form, err := v.form()
 	if err != nil {
 		return err
 	}
@@ -289,7 +289,7 @@ func changeSearch(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.posted()
+	form, err := v.form()
 	if err != nil {
 		return err
 	}
@@ -336,7 +336,7 @@ func changeKept(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.posted()
+	form, err := v.form()
 	if err != nil {
 		return err
 	}

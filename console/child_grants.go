@@ -58,7 +58,7 @@ func (p childPage) Grantables() []option {
 	all := []option{{"everything", p.visit.lang.text("grant.everything")}}
 	for _, c := range p.Show.Categories {
 		if c.Category != "security" { // stays blocked whatever is granted
-			all = append(all, option{"category:" + c.Category, c.Name})
+			all = append(all, option{"category:" + c.Category, p.visit.lang.said(c.Name)})
 		}
 	}
 	return all

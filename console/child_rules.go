@@ -57,7 +57,7 @@ func changeRule(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.posted()
+	form, err := v.form()
 	if err != nil {
 		return err
 	}

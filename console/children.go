@@ -225,7 +225,7 @@ func childAdd(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.posted()
+	form, err := v.form()
 	if err != nil {
 		return err
 	}
@@ -273,14 +273,6 @@ func (v *visit) nameWrong(name string, h household, self int64) string {
 		}
 	}
 	return ""
-}
-
-// posted is what a form of a page sent.
-func (v *visit) posted() (url.Values, error) {
-	if _, err := v.form(); err != nil {
-		return nil, err
-	}
-	return v.request.PostForm, nil
 }
 
 // childPage is a page about one child.
@@ -391,7 +383,7 @@ func changeChild(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.posted()
+	form, err := v.form()
 	if err != nil {
 		return err
 	}

@@ -208,7 +208,7 @@ func TestChildrenPages(t *testing.T) {
 		"/holidays":                       {"Christmas", "2026-12-21", "Games"},
 		"/lists":                          {"School", "it was not found", "Lea &lt;3"},
 		"/explain":                        {`value="child:2"`, `value="device:Phone"`},
-		"/explain?name=x.com&who=child:2": {"roblox.com is blocked", "/children/2/services?q=Roblox"},
+		"/explain?name=x.com&who=child:2": {"roblox.com", "/children/2/services?q=Roblox"},
 	} {
 		for _, lang := range []string{"en", "de"} {
 			r := newRoom(t, map[string]any{"explain": explained})
@@ -338,7 +338,7 @@ func TestChildrenRefusals(t *testing.T) {
 	r.shows("/children/2/categories?waits=5", http.StatusOK, "Your change waits")
 
 	r = newRoom(t, map[string]any{"changes-show": changesView{[]did{{Revision: 12, What: "chose allow", CanUndo: true, Weakens: []weakening{{"profile Lea", "social is blocked no longer"}}}}}})
-	r.shows("/children/2/categories?changed=12", http.StatusOK, "chose allow.", "This weakens protection:", "social is blocked no longer", "within a second", "/history")
+	r.shows("/children/2/categories?changed=12", http.StatusOK, "Chose allow.", "This weakens protection:", "social is blocked no longer", "within a second", "/history")
 	r = newRoom(t, map[string]any{"changes-show": &Refusal{Kind: NotFound}})
 	r.shows("/children/2/categories?changed=12", http.StatusOK, "Public profiles.")
 

@@ -378,7 +378,7 @@ func TestWhatEndsSessions(t *testing.T) {
 	want(t, "signing in", karl.post("/sign-in", "name", "karl", "password", password), 403, "")
 }
 
-func totpAt(t *testing.T, secret string, at time.Time) string {
+func digits(t *testing.T, secret string, at time.Time) string {
 	t.Helper()
 	c, err := totp.GenerateCodeCustom(secret, at, totp.ValidateOpts{Period: 30, Digits: otp.DigitsSix})
 	if err != nil {
@@ -394,7 +394,7 @@ func (c *caller) factor() string {
 	secret := strings.ReplaceAll(regexp.MustCompile(`id="secret">([A-Z2-7 ]+)<`).FindStringSubmatch(page)[1], " ", "")
 	seal := regexp.MustCompile(`name="seal" value="([^"]+)"`).FindStringSubmatch(page)[1]
 	want(c.t, "a wrong code", c.post("/account/factor", "seal", seal, "code", "000000"), 422, "")
-	want(c.t, "the code", c.post("/account/factor", "seal", seal, "code", totpAt(c.t, secret, c.clock())), 303, "/account/codes")
+	want(c.t, "the code", c.post("/account/factor", "seal", seal, "code", digits(c.t, secret, c.clock())), 303, "/account/codes")
 	return secret
 }
 
@@ -409,7 +409,7 @@ func TestSecondFactor(t *testing.T) {
 	if len(codes) != recoveryCodes {
 		t.Fatalf("%d recovery codes are shown, want %d", len(codes), recoveryCodes)
 	}
-	used := totpAt(t, secret, h.clock())
+	used := digits(t, secret, h.clock())
 	h.later(time.Minute)
 	half := func() *caller {
 		c := h.browser()
@@ -424,12 +424,12 @@ func TestSecondFactor(t *testing.T) {
 		status     int
 	}{
 		{"nothing", "", 403},
-		{"a code of long ago", totpAt(t, secret, h.clock().Add(-5*time.Minute)), 403},
+		{"a code of long ago", digits(t, secret, h.clock().Add(-5*time.Minute)), 403},
 		{"the code that switched it on", used, 403},
-		{"the code of now", totpAt(t, secret, h.clock())[:3] + " " + totpAt(t, secret, h.clock())[3:], 303},
-		{"the same again", totpAt(t, secret, h.clock()), 403},
-		{"one before it", totpAt(t, secret, h.clock().Add(-30*time.Second)), 403},
-		{"one of a clock that is ahead", totpAt(t, secret, h.clock().Add(30*time.Second)), 303},
+		{"the code of now", digits(t, secret, h.clock())[:3] + " " + digits(t, secret, h.clock())[3:], 303},
+		{"the same again", digits(t, secret, h.clock()), 403},
+		{"one before it", digits(t, secret, h.clock().Add(-30*time.Second)), 403},
+		{"one of a clock that is ahead", digits(t, secret, h.clock().Add(30*time.Second)), 303},
 		{"a recovery code", strings.ToUpper(codes[3]), 303},
 		{"the same recovery code", codes[3], 403},
 		{"another, as it was kept", strings.ReplaceAll(codes[4], "-", ""), 303},
@@ -442,12 +442,12 @@ func TestSecondFactor(t *testing.T) {
 	}
 	c := half()
 	h.later(halfLife)
-	want(t, "half-way for too long", c.post("/sign-in/code", "code", totpAt(t, secret, h.clock())), 303, "/sign-in")
+	want(t, "half-way for too long", c.post("/sign-in/code", "code", digits(t, secret, h.clock())), 303, "/sign-in")
 	c = half()
 	if err := h.db.Accounts().ChangePassword(t.Context(), h.account("eva").ID, h.account("eva").Password+"x", 0); err != nil {
 		t.Fatal(err)
 	}
-	want(t, "half-way with a password of before", c.post("/sign-in/code", "code", totpAt(t, secret, h.clock())), 303, "/sign-in")
+	want(t, "half-way with a password of before", c.post("/sign-in/code", "code", digits(t, secret, h.clock())), 303, "/sign-in")
 }
 
 // What would do harm asks again who sits there, and comes back.
@@ -473,7 +473,7 @@ func TestConfirm(t *testing.T) {
 	h.later(proofLasts)
 	want(t, "with a second factor", eva.post("/confirm", "next", "/account/factor", "password", password), 303, "/sign-in/code")
 	want(t, "not yet", eva.get("/account/factor"), 303, "/confirm?next=%2Faccount%2Ffactor")
-	want(t, "the code", eva.post("/sign-in/code", "code", totpAt(t, secret, h.clock())), 303, "/account/factor")
+	want(t, "the code", eva.post("/sign-in/code", "code", digits(t, secret, h.clock())), 303, "/account/factor")
 	want(t, "then", eva.get("/account/factor"), 200, "")
 }
 

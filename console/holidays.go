@@ -61,7 +61,7 @@ func changeHolidays(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.posted()
+	form, err := v.form()
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 
 // ownNames are names of this server that need no setting: of this machine, and of
 // Kinward in the home's own domain.
-var ownNames = []string{"localhost", "kinward.home.arpa"}
+var ownNames = []string{"localhost", portalHost}
 
 // hostOf returns the host that a request is for, without its port.
 func hostOf(q *http.Request) string {

@@ -164,7 +164,7 @@ func (v *visit) profileOptions(f filterFamily) []option {
 
 // lookAtMost is how many stored incidents one page looks at: a category that is
 // rare could otherwise have it read a whole year. It goes on from there.
-const lookAtMost = 4000
+const lookAtMost = 2000
 
 // incidentsPage is what the page shows.
 type incidentsPage struct {

@@ -111,7 +111,7 @@ func changeLists(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.posted()
+	form, err := v.form()
 	if err != nil {
 		return err
 	}

@@ -28,11 +28,21 @@ var nav = []navEntry{
 	{"/family", "family", viewers, false},
 	{"/history", "history", viewers, false},
 	{"/data", "data", viewers, false},
+	{"/programs", "programs", anyone, false},
+	{"/help", "help", anyone, false},
 	{"/account", "account", signed, false},
 }
 
 // navOperator is the same for whoever runs the server.
-var navOperator = []navEntry{}
+var navOperator = []navEntry{
+	{"/operator", "nodes", operator, false},
+	{"/operator/families", "families", operator, false},
+	{"/operator/health", "health", operator, false},
+	{"/operator/upstreams", "upstreams", operator, false},
+	{"/operator/lists", "lists", operator, false},
+	{"/operator/catalogue", "catalogue", operator, false},
+	{"/operator/certificates", "certificates", operator, false},
+}
 
 var moreRoutes = []route{
 	{"GET /more", anyone, more},

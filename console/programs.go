@@ -107,7 +107,7 @@ func programs(v *visit) error {
 }
 
 func addProgram(v *visit) error {
-	form, err := v.posted()
+	form, err := v.form()
 	if err != nil {
 		return err
 	}

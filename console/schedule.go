@@ -229,7 +229,7 @@ func (p schedulePage) Targets() []option {
 	l := p.visit.lang
 	all := []option{{"everything", l.text("times.everything")}}
 	for _, c := range p.Show.Categories {
-		all = append(all, option{"category:" + c.Category, c.Name})
+		all = append(all, option{"category:" + c.Category, l.said(c.Name)})
 	}
 	for _, r := range p.Child.Rules {
 		all = append(all, option{"rule:" + strconv.FormatInt(r.ID, 10), l.text("times.rule", "Name", r.Name)})
@@ -287,7 +287,7 @@ func changeSchedule(v *visit) error {
 	if err != nil {
 		return err
 	}
-	form, err := v.posted()
+	form, err := v.form()
 	if err != nil {
 		return err
 	}

@@ -283,7 +283,7 @@ func (v *visit) profile(device string) error {
 
 // checkView is a check that goes on.
 type checkView struct {
-	deviceView
+	Device deviceView
 	watchReply
 	Address string // to open on the device
 	Code    template.HTML
@@ -314,7 +314,7 @@ func checkPage(v *visit) error {
 	if err != nil {
 		return err
 	}
-	c := checkView{deviceView: d, watchReply: w, Address: "http://" + w.Check.Name + "/"}
+	c := checkView{Device: d, watchReply: w, Address: "http://" + w.Check.Name + "/"}
 	c.Code = code(c.Address, v.lang.text("setup.check.alt"))
 	for _, s := range w.Check.Seen {
 		if s.Device == w.Check.Device {

@@ -31,19 +31,30 @@ func languageFile(t *testing.T, name string) map[string]any {
 	return m
 }
 
-// used returns the keys of texts that templates and Go name, and the beginnings
-// of those that they put together.
-func used(t *testing.T) (keys map[string]string, beginnings []string) {
+// used returns the keys of texts that templates and Go name, and what those look
+// like that they put together.
+func used(t *testing.T, english map[string]any) (keys map[string]string, patterns []*regexp.Regexp) {
 	t.Helper()
+	themes := map[string]bool{}
+	for key := range english {
+		theme, _, _ := strings.Cut(key, ".")
+		themes[theme] = true
+	}
 	keys = map[string]string{}
-	key := regexp.MustCompile(`^[a-z][a-z0-9-]*(\.[a-z0-9_-]+)+$`)
-	begins := regexp.MustCompile(`^[a-z][a-z0-9-]*\.([a-z0-9_.-]*[.-])?$`)
+	key := regexp.MustCompile(`^[a-z][a-z0-9-]*(\.[A-Za-z0-9_-]*[A-Za-z0-9])+$`)
+	part := regexp.MustCompile(`^[a-z][a-z0-9-]*\.([A-Za-z0-9_.-]|%s)*$`)
 	take := func(s, where string) {
+		theme, _, _ := strings.Cut(s, ".")
 		switch {
+		case !themes[theme] || strings.HasSuffix(s, ".arpa"):
 		case key.MatchString(s):
 			keys[s] = where
-		case begins.MatchString(s):
-			beginnings = append(beginnings, s)
+		case part.MatchString(s):
+			pattern := strings.ReplaceAll(regexp.QuoteMeta(s), "%s", ".+")
+			if !strings.Contains(s, "%s") {
+				pattern += ".+"
+			}
+			patterns = append(patterns, regexp.MustCompile("^"+pattern+"$"))
 		}
 	}
 	pages, err := fs.Glob(files, "pages/*.html")
@@ -77,7 +88,7 @@ func used(t *testing.T) (keys map[string]string, beginnings []string) {
 	for _, e := range slices.Concat(nav, navOperator) {
 		keys["nav."+e.icon] = "nav.go"
 	}
-	return keys, beginnings
+	return keys, patterns
 }
 
 // literals yields the string literals of a Go file, with what is added to them as
@@ -143,14 +154,14 @@ func sum(e ast.Expr) (string, bool) {
 // text is used.
 func TestTexts(t *testing.T) {
 	english := languageFile(t, "en.yaml")
-	keys, beginnings := used(t)
+	keys, patterns := used(t, english)
 	for key, where := range keys {
 		if _, ok := english[key]; !ok {
 			t.Errorf("%s names the text %q, which texts/en.yaml does not have", where, key)
 		}
 	}
 	for key := range english {
-		if _, ok := keys[key]; !ok && !slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(key, b) }) {
+		if _, ok := keys[key]; !ok && !slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(key) }) {
 			t.Errorf("no page uses the text %q", key)
 		}
 	}

@@ -160,36 +160,44 @@ func (db *DB) EachIncident(ctx context.Context, f journal.Filter, each func(jour
 		}
 		where += " AND " + text
 	}
+	last := "last_at"
 	if f.ID != "" {
+		last = "+last_at" // the way by time leads through all of them, and is taken otherwise
 		bind("incident_id >= ? AND incident_id < ?", f.ID, f.ID+"~")
 	}
 	if f.After != (journal.Cursor{}) {
 		bind("last_at <= ? AND (last_at, incident_id) < (?, ?)", f.After.At.UnixMilli(), f.After.At.UnixMilli(), f.After.ID)
 	}
-	if f.Unreviewed != nil {
-		bind(`NOT EXISTS (SELECT 1 FROM reviews AS r
-			WHERE r.family_id = incidents.family_id AND r.incident_id = incidents.incident_id AND r.guardian_id = ?)`, int64(*f.Unreviewed))
+	reviewed := "0"
+	if f.Unreviewed != nil { // no condition: what is left out is looked at, too
+		args = append(args, int64(*f.Unreviewed))
+		reviewed = fmt.Sprintf(`EXISTS (SELECT 1 FROM reviews AS r
+			WHERE r.family_id = incidents.family_id AND r.incident_id = incidents.incident_id AND r.guardian_id = $%d)`, len(args))
 	}
-	looked := 0
-	err = db.rows(ctx, func(r journal.Row) bool {
-		if f.Look > 0 && looked == f.Look {
+	const skips, reads = 1, 2 // what a row costs that is not decoded, and one that is
+	left, cut := f.Look*reads, false
+	err = db.rowsWith(ctx, reviewed, func(r journal.Row, _, reviewed int64) bool {
+		if cut = f.Look > 0 && left <= 0; cut {
 			return false
 		}
-		looked++
 		end = journal.Cursor{At: r.Last, ID: r.ID}
+		if left -= skips; reviewed != 0 {
+			return true
+		}
+		left -= reads - skips
 		i, err := r.Incident()
 		if err != nil {
 			db.log.Warn("an incident cannot be read and is left out", "error", err)
 			return true
 		}
 		return !f.Matches(i) || each(i)
-	}, `WHERE family_id = $1 AND last_at >= $2 AND first_at < $3
+	}, `WHERE family_id = $1 AND `+last+` >= $2 AND first_at < $3
 			AND ($4 = 0 OR profile_id = $4) AND ($5 = 0 OR device_id = $5)`+where+`
-		ORDER BY last_at DESC, incident_id DESC`, args...)
+		ORDER BY `+last+` DESC, incident_id DESC`, args...)
 	if err != nil {
 		return journal.Cursor{}, fmt.Errorf("reading incidents: %w", err)
 	}
-	if f.Look == 0 || looked < f.Look {
+	if !cut {
 		end = journal.Cursor{}
 	}
 	return end, nil
@@ -214,20 +222,25 @@ func (db *DB) rows(ctx context.Context, each func(journal.Row) bool, where strin
 
 // numberedRows also tells the number of the batch that wrote each row.
 func (db *DB) numberedRows(ctx context.Context, each func(r journal.Row, number int64) bool, where string, args ...any) error {
+	return db.rowsWith(ctx, "0", func(r journal.Row, number, _ int64) bool { return each(r, number) }, where, args...)
+}
+
+// rowsWith also tells a number that an expression of SQL makes of each row.
+func (db *DB) rowsWith(ctx context.Context, expression string, each func(r journal.Row, number, value int64) bool, where string, args ...any) error {
 	rows, err := db.read.QueryContext(ctx,
-		`SELECT family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details, change_no FROM incidents `+where, args...)
+		`SELECT family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details, change_no, `+expression+` FROM incidents `+where, args...)
 	if err != nil {
 		return explain(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var r journal.Row
-		var first, last, number int64
-		if err := rows.Scan(&r.Family, &r.ID, &r.Profile, &r.Device, &first, &last, &r.Key, &r.Details, &number); err != nil {
+		var first, last, number, value int64
+		if err := rows.Scan(&r.Family, &r.ID, &r.Profile, &r.Device, &first, &last, &r.Key, &r.Details, &number, &value); err != nil {
 			return explain(err)
 		}
 		r.First, r.Last = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC()
-		if !each(r, number) {
+		if !each(r, number, value) {
 			return nil
 		}
 	}

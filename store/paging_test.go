@@ -84,6 +84,37 @@ func TestUnreviewedOnly(t *testing.T) {
 	}
 }
 
+// TestLooksEnd: what is left out counts as looked at, too: a year that is all
+// reviewed is not read through for one page.
+func TestLooksEnd(t *testing.T) {
+	db := openNew(t)
+	write(t, db, batch(40, noon))
+	eva := policy.GuardianID(7)
+	for n := range 40 {
+		if err := db.Review(t.Context(), journal.Review{Family: 1, Incident: fmt.Sprintf("%032x", n), Reader: journal.Reader{Guardian: eva, Who: "x"}, At: noon}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		f    journal.Filter
+		last int // the oldest that is looked at
+	}{
+		{"read and not fitting", journal.Filter{Service: "none.example"}, 35},
+		{"reviewed: two cost as much as one that is read", journal.Filter{Unreviewed: &eva}, 30},
+	} {
+		tt.f.Family, tt.f.Look = 1, 5
+		end, err := db.EachIncident(t.Context(), tt.f, func(journal.Incident) bool { t.Errorf("%s: one fits", tt.name); return false })
+		if want := fmt.Sprintf("%032x", tt.last); err != nil || end.ID != want {
+			t.Errorf("%s: ends at %q, %v; want %q", tt.name, end.ID, err, want)
+		}
+		tt.f.Look = 41
+		if end, err := db.EachIncident(t.Context(), tt.f, func(journal.Incident) bool { return false }); err != nil || end != (journal.Cursor{}) {
+			t.Errorf("%s: ends at %v, %v; want the end of all", tt.name, end, err)
+		}
+	}
+}
+
 func TestReadingSignalsOn(t *testing.T) {
 	db := openNew(t)
 	var b signals.Batch

@@ -13,27 +13,31 @@ import (
 	"kinward/policy"
 )
 
-// Review keeps that an adult has dealt with an incident; a later word of the same
-// adult replaces the earlier one. The error wraps [ErrNotFound] where the family
-// has no such incident.
-func (db *DB) Review(ctx context.Context, r journal.Review) error {
+// Review keeps that adults have dealt with incidents, all of them or none; a later
+// word of the same adult replaces the earlier one. The error wraps [ErrNotFound]
+// where a family has no such incident.
+func (db *DB) Review(ctx context.Context, reviews ...journal.Review) error {
 	err := db.transact(ctx, func(tx *sql.Tx) error {
-		var n int
-		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM incidents WHERE family_id = $1 AND incident_id = $2`,
-			int64(r.Family), r.Incident).Scan(&n); err != nil {
-			return err
+		for _, r := range reviews {
+			var n int
+			if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM incidents WHERE family_id = $1 AND incident_id = $2`,
+				int64(r.Family), r.Incident).Scan(&n); err != nil {
+				return err
+			}
+			if n == 0 {
+				return refuse(ErrNotFound, "the family has no incident %s", r.Incident)
+			}
+			if _, err := tx.ExecContext(ctx, `
+				INSERT INTO reviews (family_id, incident_id, guardian_id, who, at, details) VALUES ($1, $2, $3, $4, $5, $6)
+				ON CONFLICT (family_id, incident_id, guardian_id) DO UPDATE SET who = excluded.who, at = excluded.at, details = excluded.details`,
+				int64(r.Family), r.Incident, int64(r.Guardian), r.Who, r.At.UnixMilli(), r.Sealed()); err != nil {
+				return err
+			}
 		}
-		if n == 0 {
-			return refuse(ErrNotFound, "the family has no such incident")
-		}
-		_, err := tx.ExecContext(ctx, `
-			INSERT INTO reviews (family_id, incident_id, guardian_id, who, at, details) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (family_id, incident_id, guardian_id) DO UPDATE SET who = excluded.who, at = excluded.at, details = excluded.details`,
-			int64(r.Family), r.Incident, int64(r.Guardian), r.Who, r.At.UnixMilli(), r.Sealed())
-		return err
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("reviewing incident %s: %w", r.Incident, err)
+		return fmt.Errorf("reviewing %d incidents: %w", len(reviews), err)
 	}
 	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
 	cdemulation "github.com/chromedp/cdproto/emulation"
 	cdlog "github.com/chromedp/cdproto/log"
 	cdnetwork "github.com/chromedp/cdproto/network"
@@ -32,6 +31,7 @@ var (
 	chromium     = sync.OnceValues(func() (context.Context, error) {
 		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox,
 			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en-US"),
+			chromedp.Flag("host-resolver-rules", "MAP kinward.home.arpa 127.0.0.1"), // as a device of the home resolves it
 			chromedp.Flag("disable-features", "Translate,OptimizationHints,MediaRouter,HttpsUpgrades"))
 		all, endAll := chromedp.NewExecAllocator(context.Background(), options...)
 		first, endFirst := chromedp.NewContext(all, chromedp.WithErrorf(func(string, ...any) {})) // events that it does not know
@@ -68,17 +68,12 @@ func openChrome(t *testing.T, base string) *chrome {
 	ctx, cancel := chromedp.NewContext(first, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	b.ctx = ctx
-	b.do(chromedp.Navigate("about:blank"))
-	if err := chromedp.Listen(ctx, b.hear); err != nil {
+	// The window lives as long as the context of the first action in it.
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
 		t.Fatal(err)
 	}
-	for _, enable := range []func() error{
-		func() error { _, err := chromedp.Call(ctx, cdnetwork.Enable, cdnetwork.EnableParams{}); return err },
-		func() error { _, err := chromedp.Call(ctx, cdlog.Enable, cdp.Empty{}); return err },
-	} {
-		if err := enable(); err != nil {
-			t.Fatal(err)
-		}
+	if err := chromedp.Listen(ctx, b.hear); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		b.mu.Lock()

@@ -39,7 +39,7 @@ func TestConsoleChildren(t *testing.T) {
 	}
 
 	// Pause, and a grant meanwhile.
-	wantAll(t, "a pause", post("", "do", "pause", "value", "30m"), "Changed", "Paused profile Lea", "within a second", "End the pause")
+	wantAll(t, "a pause", post("", "do", "pause", "value", "30m"), "Changed", "Paused profile Lea until ", "within a second", "End the pause")
 	h.closes("in a pause", "allowed.example")
 	wantAll(t, "a grant", post("", "do", "grant", "what", "everything", "name", "allowed.example", "for", "15m", "why", "film"), "This weakens protection", "allowed.example", "by Eva", "film")
 	h.opens("with a grant", "allowed.example")

@@ -89,7 +89,7 @@ func eachOperation(f func(offered)) {
 		opIncidents, opIncidentShow, opIncidentReview, opIncidentUnreview, opIncidentMute, opIncidentMutes, opIncidentUnmute, opIncidentViews,
 		opIncidentFollow, opIncidentExport, opIncidentFile, opRetention, opRetentionSet, opErase, opHelpLines, opFamilyCountry, opProfileMine,
 		opToday, opCategories, opSignals, opSignalSwitch, opSignalNight, opAlerts, opAlertAdd, opAlertSet, opAlertRemove, opAlertTest, opDigest,
-		opExplain, opBackup, opStatus, opPing, opCache, opCacheFlush,
+		opExplain, opBackup, opStatus, opDoctor, opPing, opCache, opCacheFlush,
 		opLists, opListsAdd, opListsUpdate, opListsAccept, opListsRollback, opListsRemove,
 		opServices, opProfileServices, opService, opCatalogue, opCatalogueUpdate, opCatalogueRollback,
 

@@ -175,6 +175,7 @@ var roles = map[string]capacity{
 
 	// The server.
 	"status":           operators,
+	"doctor":           operators,
 	"ping":             operators,
 	"cache":            operators,
 	"cache-flush":      operators,

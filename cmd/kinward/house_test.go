@@ -162,7 +162,7 @@ func TestDockerfile(t *testing.T) {
 	if cfg.Data != "/data" {
 		t.Errorf("the image keeps its data in %s; want its volume /data", cfg.Data)
 	}
-	for _, a := range append(slices.Clone(cfg.DNS), cfg.Metrics) {
+	for _, a := range append(slices.Clone(cfg.DNS), cfg.Metrics, cfg.Console) {
 		port := a[strings.LastIndexByte(a, ':')+1:]
 		line(`EXPOSE .*\b` + port + `/`)
 	}

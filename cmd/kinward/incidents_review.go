@@ -213,10 +213,12 @@ func reviewIncidents(ctx context.Context, n *node, req incidentRequest, _ progre
 	if err != nil {
 		return done{}, err
 	}
+	var reviews []journal.Review
 	for _, i := range list {
-		if err := n.db.Review(ctx, journal.Review{Family: r.f.ID, Incident: i.ID, Reader: r.by, At: r.now, Note: req.Note}); err != nil {
-			return done{}, coded(err)
-		}
+		reviews = append(reviews, journal.Review{Family: r.f.ID, Incident: i.ID, Reader: r.by, At: r.now, Note: req.Note})
+	}
+	if err := n.db.Review(ctx, reviews...); err != nil {
+		return done{}, coded(err)
 	}
 	n.bells.ring(r.f.ID)
 	return done{fmt.Sprintf("Reviewed: %s.", incidentsText(len(list)))}, nil

@@ -161,6 +161,7 @@ func (x *forgetter) forget(ctx context.Context) error {
 		gone.Counts += e.Counts
 		errs = append(errs, err)
 	}
+	errs = append(errs, x.db.Accounts().Expire(ctx))
 	if gone != (store.Expired{}) {
 		x.log.Info("forgot what was kept for long enough", "incidents", gone.Incidents, "counts", gone.Counts)
 	}
