@@ -23,7 +23,7 @@ func (c call[Req, Rep]) shape() Shape {
 // there.
 func Shapes() []Shape {
 	var out []Shape
-	for _, c := range slices.Concat(alertCalls, portalCalls, deviceCalls, setupCalls, incidentCalls, oneIncidentCalls, signalCalls, todayCalls, requestCalls, historyCalls, familyCalls, dataCalls, operatorCalls, helpCalls) {
+	for _, c := range slices.Concat(alertCalls, childrenCalls, portalCalls, deviceCalls, setupCalls, incidentCalls, oneIncidentCalls, signalCalls, todayCalls, requestCalls, historyCalls, familyCalls, dataCalls, operatorCalls, helpCalls) {
 		out = append(out, c.shape())
 	}
 	return out
