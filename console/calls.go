@@ -23,7 +23,7 @@ func (c call[Req, Rep]) shape() Shape {
 // there.
 func Shapes() []Shape {
 	var out []Shape
-	for _, c := range slices.Concat(alertCalls, helpCalls, portalCalls, deviceCalls, setupCalls, incidentCalls, oneIncidentCalls, signalCalls, todayCalls) {
+	for _, c := range slices.Concat(alertCalls, childrenCalls, helpCalls, portalCalls, deviceCalls, setupCalls, incidentCalls, oneIncidentCalls, signalCalls, todayCalls) {
 		out = append(out, c.shape())
 	}
 	return out

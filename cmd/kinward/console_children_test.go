@@ -112,26 +112,13 @@ func grantID(h *home) string {
 	return m[1]
 }
 
-// as gives a window the session of a visitor.
-func (b *chrome) of(v *visitor) {
-	b.t.Helper()
-	u, err := url.Parse(v.base)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, c := range v.client.Jar.Cookies(u) {
-		b.cookie(c.Name, c.Value)
-	}
-}
-
 // TestBrowserSchedule: a week is edited with keys alone, with the mouse and with
 // a finger, and each says what it did; the form below says the same.
 func TestBrowserSchedule(t *testing.T) {
 	h := startHome(t, startUpstream(t))
 	eva := h.signIn()
 	lea := eva.addLea()
-	b := openChrome(t, eva.base)
-	b.of(eva)
+	b := h.signedIn(eva)
 	b.open(lea + "/times")
 	b.click("Add a bedtime")
 	b.sees("The week, in half hours", "Sunday, Monday")
