@@ -94,5 +94,10 @@ func (c call[Req, Rep]) do(v *visit, req Req) (rep Rep, err error) {
 	by := v.actor
 	by.Lang = v.lang.tag
 	err = v.server.desk.Do(v.request.Context(), by, string(c), req, &rep)
+	if r := refused(err); r != nil && r.Text != "" {
+		said := *r
+		said.Text = v.lang.said(r.Text)
+		return rep, &said
+	}
 	return rep, err
 }
