@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"reflect"
 	"slices"
@@ -346,9 +345,7 @@ func serveDocument(v *visit) error {
 		v.w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	h.Set("Content-Type", "application/json")
-	v.w.WriteHeader(http.StatusOK)
-	_, _ = io.Copy(v.w, bytes.NewReader(v.server.api.doc)) // the program may be gone
+	v.document(http.StatusOK, "application/json", v.server.api.doc)
 	return nil
 }
 

@@ -142,11 +142,7 @@ func (v *visit) json(status int, kind string, doc any) {
 
 func (v *visit) document(status int, kind string, b []byte) {
 	v.w.Header().Set("Content-Type", kind)
-	v.w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-	v.w.WriteHeader(status)
-	if v.request.Method != http.MethodHead {
-		_, _ = v.w.Write(b) // the program may be gone
-	}
+	v.send(status, b)
 }
 
 // unknownAPI answers what no row of the table is about.

@@ -184,6 +184,8 @@ var apiDevices = []apiRoute{
 var apiServer = []apiRoute{
 	{method: "GET", path: "/server", id: "getServer", topic: "Server", operation: "status", scopes: scopeOperator, without: []string{"profile"},
 		says: "What the server knows of itself: addresses, upstreams, database, lists, certificate."},
+	{method: "GET", path: "/server/health", id: "getHealth", topic: "Server", operation: "doctor", scopes: scopeOperator,
+		says: "What works, what does not, and what to do. It takes some seconds: the server asks others."},
 	{method: "GET", path: "/server/cache", id: "getCache", topic: "Server", operation: "cache", scopes: scopeOperator,
 		says: "How many answers are kept, and how often they served."},
 	{method: "DELETE", path: "/server/cache/{name}", id: "flushCache", topic: "Server", operation: "cache-flush", scopes: scopeOperator,

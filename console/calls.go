@@ -23,7 +23,10 @@ func (c call[Req, Rep]) shape() Shape {
 // there.
 func Shapes() []Shape {
 	var out []Shape
-	for _, c := range slices.Concat(alertCalls, helpCalls, portalCalls, deviceCalls, setupCalls, incidentCalls, oneIncidentCalls, signalCalls, todayCalls) {
+	for _, c := range slices.Concat(
+		operatorCalls, alertCalls, helpCalls, portalCalls, deviceCalls, setupCalls, incidentCalls, oneIncidentCalls, signalCalls, todayCalls,
+		requestCalls, historyCalls, familyCalls, dataCalls,
+	) {
 		out = append(out, c.shape())
 	}
 	return out

@@ -609,3 +609,22 @@ func TestDoor(t *testing.T) {
 }
 
 func netip4(a, b, c, d byte) netip.Addr { return netip.AddrFrom4([4]byte{a, b, c, d}) }
+
+// Each page can be read, in each language.
+func TestPagesCanBeRead(t *testing.T) {
+	texts, err := loadTexts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := loadPages(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tag, pages := range p.of {
+		for name, read := range pages {
+			if _, err := read(); err != nil {
+				t.Errorf("%s in %s: %v", name, tag, err)
+			}
+		}
+	}
+}

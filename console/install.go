@@ -71,13 +71,16 @@ func serviceWorker(v *visit) error {
 	if err != nil {
 		return err
 	}
-	h := v.w.Header()
-	h.Set("Cache-Control", "no-cache")
-	// It asks nobody but the push service's own part of the browser, and this server
-	// when that has made it another address.
-	h.Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'")
-	http.ServeContent(v.w, v.request, "sw.js", time.Time{}, bytes.NewReader(b))
+	v.file("sw.js", b)
 	return nil
+}
+
+// file answers with what is the same for everybody.
+func (v *visit) file(name string, b []byte) {
+	sum := sha256.Sum256(b)
+	v.w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:8])+`"`)
+	v.w.Header().Set("Cache-Control", "no-cache") // kept, and asked for each time whether it is still so
+	http.ServeContent(v.w, v.request, name, time.Time{}, bytes.NewReader(b))
 }
 
 // iconOf serves the icon as a picture, for systems that take no drawing.
@@ -92,10 +95,7 @@ func iconOf(size int) func(*visit) error {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(b)
-		v.w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:8])+`"`)
-		v.w.Header().Set("Cache-Control", "no-cache")
-		http.ServeContent(v.w, v.request, "icon-"+strconv.Itoa(size)+".png", time.Time{}, bytes.NewReader(b))
+		v.file("icon-"+strconv.Itoa(size)+".png", b)
 		return nil
 	}
 }

@@ -125,6 +125,7 @@ func aHome() *journalDesk {
 			"signals":  []string{"Something stood out."}, "chart": []any{map[string]any{"label": "Thu 18:00", "n": 0}, map[string]any{"label": "Thu 21:00", "n": 2}},
 			"offline": 1, "counted": []any{map[string]any{"profile": "Lea", "name": "Adult", "tries": 3}},
 		},
+		"requests": map[string]any{"waiting": 1}, "changes-pending": map[string]any{"pending": []any{map[string]any{"id": 1}, map[string]any{"id": 2, "settled": evening}}},
 		"incidents-review": saying{}, "incidents-unreview": saying{}, "incidents-mute": saying{}, "incidents-unmute": saying{},
 		"incidents-mutes": map[string]any{"mutes": []any{
 			map[string]any{"id": 7, "guardian": 1, "profile": 2, "service": "omegle"},
@@ -243,7 +244,8 @@ func says(t *testing.T, what, page string, want ...string) {
 func TestToday(t *testing.T) {
 	d := aHome()
 	body := answer(t, d, mother, "en", http.MethodGet, "/", nil).Body.String()
-	says(t, "today", body, "2 new incidents since Thursday, 26 November, 20:15.", "1 of them is worth reading first.", "2 devices without a name asked",
+	says(t, "today", body, "2 new incidents since Thursday, 26 November, 20:15.", "1 of them is worth reading first.",
+		"1 request waits for your answer", "1 change waits for its time", "2 devices without a name asked",
 		"Lea", "1 to read first", "4 incidents, all blocked.", "devices asked at 2 times", "3 attempts were counted", "Chat with strangers", "Omegle, OmeTV",
 		"Thu 26 Nov 21:15–22:15", "Tablet (profile Lea) tried Omegle", "Tom", "All calm", "Nothing was attempted.")
 	if n := len(d.asked); n > 4 {

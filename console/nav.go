@@ -18,18 +18,31 @@ type navEntry struct {
 var nav = []navEntry{
 	{"/", "today", viewers, true},
 	{"/children", "children", viewers, true},
+	{"/requests", "requests", viewers, false},
 	{"/explain", "explain", viewers, false},
 	{"/lists", "lists", viewers, false},
 	{"/incidents", "incidents", viewers, true},
 	{"/devices", "devices", viewers, true},
 	{"/signals", "signals", viewers, false},
 	{"/alerts", "alerts", viewers, false},
+	{"/programs", "programs", anyone, false},
 	{"/help", "help", anyone, false},
+	{"/family", "family", viewers, false},
+	{"/history", "history", viewers, false},
+	{"/data", "data", viewers, false},
 	{"/account", "account", signed, false},
 }
 
 // navOperator is the same for whoever runs the server.
-var navOperator = []navEntry{}
+var navOperator = []navEntry{
+	{"/operator", "nodes", operator, false},
+	{"/operator/families", "families", operator, false},
+	{"/operator/health", "health", operator, false},
+	{"/operator/upstreams", "upstreams", operator, false},
+	{"/operator/lists", "lists", operator, false},
+	{"/operator/catalogue", "catalogue", operator, false},
+	{"/operator/certificates", "certificates", operator, false},
+}
 
 var moreRoutes = []route{
 	{"GET /more", anyone, more},

@@ -124,7 +124,7 @@ func atPortal(routes []route) (out []route) {
 		serve := r.serve
 		r.serve = func(v *visit) error {
 			if hostOf(v.request) != portalHost {
-				return v.portalFail(&Refusal{Kind: NotFound, Text: v.lang.text("portal.elsewhere", "Name", portalHost)})
+				return &Refusal{Kind: NotFound, Text: v.lang.text("portal.elsewhere", "Name", portalHost)}
 			}
 			return serve(v)
 		}

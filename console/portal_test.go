@@ -67,8 +67,11 @@ func ofHome() homeDesk {
 		},
 		"requests-add": requestAdded{Request: requestMine{ID: 7}},
 		"requests-my": requestsMine{[]requestMine{
-			{ID: 7, What: "omegle", Name: "Omegle", State: "open", DeviceName: "x"}, {ID: 6, What: "everything", State: "allowed", Until: &until, Who: "Eva"}, {ID: 5, What: "a.example", Name: "a.example", State: "refused"},
-			{ID: 4, What: "a.example", Name: "a.example", State: "over", Until: &until}, {ID: 3, What: "a.example", Name: "a.example", State: "expired"},
+			{ID: 7, What: "omegle", Name: "Omegle", State: "open", DeviceName: "x"},
+			{ID: 6, What: "everything", State: "allowed", Until: &until, Who: "Eva"},
+			{ID: 5, What: "a.example", Name: "a.example", State: "refused"},
+			{ID: 4, What: "a.example", Name: "a.example", State: "over", Until: &until},
+			{ID: 3, What: "a.example", Name: "a.example", State: "expired"},
 		}, 10},
 	}
 }
@@ -278,7 +281,7 @@ func TestAsDevice(t *testing.T) {
 		}
 		v := &visit{server: s, w: w, request: q, lang: s.texts.choose("en"), zone: time.UTC, now: noon}
 		if err := childRoutes[0].serve(v); err != nil {
-			t.Fatal(err)
+			v.fail(err)
 		}
 		if well := strings.Contains(w.Body.String(), "Hello Lea"); well != tt.well {
 			t.Errorf("%+v: %d\n%s", tt, w.Code, w.Body)

@@ -182,7 +182,7 @@ func (v *visit) guide(s *setupView, req setupRequest) error {
 	if s.Missing = r.Missing; s.Missing {
 		return nil
 	}
-	if s.Guide, err = setup.For(s.Platform, r.Values); err != nil {
+	if s.Guide, err = setup.ForIn(v.lang.tag, s.Platform, r.Values); err != nil {
 		return err
 	}
 	if s.Host = r.Values.Host(); s.Host != "" && s.Platform == "android" {

@@ -55,10 +55,28 @@ type todayCategory struct {
 	Urgent    bool     `json:"urgent"`
 }
 
-var callToday = call[todayRequest, todayView]("today")
+// waitingRequest asks for what waits; the newest suffice to count it.
+type waitingRequest struct {
+	Limit int `json:"limit"`
+}
 
-// todayCalls are the operations of this page.
-var todayCalls = []anyCall{callToday}
+type waitingRequests struct {
+	Waiting int `json:"waiting"`
+}
+
+type waitingChanges struct {
+	Pending []struct {
+		Settled *time.Time `json:"settled"`
+	} `json:"pending"`
+}
+
+var (
+	callToday          = call[todayRequest, todayView]("today")
+	callTodayRequests  = call[waitingRequest, waitingRequests]("requests")
+	callWaitingChanges = call[waitingRequest, waitingChanges]("changes-pending")
+
+	todayCalls = []anyCall{callToday, callTodayRequests, callWaitingChanges}
+)
 
 // todayPage is what the page shows.
 type todayPage struct {
@@ -141,6 +159,26 @@ func (v *visit) todayLead(since time.Time, total, fresh, urgent, signals int) st
 // todayWaits are the things that wait for somebody, each with its page.
 func (v *visit) todayWaits(unknown int) ([]todayWait, error) {
 	var out []todayWait
+	asked, err := callTodayRequests.do(v, waitingRequest{1})
+	if err != nil {
+		return nil, err
+	}
+	if asked.Waiting > 0 {
+		out = append(out, todayWait{"requests", "/requests", v.lang.count("today.requests", asked.Waiting)})
+	}
+	changes, err := callWaitingChanges.do(v, waitingRequest{100})
+	if err != nil {
+		return nil, err
+	}
+	held := 0
+	for _, c := range changes.Pending {
+		if c.Settled == nil {
+			held++
+		}
+	}
+	if held > 0 {
+		out = append(out, todayWait{"history", "/history/waiting", v.lang.count("today.pending", held)})
+	}
 	if unknown > 0 {
 		out = append(out, todayWait{"devices", "/devices", v.lang.count("today.unknown", unknown)})
 	}

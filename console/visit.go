@@ -56,7 +56,7 @@ func (v *visit) answer(r route) error {
 	if err := v.recognise(); err != nil { // before fromHere, which asks for less of programs
 		return err
 	}
-	if err := v.fromHere(); err != nil {
+	if err := v.fromHere(); err != nil && !isAPI(v.request) { // the API goes by no cookie
 		return &Refusal{Kind: Forbidden, Text: v.lang.text("error.origin")}
 	}
 	if v.request.ContentLength > maxForm {
@@ -65,6 +65,8 @@ func (v *visit) answer(r route) error {
 	switch {
 	case v.program && !isAPI(v.request): // a token is worth what its scopes say, which pages do not ask for
 		return &Refusal{Kind: Forbidden}
+	case v.actor.Operator && v.actor.Guardian == 0 && (r.pattern == "GET /{$}" || r.pattern == "GET /welcome"):
+		return v.see("/operator")
 	case r.who.allows(v.actor):
 		return r.serve(v)
 	case v.account.ID == 0:
@@ -116,8 +118,7 @@ func (v *visit) render(status int, name, frame string, data any) error {
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.Header().Set("Content-Language", v.lang.tag)
-	v.w.WriteHeader(status)
-	_, _ = v.w.Write(b.Bytes()) // the browser may be gone
+	v.send(status, b.Bytes())
 	return nil
 }
 

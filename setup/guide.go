@@ -27,7 +27,7 @@ type Point struct {
 	Date   string   `json:"date,omitempty"` // when the source was read, as 2026-11
 }
 
-//go:embed guides/*.txt
+//go:embed guides/*.txt guides/*/*.txt
 var guideFiles embed.FS
 
 // platforms are in the order in which they are listed; all but "shared" are
@@ -42,14 +42,21 @@ func Platforms() []string { return slices.Clone(platforms) }
 
 // For returns the guide for a platform. The error wraps [ErrNoPlatform], or
 // [ErrNoPublicName] where the platform needs one and v has none.
-func For(platform string, v Values) (Guide, error) {
+func For(platform string, v Values) (Guide, error) { return ForIn("en", platform, v) }
+
+// ForIn is [For] in a language (BCP 47); in English where there are no guides in it.
+func ForIn(language, platform string, v Values) (Guide, error) {
+	folder := "guides/"
+	if _, err := guideFiles.Open(folder + language + "/shared.txt"); err == nil {
+		folder += language + "/"
+	}
 	if !slices.Contains(platforms, platform) {
 		return Guide{}, fmt.Errorf("making instructions for %q: %w; there are: %s", platform, ErrNoPlatform, strings.Join(platforms, ", "))
 	}
 	if err := v.check(); err != nil {
 		return Guide{}, err
 	}
-	t, err := template.ParseFS(guideFiles, "guides/shared.txt", "guides/"+platform+".txt")
+	t, err := template.ParseFS(guideFiles, folder+"shared.txt", folder+platform+".txt")
 	if err != nil {
 		return Guide{}, fmt.Errorf("reading the guide for %s: %w", platform, err)
 	}

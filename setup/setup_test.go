@@ -81,9 +81,48 @@ func TestGuidesAreWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range files {
+		if f.IsDir() { // of a language: see TestGuidesInLanguages
+			continue
+		}
 		if name := strings.TrimSuffix(f.Name(), ".txt"); name != "shared" && !slices.Contains(platforms, name) {
 			t.Errorf("the guide %s can be asked for by nobody", f.Name())
 		}
+	}
+}
+
+// TestGuidesInLanguages: a guide in another language says the same: as many steps
+// and notes, the same lines to copy, the same sources.
+func TestGuidesInLanguages(t *testing.T) {
+	for _, language := range []string{"de"} {
+		for _, p := range Platforms() {
+			for _, v := range []Values{family(), {Server: "dns.example", Token: "a"}} {
+				want, err := For(p, v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := ForIn(language, p, v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got.Title == "" || got.Steps[0].Text == want.Steps[0].Text {
+					t.Errorf("%s in %s is in English", p, language)
+				}
+				for _, g := range []*Guide{&want, &got} {
+					g.Title = ""
+					for _, list := range [][]Point{g.Steps, g.Notes} {
+						for i := range list {
+							list[i].Text = ""
+						}
+					}
+				}
+				if d := cmp.Diff(want, got); d != "" {
+					t.Errorf("%s in %s differs (-en +%[2]s):\n%[3]s", p, language, d)
+				}
+			}
+		}
+	}
+	if g, err := ForIn("../de", "android", family()); err != nil || g.Title != "Android 9 and newer" {
+		t.Errorf("a language that there is none of: %q, %v", g.Title, err)
 	}
 }
 

@@ -52,7 +52,7 @@ var apiStory = []struct {
 	{id: "addList"}, {id: "listLists"}, {id: "chooseList"}, {id: "updateList"}, {id: "acceptList", want: http.StatusNotFound},
 	{id: "rollBackList", want: http.StatusNotFound}, {id: "removeList"},
 	{id: "updateCatalogue", want: http.StatusUnprocessableEntity}, {id: "rollBackCatalogue", want: http.StatusNotFound},
-	{id: "getServer"}, {id: "getCache"}, {id: "flushCache"}, {id: "backUp"},
+	{id: "getServer"}, {id: "getHealth"}, {id: "getCache"}, {id: "flushCache"}, {id: "backUp"},
 	{id: "listFamilies"}, {id: "addFamily"}, {id: "addNetwork"}, {id: "removeNetwork"}, {id: "removeFamily"},
 	{id: "makeLink"}, {id: "getLink"}, {id: "revokeLink"},
 }

@@ -66,7 +66,7 @@ func TestConsoleJournal(t *testing.T) {
 		t.Fatal("the page leads to no incident")
 	}
 	body = eva.get(page, http.StatusOK)
-	wantAll(t, "the incident", plainText(body), "Omegle", "Why it is here", "What happens now", "may not", "How strongly blocking works", "Keep blocked", "Allow 15 minutes")
+	wantAll(t, "the incident", plainText(body), "Omegle", "Why it is here", "What happens now", "is blocked for Phone", "How strongly blocking works", "Keep blocked", "Allow 15 minutes")
 
 	eva.post(page+"/allow", http.StatusOK, "for", "15")
 	h.opens("after it was allowed", "omegle.com")

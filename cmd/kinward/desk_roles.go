@@ -80,6 +80,7 @@ var roles = map[string]capacity{
 	"families-link-revoke": owners,
 	"guardians":            viewers,
 	"guardians-add":        owners,
+	"guardians-invite":     owners,
 	"guardians-role":       owners,
 	"guardians-rename":     owners,
 	"guardians-remove":     owners,
@@ -174,6 +175,7 @@ var roles = map[string]capacity{
 
 	// The server.
 	"status":           operators,
+	"doctor":           operators,
 	"ping":             operators,
 	"cache":            operators,
 	"cache-flush":      operators,

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/metrics"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +49,16 @@ type statusReply struct {
 	Alerts      alertsStatus              `json:"alerts"`
 	Blocks      bool                      `json:"blocks"` // the household's profile blocks a name that it must
 	Profile     string                    `json:"profile"`
+	Load        loadFigures               `json:"load"`
+}
+
+// loadFigures is what the server did since it began.
+type loadFigures struct {
+	Memory    uint64 `json:"memory"`    // bytes that the program has from the system
+	Questions uint64 `json:"questions"` // that devices asked
+	Forwarded uint64 `json:"forwarded"` // that upstreams were asked
+	Failures  uint64 `json:"failures"`  // of upstreams
+	Recorded  uint64 `json:"recorded"`  // attempts, of all families
 }
 
 var opStatus = operation[struct{}, statusReply]{"status", status}
@@ -102,24 +114,53 @@ func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, 
 			st := sv.keeper.Status()
 			r.Certificate = &st
 		}
-		if r.Lost, err = sumOf(sv.registry, "kinward_journal_lost_total"); err != nil {
+		sums, err := sumsOf(sv.registry, "kinward_journal_lost_total", "kinward_queries_total", "kinward_upstream_queries_total",
+			"kinward_upstream_failures_total", "kinward_journal_attempts_total")
+		if err != nil {
 			return statusReply{}, err
 		}
+		r.Lost = sums[0]
+		r.Load = loadFigures{memoryUsed(), uint64(sums[1]), uint64(sums[2]), uint64(sums[3]), uint64(sums[4])}
 	}
 	return r, nil
 }
 
-// sumOf adds up a counter over its labels.
-func sumOf(g prometheus.Gatherer, name string) (sum float64, err error) {
+// sumsOf adds up counters, each over its labels.
+func sumsOf(g prometheus.Gatherer, names ...string) ([]float64, error) {
+	sums := make([]float64, len(names))
 	families, err := g.Gather()
 	for _, f := range families {
-		if f.GetName() == name {
+		if i := slices.Index(names, f.GetName()); i >= 0 {
 			for _, m := range f.GetMetric() {
-				sum += m.GetCounter().GetValue()
+				sums[i] += m.GetCounter().GetValue()
 			}
 		}
 	}
-	return sum, err
+	return sums, err
+}
+
+// memoryUsed is what the program has from the system and not given back.
+func memoryUsed() uint64 {
+	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64() - s[1].Value.Uint64()
+}
+
+// opDoctor is what the doctor finds, for who runs the server and sees no family.
+var opDoctor = operation[struct{}, doctorReply]{"doctor", func(ctx context.Context, n *node, _ struct{}, _ progress) (doctorReply, error) {
+	r := doctorReply{Findings: []finding{}}
+	for _, f := range examineAll(ctx, n.cfg) {
+		if f.What != "filter" { // it names a profile, and so maybe a child
+			f.Detail, f.Do = strings.ReplaceAll(f.Detail, "{kinward}", "kinward"), strings.ReplaceAll(f.Do, "{kinward}", "kinward")
+			r.Findings = append(r.Findings, f)
+		}
+	}
+	return r, nil
+}}
+
+// doctorReply is what the doctor found.
+type doctorReply struct {
+	Findings []finding `json:"findings"`
 }
 
 func (c *cli) doctorCommand() *cobra.Command {

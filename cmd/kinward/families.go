@@ -21,8 +21,15 @@ type familiesRequest struct {
 }
 
 type familiesReply struct {
-	Families []store.FamilyInfo `json:"families"`
-	More     bool               `json:"more"` // there are others after these
+	Families []familyLine `json:"families"`
+	More     bool         `json:"more"` // there are others after these
+}
+
+// familyLine is a family as the list of them prints it: that it is there, and how
+// big it is.
+type familyLine struct {
+	store.FamilyInfo
+	Devices int `json:"devices"` // that have a name
 }
 
 // familyRequest is what is changed of a family itself.
@@ -162,7 +169,17 @@ func families(ctx context.Context, n *node, req familiesRequest, _ progress) (fa
 	if err != nil {
 		return familiesReply{}, err
 	}
-	return familiesReply{list[:min(len(list), req.Limit)], len(list) > req.Limit}, nil
+	r := familiesReply{Families: []familyLine{}, More: len(list) > req.Limit}
+	for _, info := range list[:min(len(list), req.Limit)] {
+		f, _, err := n.db.Family(ctx, info.ID)
+		if errors.Is(err, store.ErrNotFound) { // removed this moment
+			continue
+		} else if err != nil {
+			return familiesReply{}, err
+		}
+		r.Families = append(r.Families, familyLine{info, len(f.Devices)})
+	}
+	return r, nil
 }
 
 func printFamilies(w io.Writer, r familiesReply) {

@@ -18,8 +18,11 @@ type familyView struct {
 	Name      string          `json:"name"`
 	Zone      string          `json:"zone"`
 	Revision  uint64          `json:"revision"`
-	Unknown   string          `json:"unknown"`             // the profile of unknown devices, or "refuse"
+	Unknown   string          `json:"unknown"` // the profile of unknown devices, or "refuse"
+	Country   string          `json:"country,omitempty"`
 	Loosening string          `json:"loosening,omitempty"` // what a change that weakens protection waits for
+	Delay     int             `json:"delay,omitempty"`     // for so many minutes
+	Second    bool            `json:"second,omitempty"`    // for another guardian
 	Networks  []string        `json:"networks"`
 	Profiles  []profileView   `json:"profiles"`
 	Devices   []deviceView    `json:"devices"`
@@ -122,6 +125,7 @@ func viewFamily(f *policy.Family, revision uint64, now time.Time) familyView {
 	zone, names := zoneOf(f), profileNames(f)
 	v := familyView{
 		Name: f.Name, Zone: zone.String(), Revision: revision, Unknown: cmp.Or(names[f.Default], refused), Loosening: looseningText(f.Loosening),
+		Country: f.Country, Delay: int(f.Loosening.Delay), Second: f.Loosening.Second,
 		Networks: networkTexts(f.Networks), Profiles: []profileView{}, Devices: []deviceView{},
 		Holidays: append([]policy.Holiday{}, f.Holidays...), Grants: []grantView{},
 	}

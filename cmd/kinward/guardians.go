@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"kinward/console"
 	"kinward/policy"
+	"kinward/store"
 )
 
 type guardianRequest struct {
@@ -18,11 +22,26 @@ type guardianRequest struct {
 }
 
 type guardiansReply struct {
-	Guardians []policy.Guardian `json:"guardians"`
+	Guardians []guardianView `json:"guardians"`
+}
+
+// guardianView is a guardian with how they come in.
+type guardianView struct {
+	policy.Guardian
+	Account bool       `json:"account"`           // they can sign in
+	Invited *time.Time `json:"invited,omitempty"` // an invitation waits until then
+}
+
+// inviteReply is an invitation. Whoever has its link becomes the guardian.
+type inviteReply struct {
+	Name  string    `json:"name"`
+	Path  string    `json:"path"` // on the console; told once
+	Until time.Time `json:"until"`
 }
 
 var (
 	opGuardians      = operation[about, guardiansReply]{"guardians", guardians}
+	opGuardianInvite = operation[change[guardianRequest], inviteReply]{"guardians-invite", guardianInvite}
 	opGuardianAdd    = changing("guardians-add", guardianAdd)
 	opGuardianRole   = changing("guardians-role", guardianRole)
 	opGuardianRename = changing("guardians-rename", func(e *edit, r guardianRequest) (string, error) { return e.f.RenameGuardian(r.Name, r.To) })
@@ -72,7 +91,68 @@ func guardians(ctx context.Context, n *node, who about, _ progress) (guardiansRe
 	if err != nil {
 		return guardiansReply{}, err
 	}
-	return guardiansReply{append([]policy.Guardian{}, f.Guardians...)}, nil
+	passes, err := n.db.Accounts().Invitations(ctx, f.ID)
+	if err != nil {
+		return guardiansReply{}, err
+	}
+	r := guardiansReply{Guardians: []guardianView{}}
+	for _, g := range f.Guardians {
+		v := guardianView{Guardian: g}
+		switch _, err := n.db.Accounts().OfGuardian(ctx, f.ID, g.ID); {
+		case err == nil:
+			v.Account = true
+		case !errors.Is(err, store.ErrNotFound):
+			return guardiansReply{}, err
+		}
+		for _, p := range passes {
+			if p.Guardian == g.ID && p.Until.After(time.Now()) {
+				v.Invited = untilIn(p.Until, zoneOf(f))
+			}
+		}
+		r.Guardians = append(r.Guardians, v)
+	}
+	return r, nil
+}
+
+// inviteLife is for how long an invitation holds: a weekend at the grandparents'.
+const inviteLife = 7 * 24 * time.Hour
+
+// guardianInvite makes the link by which a guardian who is named already gets an
+// account. That they are named may have waited for another guardian; nobody is
+// named by an invitation. One that was made before is worth nothing then.
+func guardianInvite(ctx context.Context, n *node, req change[guardianRequest], _ progress) (inviteReply, error) {
+	f, _, err := n.family(ctx, req.Family)
+	if err != nil {
+		return inviteReply{}, err
+	}
+	g, err := f.Guardian(req.Do.Name)
+	if err != nil {
+		return inviteReply{}, coded(err)
+	}
+	passes, err := n.db.Accounts().Invitations(ctx, f.ID)
+	if err != nil {
+		return inviteReply{}, err
+	}
+	for _, p := range passes {
+		if p.Guardian == g.ID {
+			if err := n.db.Accounts().Uninvite(ctx, f.ID, p.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+				return inviteReply{}, err
+			}
+		}
+	}
+	_, who := deciding(ctx)
+	secret, until := console.NewPassSecret(), time.Now().Add(inviteLife).Truncate(time.Second)
+	if _, err := n.db.Accounts().Invite(ctx, store.Pass{Family: f.ID, Guardian: g.ID, Who: who, Until: until}, secret); err != nil {
+		return inviteReply{}, coded(err)
+	}
+	err = n.db.Together(ctx, func(t *store.Tx) error {
+		_, err := t.Note(f.ID, fmt.Sprintf("invited %s to sign in", g.Name), req.Why)
+		return err
+	})
+	if err != nil {
+		return inviteReply{}, err
+	}
+	return inviteReply{g.Name, console.PassPath(store.PassJoin, secret), until.In(zoneOf(f))}, n.refresh(ctx, f.ID)
 }
 
 func printGuardians(w io.Writer, r guardiansReply) {

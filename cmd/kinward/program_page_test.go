@@ -197,3 +197,71 @@ func TestProgramPageStranger(t *testing.T) {
 		}
 	}
 }
+
+// TestConsoleDevices: a guardian adds a device on the console, sets it up, and sees
+// by a real question that it works; an unknown one is named where it was seen.
+func TestConsoleDevices(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kinward.yaml")
+	if err := os.WriteFile(path, []byte("tls:\n  name: dns.example\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := startHome(t, startUpstream(t), "--config", path, "--block-page", "127.0.0.1:0")
+	h.page = regexp.MustCompile(`blocked: http://(\S+)/,`).FindStringSubmatch(h.banner)[1]
+	eva := h.signIn()
+	h.must("profiles", "add", "Lea", "C")
+	eva.post("/devices", http.StatusOK, "name", "Lea's phone", "profile", "Lea", "clue", "127.0.0.2")
+	page := eva.post("/devices", http.StatusOK, "name", "Tablet", "profile", "Lea")
+	wantAll(t, "a device without a clue", page, "Tablet is added", "encrypted DNS", "never seen")
+	wantAll(t, "devices", h.must("devices"), "Tablet", "dns:", "Lea's phone", "127.0.0.2")
+	id := regexp.MustCompile(`/devices/(\d+)">Lea`).FindStringSubmatch(eva.get("/devices", http.StatusOK))
+	if id == nil {
+		t.Fatal("the list does not lead to the phone")
+	}
+	own := "/devices/" + id[1]
+
+	// Looking makes nothing; the button does, once.
+	wantAll(t, "before", eva.get(own+"/setup/android", http.StatusOK), "name of its own")
+	wantNone(t, "devices", h.must("devices"), "127.0.0.2, dns:")
+	page = eva.post(own+"/setup/android", http.StatusOK)
+	host := regexp.MustCompile(`[a-z2-7]{16}\.dns\.example`).FindString(page)
+	wantAll(t, "the steps", page, "Private DNS provider hostname", "<svg", "not verified")
+	if host == "" || !strings.Contains(h.must("devices"), "127.0.0.2, dns:"+strings.TrimSuffix(host, ".dns.example")) {
+		t.Errorf("the steps name %q", host)
+	}
+	eva.post(own+"/setup/iphone", http.StatusOK)
+	page = eva.get(own+"/setup/iphone", http.StatusOK)
+	code := regexp.MustCompile(`/setup/[A-Za-z0-9_-]{22}\b`).FindString(page)
+	if code == "" {
+		t.Fatalf("there is no code for the device:\n%s", page)
+	}
+	device := newVisitor(t, eva.base)
+	wantAll(t, "what the device sees", device.get(code, http.StatusOK), code+"/profile", "iPhone")
+	wantAll(t, "the profile", device.get(code+"/profile", http.StatusOK), "com.apple.dnsSettings.managed", host[:16])
+	wantAll(t, "the profile", eva.get(own+"/profile", http.StatusOK), "https://dns.example/dns-query/"+host[:16])
+
+	// The check, with a real question, and the page that the device sees then.
+	page = eva.post(own+"/check", http.StatusOK)
+	name := regexp.MustCompile(`check-[a-z2-7]{16}\.kinward\.home\.arpa`).FindString(page)
+	watch := regexp.MustCompile(`check-([a-z2-7]{16})`).FindStringSubmatch(name)
+	wantAll(t, "the check", page, "Waiting for it", `data-waits="yes"`)
+	h.asksFrom("127.0.0.9", name+".")
+	page = eva.get(own+"/check/"+watch[1], http.StatusOK)
+	wantAll(t, "after another device asked", page, "A device without a name asked, at 127.0.0.9", "Waiting for it")
+	h.asksFrom("127.0.0.2", name+".")
+	page = eva.get(own+"/check/"+watch[1], http.StatusOK)
+	wantAll(t, "after it asked", page, "It asks here, but not encrypted", "127.0.0.2", "yes, by the rules of Lea")
+	wantNone(t, "after it asked", page, "data-waits")
+	_, page = h.browse("GET", "http://"+name+"/", nil)
+	wantAll(t, "what the device shows", page, "This device asks Kinward")
+	wantAll(t, "devices", eva.get("/devices", http.StatusOK), "Last seen: just now")
+
+	// What one may not.
+	wantNone(t, "who is not signed in", newVisitor(t, eva.base).get(own, http.StatusOK), "phone")
+	eva.get("/devices/99999", http.StatusNotFound)
+	eva.get(own+"/check/"+strings.Repeat("a", 16), http.StatusNotFound)
+	eva.get(own+"/setup/toaster", http.StatusNotFound)
+	eva.post(own, http.StatusUnprocessableEntity, "do", "clue-add", "clue", "nonsense")
+	eva.post(own, http.StatusOK, "do", "rename", "name", "Lea's old phone")
+	eva.post(own, http.StatusOK, "do", "remove")
+	wantNone(t, "devices at the end", h.must("devices"), "Lea's")
+}
