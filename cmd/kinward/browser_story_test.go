@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp/kb"
 	"github.com/miekg/dns"
@@ -146,15 +144,4 @@ func (b *chrome) tabTo(condition string) {
 		}
 	}
 	b.t.Fatalf("the keyboard does not lead to %s in\n%s", condition, b.shown())
-}
-
-// A viewer reads and changes nothing: the pages offer no change, and a change that
-// is sent all the same is refused. Another family sees nothing of the first.
-func TestBrowserViewer(t *testing.T) {
-	h := startHome(t, startUpstream(t))
-	h.lively()
-	owner := h.signIn()
-	_ = owner
-	_ = netip.Addr{}
-	_ = time.Second
 }

@@ -324,9 +324,16 @@ func (b *chrome) accessible(where string) {
 				b.t.Errorf("%s (%d px wide, %s): axe finds\n%s", where, s.width, scheme, found)
 			}
 		}
-		if over := evaluate[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
-			b.t.Errorf("%s, %d px wide: the page is %d px wider than that", where, s.width, over)
-		}
+	}
+	b.fits(where)
+}
+
+// fits fails where a page is wider than a phone.
+func (b *chrome) fits(where string) {
+	b.t.Helper()
+	b.as(phone, "light")
+	if over := evaluate[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+		b.t.Errorf("%s: the page is %d px wider than a phone", where, over)
 	}
 }
 
