@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: run build test check unit fuzz bench bench-families perf soak cover screenshots tools clean
+.PHONY: run build test check unit fuzz bench bench-families bench-console perf soak cover screenshots tools clean
 
 run: build ## Build and start on loopback; prints what to do next
 	@bin/kinward serve
@@ -49,6 +49,9 @@ bench-families: ## The directory with a million families; FAMILIES=N for another
 
 perf: tools build ## The whole program: CPU a query under dnsperf on loopback, time to the first answer; LIST=FILE with a real list, too
 	$(if $(LIST),LIST="$(abspath $(LIST))") $(GO) test -tags perf -count=1 -v -run '^TestPerf' ./cmd/kinward
+
+bench-console: ## How long the server takes for each page of the console, with a year of incidents
+	$(GO) test -tags perf -count=1 -v -run '^TestConsoleYear$$' ./cmd/kinward
 
 soak: tools ## The whole program under mixed load for ten minutes, or SOAK=30s: memory and descriptors stay flat
 	SOAK=$(or $(SOAK),10m) $(GO) test -count=1 -v -timeout 26h -run '^TestProgramSoak$$' ./cmd/kinward

@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"kinward/policy"
 )
@@ -85,6 +86,17 @@ func (s *Server) Patterns() (out []string) {
 		out = append(out, r.pattern)
 	}
 	return out
+}
+
+// PagePatterns returns the addresses of all pages, as patterns of [http.ServeMux],
+// for tests that look at each.
+func PagePatterns() (patterns []string) {
+	for _, r := range (&Server{api: &api{}}).routes() {
+		if path, ok := strings.CutPrefix(r.pattern, "GET /"); ok && !strings.HasPrefix(path, "static/") && !strings.HasPrefix("/"+path, apiPrefix) {
+			patterns = append(patterns, r.pattern)
+		}
+	}
+	return patterns
 }
 
 func (s *Server) handler() http.Handler {

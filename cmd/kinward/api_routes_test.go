@@ -146,6 +146,7 @@ func learn(t *testing.T, set map[string]map[string]any, id string, a answer) {
 var notOverAPI = map[string]string{
 	"erase":            "it cannot be taken back: a person does it, who has just proven who they are",
 	"incidents-export": "incidents-file has the same as a file",
+	"guardians-invite": "it brings somebody in: a person does it, who has just proven who they are",
 	"devices-sign":     "a part of setting an Apple device up, which the pages do",
 	"devices-check":    "it waits for a person who stands before the device",
 	"portal-mine":      "it is about the device that asks",

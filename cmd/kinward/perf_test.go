@@ -102,10 +102,12 @@ func writeLines(t *testing.T, file string, n int, line func(i int) string) {
 	}
 }
 
-// dnsperf asks the queries of a file for some seconds, over UDP.
-func dnsperf(t *testing.T, h *home, file string, seconds int) (done, rate float64) {
+// dnsperf asks the queries of a file for some seconds, over UDP. more are flags of
+// its own.
+func dnsperf(t *testing.T, h *home, file string, seconds int, more ...string) (done, rate float64) {
 	t.Helper()
 	args := []string{"-s", "127.0.0.1", "-p", h.port, "-d", file, "-l", strconv.Itoa(seconds), "-c", "4", "-q", "100", "-e"}
+	args = append(args, more...)
 	name := "dnsperf"
 	if _, err := exec.LookPath("taskset"); err == nil {
 		args = append([]string{"-c", "1", "dnsperf"}, args...)
