@@ -271,6 +271,7 @@ func TestSignInTellsNothing(t *testing.T) {
 		if w.Code != 403 || h.worked != before+1 {
 			t.Errorf("%s: %d after working on %d passwords, want 403 after 1", name, w.Code, h.worked-before)
 		}
+		w.Header().Del("Content-Length") // the name, which was typed, is in it
 		answers = append(answers, fmt.Sprint(w.Header(), strings.ReplaceAll(w.Body.String(), name, "NAME")))
 	}
 	if answers[0] != answers[1] || answers[0] != answers[2] {
