@@ -247,7 +247,9 @@ func (b *chrome) clickIn(selector, holds, text string) {
 func (b *chrome) fill(label, text string) {
 	b.t.Helper()
 	field := b.found("the field "+label, `kinwardField(`+quoteJS(label)+`)`)
-	b.do(chromedp.Focus(field), chromedp.Clear(field), chromedp.SendKeys(field, text))
+	b.do(chromedp.Focus(field))
+	evaluate[bool](b, `(() => { document.querySelector("[data-found]").value = ""; return true; })()`)
+	b.do(chromedp.SendKeys(field, text))
 }
 
 // pick chooses in the select with a label the option with a text.
