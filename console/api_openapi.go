@@ -130,8 +130,10 @@ func (o *apiOperation) describe(s *schemas) object {
 		parameters = append(parameters, p)
 	}
 	if _, err := memberAt(o.types.Request, []string{"do"}); err == nil && o.changes() {
-		parameters = append(parameters, object{"name": "If-Match", "in": "header", "required": false, "schema": object{"type": "string"},
-			"description": "Make the change only where the family's choices are still at this revision: the ETag of " + apiPrefix + "/family, or a revision in quotes."})
+		parameters = append(parameters, object{
+			"name": "If-Match", "in": "header", "required": false, "schema": object{"type": "string"},
+			"description": "Make the change only where the family's choices are still at this revision: the ETag of " + apiPrefix + "/family, or a revision in quotes.",
+		})
 	}
 	good := answerOf("Done.", "application/json", o.answerSchema(s), !o.changes())
 	all := answers("200", good)

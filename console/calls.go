@@ -24,8 +24,8 @@ func (c call[Req, Rep]) shape() Shape {
 func Shapes() []Shape {
 	var out []Shape
 	for _, c := range slices.Concat(
-		operatorCalls, alertCalls, helpCalls, portalCalls, deviceCalls, setupCalls, incidentCalls, oneIncidentCalls, signalCalls, todayCalls,
-		requestCalls, historyCalls, familyCalls, dataCalls,
+		operatorCalls, alertCalls, childrenCalls, helpCalls, portalCalls, deviceCalls, setupCalls, incidentCalls, oneIncidentCalls,
+		signalCalls, todayCalls, requestCalls, historyCalls, familyCalls, dataCalls,
 	) {
 		out = append(out, c.shape())
 	}

@@ -94,52 +94,49 @@ func live(v *visit) error {
 	defer stop()
 	ended, leave := v.server.streams.open(streamOwner{int64(v.actor.Family), int64(v.actor.Guardian)})
 	defer leave()
+	v.tell(changes, ended, v.stillIn)
+	return nil
+}
 
+// tell writes the stream until it ends; in says whether the session still lasts.
+func (v *visit) tell(changes, ended <-chan struct{}, in func() bool) {
 	c := http.NewResponseController(v.w)
 	_ = c.SetReadDeadline(time.Time{}) // that of requests would end it; where it cannot be set there is none
 	h := v.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // a proxy that gathers lines would hold them back
 	send := func(text string) bool {
-		_ = c.SetWriteDeadline(v.server.now().Add(liveWrite))
+		_ = c.SetWriteDeadline(time.Now().Add(liveWrite))
 		if _, err := io.WriteString(v.w, text); err != nil {
 			return false
 		}
 		return c.Flush() == nil
 	}
-	if !send("retry: 5000\n\n") {
-		return nil
-	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	for {
+	for alive := send("retry: 5000\n\n"); alive; {
+		next := ": still here\n\n"
 		select {
 		case <-v.request.Context().Done():
-			return nil
+			return
 		case <-ended:
 			send("event: end\ndata:\n\n")
-			return nil
+			return
 		case <-beat.C:
-			if !v.stillIn() {
-				send("event: end\ndata:\n\n")
-				return nil
-			}
-			if !send(": still here\n\n") {
-				return nil
-			}
 		case <-changes:
-			if !v.stillIn() {
-				send("event: end\ndata:\n\n")
-				return nil
-			}
-			if !send("event: change\ndata:\n\n") {
-				return nil
-			}
-			select {
-			case <-v.request.Context().Done():
-				return nil
-			case <-time.After(liveEvery): // what rings meanwhile is told together
-			}
+			next = "event: change\ndata:\n\n"
+		}
+		if !in() {
+			send("event: end\ndata:\n\n")
+			return
+		}
+		if alive = send(next); next[0] == ':' {
+			continue
+		}
+		select {
+		case <-v.request.Context().Done():
+			return
+		case <-time.After(liveEvery): // what rings meanwhile is told together
 		}
 	}
 }

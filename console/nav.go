@@ -25,11 +25,11 @@ var nav = []navEntry{
 	{"/devices", "devices", viewers, true},
 	{"/signals", "signals", viewers, false},
 	{"/alerts", "alerts", viewers, false},
-	{"/programs", "programs", anyone, false},
-	{"/help", "help", anyone, false},
 	{"/family", "family", viewers, false},
 	{"/history", "history", viewers, false},
 	{"/data", "data", viewers, false},
+	{"/programs", "programs", anyone, false},
+	{"/help", "help", anyone, false},
 	{"/account", "account", signed, false},
 }
 

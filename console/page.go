@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 )
 
 //go:embed all:pages static texts
@@ -16,8 +17,11 @@ var files embed.FS
 // pages holds the templates of all pages, in each language. A page NAME is the
 // file pages/NAME.html, which defines "title" and "main"; pages/_layout.html
 // frames it, and other files that begin with _ hold what several pages show.
+//
+// Each is read when it is first shown: the first answer to a question of DNS does
+// not wait for a hundred templates.
 type pages struct {
-	of map[string]map[string]*template.Template // by language, by name
+	of map[string]map[string]func() (*template.Template, error) // by language, by name
 }
 
 // framed is what the layout shows.
@@ -28,35 +32,43 @@ type framed struct {
 }
 
 func loadPages(t *texts) (*pages, error) {
-	p := &pages{of: map[string]map[string]*template.Template{}}
+	p := &pages{of: map[string]map[string]func() (*template.Template, error){}}
 	names, err := fs.Glob(files, "pages/[a-z]*.html")
 	if err != nil {
 		return nil, err
 	}
 	for _, l := range t.languages {
-		base, err := template.New("").Option("missingkey=error").Funcs(l.funcs()).ParseFS(files, "pages/_*.html")
-		if err != nil {
-			return nil, fmt.Errorf("reading the frame of the pages: %w", err)
-		}
-		p.of[l.tag] = map[string]*template.Template{}
+		base := sync.OnceValues(func() (*template.Template, error) {
+			return template.New("").Option("missingkey=error").Funcs(l.funcs()).ParseFS(files, "pages/_*.html")
+		})
+		p.of[l.tag] = map[string]func() (*template.Template, error){}
 		for _, file := range names {
-			own, err := base.Clone()
-			if err == nil {
-				own, err = own.ParseFS(files, file)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("reading %s: %w", file, err)
-			}
-			p.of[l.tag][strings.TrimSuffix(path.Base(file), ".html")] = own
+			p.of[l.tag][strings.TrimSuffix(path.Base(file), ".html")] = sync.OnceValues(func() (*template.Template, error) {
+				own, err := base()
+				if err == nil {
+					own, err = own.Clone()
+				}
+				if err == nil {
+					own, err = own.ParseFS(files, file)
+				}
+				if err != nil {
+					return nil, fmt.Errorf("reading %s: %w", file, err)
+				}
+				return own, nil
+			})
 		}
 	}
 	return p, nil
 }
 
 func (p *pages) render(w io.Writer, v *visit, name, frame string, data any) error {
-	t := p.of[v.lang.tag][name]
-	if t == nil {
+	read := p.of[v.lang.tag][name]
+	if read == nil {
 		return fmt.Errorf("there is no page %q", name)
+	}
+	t, err := read()
+	if err != nil {
+		return err
 	}
 	return t.ExecuteTemplate(w, frame, framed{v, name, data})
 }

@@ -45,8 +45,10 @@ var keptTables = []keptTable{
 
 // chosenTables are what guardians chose, and how a family is recognised. The
 // tables seen and baselines are by device, see eraseSeen.
-var chosenTables = []string{"families", "changes", "clues", "links", "seen", "channels", "preferences", "digests", "baselines", "pending",
-	"accounts", "recovery_codes", "passkeys", "sessions", "api_tokens", "passes", "door"}
+var chosenTables = []string{
+	"families", "changes", "clues", "links", "seen", "channels", "preferences", "digests", "baselines", "pending",
+	"accounts", "recovery_codes", "passkeys", "sessions", "api_tokens", "passes", "door",
+}
 
 // familyTables are all tables with rows of families.
 func familyTables() []string {

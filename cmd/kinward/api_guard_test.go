@@ -15,7 +15,8 @@ func problemOf(t *testing.T, a answer) (p struct {
 	Type, Title, Detail string
 	Status              int
 	Errors              []struct{ Field, Detail string }
-}) {
+},
+) {
 	t.Helper()
 	if kind := a.header.Get("Content-Type"); kind != "application/problem+json" {
 		t.Errorf("a problem comes as %q: %s", kind, a.body)

@@ -247,7 +247,9 @@ func (b *chrome) clickIn(selector, holds, text string) {
 func (b *chrome) fill(label, text string) {
 	b.t.Helper()
 	field := b.found("the field "+label, `kinwardField(`+quoteJS(label)+`)`)
-	b.do(chromedp.Focus(field), chromedp.Clear(field), chromedp.SendKeys(field, text))
+	b.do(chromedp.Focus(field))
+	evaluate[bool](b, `(() => { document.querySelector("[data-found]").value = ""; return true; })()`)
+	b.do(chromedp.SendKeys(field, text))
 }
 
 // pick chooses in the select with a label the option with a text.
@@ -324,9 +326,16 @@ func (b *chrome) accessible(where string) {
 				b.t.Errorf("%s (%d px wide, %s): axe finds\n%s", where, s.width, scheme, found)
 			}
 		}
-		if over := evaluate[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
-			b.t.Errorf("%s, %d px wide: the page is %d px wider than that", where, s.width, over)
-		}
+	}
+	b.fits(where)
+}
+
+// fits fails where a page is wider than a phone.
+func (b *chrome) fits(where string) {
+	b.t.Helper()
+	b.as(phone, "light")
+	if over := evaluate[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+		b.t.Errorf("%s: the page is %d px wider than a phone", where, over)
 	}
 }
 

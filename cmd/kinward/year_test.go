@@ -16,8 +16,14 @@ import (
 func someYear(t testing.TB, family policy.FamilyID, profile policy.ProfileID, until time.Time, perDay int) (b journal.Batch) {
 	t.Helper()
 	things := [][3]string{
-		{"omegle", "anonymous-chat", "omegle.com"}, {"tiktok", "social", "tiktok.com"}, {"", "adult", "some-site.example"}, {"roblox", "games-chat", "roblox.com"},
-		{"", "gambling", "casino.example"}, {"discord", "messaging", "discord.com"}, {"", "proxy", "tunnel.example"}, {"reddit", "social", "reddit.com"},
+		{"omegle", "anonymous-chat", "omegle.com"},
+		{"tiktok", "social", "tiktok.com"},
+		{"", "adult", "some-site.example"},
+		{"roblox", "games-chat", "roblox.com"},
+		{"", "gambling", "casino.example"},
+		{"discord", "messaging", "discord.com"},
+		{"", "proxy", "tunnel.example"},
+		{"reddit", "social", "reddit.com"},
 	}
 	n := 365 * perDay
 	for i := range n {

@@ -149,7 +149,7 @@ func (r Rule) narrow(e Event) (int, bool) {
 		if r.About == e.Kind {
 			return score + 6, true
 		}
-		return score + 4, r.About == AllSignals && e.Feed == Signals
+		return score + 4, r.About == AllSignals && attempted(e)
 	case r.About == e.Category:
 		return score + 4, true
 	case r.About == blocklists.KnownRiskCategory.String():

@@ -1,0 +1,91 @@
+package console
+
+import (
+	"context"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestTell: a page is told of changes, once a second at most, hears from the server
+// while nothing changes, and is told when the session ends.
+func TestTell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		w := httptest.NewRecorder()
+		v := &visit{w: w, request: httptest.NewRequestWithContext(ctx, "GET", "/live", nil)}
+		changes, ended := make(chan struct{}, 1), make(chan struct{})
+		in := true
+		done := make(chan struct{})
+		go func() { defer close(done); v.tell(changes, ended, func() bool { return in }) }()
+		said := func() string {
+			synctest.Wait()
+			defer w.Body.Reset()
+			return strings.NewReplacer("\n\n", "|", "\ndata:", "").Replace(w.Body.String())
+		}
+		if got := said(); got != "retry: 5000|" || w.Header().Get("Content-Type") != "text/event-stream" {
+			t.Errorf("it begins with %q, %v", got, w.Header())
+		}
+		changes <- struct{}{}
+		if got := said(); got != "event: change|" {
+			t.Errorf("a change is told as %q", got)
+		}
+		changes <- struct{}{} // the next one rings too soon
+		if got := said(); got != "" {
+			t.Errorf("within the second it says %q", got)
+		}
+		time.Sleep(liveEvery)
+		if got := said(); got != "event: change|" {
+			t.Errorf("after the second it says %q", got)
+		}
+		time.Sleep(heartbeat)
+		if got := said(); got != ": still here|" {
+			t.Errorf("the heartbeat is %q", got)
+		}
+		in = false
+		time.Sleep(heartbeat)
+		if got := said(); got != "event: end|" {
+			t.Errorf("after the session it says %q", got)
+		}
+		<-done
+	})
+}
+
+// TestStreams: a guardian's streams are bounded, and the newest one is kept.
+func TestStreams(t *testing.T) {
+	var s streams
+	isOver := func(c <-chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	}
+	eva, karl := streamOwner{1, 1}, streamOwner{1, 2}
+	var open []<-chan struct{}
+	var leave []func()
+	for range maxStreams + 1 {
+		c, l := s.open(eva)
+		open, leave = append(open, c), append(leave, l)
+	}
+	other, _ := s.open(karl)
+	for i, c := range open {
+		if isOver(c) != (i == 0) {
+			t.Errorf("stream %d of %d is over: %v", i, len(open), isOver(c))
+		}
+	}
+	for _, l := range leave {
+		l()
+	}
+	if len(s.of) != 1 || isOver(other) {
+		t.Errorf("streams are left after all of Eva's went: %v", s.of)
+	}
+	s.close()
+	if late, _ := s.open(eva); !isOver(other) || !isOver(late) {
+		t.Error("a stream outlives the server")
+	}
+}
