@@ -177,7 +177,7 @@ func (s *siege) try(method, path, session string, change func(*http.Request)) (*
 }
 
 // openRoutes may be used by whoever comes: the door, and what devices meet.
-var openRoutes = regexp.MustCompile(`^/(sign-in|sign-out|language|start|join|operate|reset|static|my|ask|help|manifest|icons?|sw\.js|api/v1/openapi|more|favicon|setup/)`)
+var openRoutes = regexp.MustCompile(`^/(sign-in|sign-out|language|start|join|operate|reset|static|my|ask|help|manifest|icons?|sw\.js|api$|api/v1/openapi|more|favicon|setup/)`)
 
 // Whoever is not signed in is sent to the door, and so is who shows a session that
 // has ended, was revoked, or never was.
