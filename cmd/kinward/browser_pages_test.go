@@ -41,7 +41,7 @@ func (b *chrome) walk(visit func(path string), first ...string) []string {
 	seen := map[string]bool{}
 	for queue := first; len(queue) > 0; queue = queue[1:] {
 		path := queue[0]
-		kind := pathPart.ReplaceAllString(strings.SplitN(path, "?", 2)[0], "${1}N")
+		kind := pathNumber.ReplaceAllString(strings.SplitN(path, "?", 2)[0], "N")
 		if seen[kind] {
 			continue
 		}
@@ -64,9 +64,7 @@ func (b *chrome) walk(visit func(path string), first ...string) []string {
 	return paths
 }
 
-// pathPart is what differs in the paths of one page: a number, and the platform or
-// router that it tells about.
-var pathPart = regexp.MustCompile(`[0-9a-f]{32}|\d+|(/setup/|/router/)[a-z]+`)
+var pathNumber = regexp.MustCompile(`[0-9a-f]{32}|\d+`)
 
 // hasTime ends the test, and says where it was, before go test's own limit would
 // end all tests without a word.
