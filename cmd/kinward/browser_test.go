@@ -307,8 +307,9 @@ var axeSource = sync.OnceValues(func() (string, error) {
 	return string(b), err
 })
 
-// accessible fails where axe finds something serious or critical in the page, on
-// a phone or a desktop, in light or dark, or where the page is wider than a phone.
+// accessible fails where axe finds something serious or critical in the page, on a
+// phone in light or a desktop in dark, or in the colours of the other two, or
+// where the page is wider than a phone.
 func (b *chrome) accessible(where string) {
 	b.t.Helper()
 	axe, err := axeSource()
@@ -316,24 +317,29 @@ func (b *chrome) accessible(where string) {
 		b.t.Fatalf("reading axe-core, which `make tools` fetches: %v", err)
 	}
 	evaluate[bool](b, axe+"; true")
-	for _, s := range []size{phone, desktop} {
-		for _, scheme := range []string{"light", "dark"} {
-			b.as(s, scheme)
-			found := evaluate[string](b, `axe.run(document, { resultTypes: ["violations"] }).then((r) => r.violations
-				.filter((v) => v.impact === "serious" || v.impact === "critical")
-				.map((v) => v.impact + " " + v.id + ": " + v.help + "\n" + v.nodes.slice(0, 3).map((n) => "    " + n.html.slice(0, 200) + "\n    " + n.any.map((a) => a.message).join("; ")).join("\n")).join("\n"))`)
-			if found != "" {
-				b.t.Errorf("%s (%d px wide, %s): axe finds\n%s", where, s.width, scheme, found)
-			}
+	const colours = `runOnly: ["color-contrast", "link-in-text-block"], `
+	for _, look := range []struct {
+		size   size
+		scheme string
+		rules  string // all of them where empty
+	}{
+		{phone, "light", ""}, {phone, "dark", colours}, {desktop, "light", colours}, {desktop, "dark", ""},
+	} {
+		b.as(look.size, look.scheme)
+		found := evaluate[string](b, `axe.run(document, { `+look.rules+`resultTypes: ["violations"], iframes: false, preload: false }).then((r) => r.violations
+			.filter((v) => v.impact === "serious" || v.impact === "critical")
+			.map((v) => v.impact + " " + v.id + ": " + v.help + "\n" + v.nodes.slice(0, 3).map((n) => "    " + n.html.slice(0, 200) + "\n    " + n.any.map((a) => a.message).join("; ")).join("\n")).join("\n"))`)
+		if found != "" {
+			b.t.Errorf("%s (%d px wide, %s): axe finds\n%s", where, look.size.width, look.scheme, found)
 		}
 	}
+	b.as(phone, "light")
 	b.fits(where)
 }
 
-// fits fails where a page is wider than a phone.
+// fits fails where a page is wider than the window.
 func (b *chrome) fits(where string) {
 	b.t.Helper()
-	b.as(phone, "light")
 	if over := evaluate[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
 		b.t.Errorf("%s: the page is %d px wider than a phone", where, over)
 	}
