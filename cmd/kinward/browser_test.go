@@ -65,13 +65,11 @@ func openChrome(t *testing.T, base string) *chrome {
 		t.Fatalf("starting Chromium: %v", err)
 	}
 	b := &chrome{t: t, base: strings.TrimSuffix(base, "/")}
-	ctx, cancel := chromedp.NewContext(first, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	b.ctx = ctx
-	// The window lives as long as the context of the first action in it.
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatal(err)
+	ctx, err := newWindow(t, first)
+	if err != nil {
+		t.Fatalf("opening a window of Chromium: %v", err)
 	}
+	b.ctx = ctx
 	if err := chromedp.Listen(ctx, b.hear); err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +84,24 @@ func openChrome(t *testing.T, base string) *chrome {
 		}
 	})
 	return b
+}
+
+// newWindow opens a window that lives until the test's end. On a busy machine
+// Chromium now and then leaves a new window's first command without an answer, for
+// good, and a window lives as long as the context of its first action, so that one
+// cannot have a deadline: a window that is not there in time is given up for another.
+func newWindow(t *testing.T, first context.Context) (ctx context.Context, err error) {
+	for range 3 {
+		ctx, cancel := chromedp.NewContext(first, chromedp.WithNewBrowserContext())
+		t.Cleanup(cancel)
+		late := time.AfterFunc(patience, cancel)
+		err = chromedp.Do(ctx, chromedp.Navigate("about:blank"))
+		if late.Stop() && err == nil {
+			return ctx, nil
+		}
+		cancel()
+	}
+	return nil, fmt.Errorf("three times no window within %v: %w", patience, err)
 }
 
 func (b *chrome) hear(event any) {
