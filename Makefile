@@ -62,7 +62,7 @@ cover: ## Coverage of all packages by all tests
 
 screenshots: tools ## What each page of the console looks like, on phone and desktop, light and dark, into docs/screenshots
 	@mkdir -p docs/screenshots
-	SCREENSHOTS="$(CURDIR)/docs/screenshots" $(GO) test -count=1 -run '^TestBrowserPages$$' ./cmd/kinward
+	SCREENSHOTS="$(CURDIR)/docs/screenshots" $(GO) test -count=1 -timeout 20m -run '^TestBrowserPages$$' ./cmd/kinward
 
 tools: ## Install what the tests need, where it is absent
 	@.ci/install-tools

@@ -108,8 +108,7 @@ func (h *home) asksFrom(from, name string) *dns.Msg {
 func TestBrowserPages(t *testing.T) {
 	h := startHome(t, startUpstream(t))
 	h.lively()
-	owner := h.signIn()
-	_, link := h.consoleLink()
+	base, link := h.consoleLink()
 	dir := os.Getenv("SCREENSHOTS")
 	looks := func(b *chrome, name string) {
 		b.accessible(name)
@@ -119,7 +118,15 @@ func TestBrowserPages(t *testing.T) {
 		}
 	}
 
-	_, port, _ := net.SplitHostPort(mustURL(t, owner.base).Host)
+	guest := openChrome(t, base)
+	guest.expect(`Failed to load resource: the server responded with a status of 4`)
+	for name, path := range map[string]string{"sign-in": "/sign-in", "not-found": "/nothing-here", "start": link} {
+		guest.open(path)
+		looks(guest, name)
+	}
+
+	owner := h.signIn()
+	_, port, _ := net.SplitHostPort(mustURL(t, base).Host)
 	lea := openChrome(t, "http://kinward.home.arpa:"+port)
 	lea.expect(`Cross-Origin-Opener-Policy header has been ignored`) // by plain HTTP under a name
 	lea.open("/my")
@@ -130,13 +137,6 @@ func TestBrowserPages(t *testing.T) {
 	lea.click("Send")
 	lea.sees("Your question is on its way")
 	looks(lea, "child/asked")
-
-	guest := openChrome(t, owner.base)
-	guest.expect(`Failed to load resource: the server responded with a status of 4`)
-	for name, path := range map[string]string{"sign-in": "/sign-in", "not-found": "/nothing-here", "start": link} {
-		guest.open(path)
-		looks(guest, name)
-	}
 
 	b := h.signedIn(owner)
 	pages := b.walk(func(path string) { looks(b, path) }, "/", "/more")
