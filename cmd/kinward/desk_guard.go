@@ -61,10 +61,22 @@ func (n *node) guard(ctx context.Context, t *store.Tx, p store.Proposal) error {
 	switch {
 	case l == policy.Loosening{}, len(p.Weakens) == 0, a.trying:
 		return nil
-	case a.brief && !l.Second:
+	case a.brief && !l.Second && isBrief(p):
 		return nil
 	}
 	return &waiting{l, zoneOf(p.Before), p.What, p.Weakens}
+}
+
+// isBrief reports whether all that is new in a change are grants that are soon over.
+func isBrief(p store.Proposal) bool {
+	rest := *p.After
+	rest.Grants = p.Before.Grants
+	if d, err := policy.DeltaOf(p.Before, &rest); err != nil || len(d) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(p.After.Grants, func(g policy.Grant) bool {
+		return !slices.Contains(p.Before.Grants, g) && g.Until.Sub(g.From) > briefAnswer
+	})
 }
 
 // mayClaim refuses what would bring another household's questions to the family:
