@@ -250,15 +250,6 @@ func (b *chrome) click(text string) {
 	b.do(chromedp.Click(b.found(fmt.Sprintf("%q to press", text), `kinwardFind(`+quoteJS(text)+`, "a, button, summary, label, [role=button], input[type=submit]")`)))
 }
 
-// clickIn is click within the first element that a selector finds and that shows
-// a text.
-func (b *chrome) clickIn(selector, holds, text string) {
-	b.t.Helper()
-	b.do(chromedp.Click(b.found(fmt.Sprintf("%q to press beside %q", text, holds), `(() => {
-		const box = [...document.querySelectorAll(`+quoteJS(selector)+`)].find((e) => e.innerText.includes(`+quoteJS(holds)+`));
-		return box && [...box.querySelectorAll("a, button, summary, label")].find((e) => e.checkVisibility() && e.innerText.trim().startsWith(`+quoteJS(text)+`)); })()`)))
-}
-
 // fill writes into the field with a label, instead of what stands there.
 func (b *chrome) fill(label, text string) {
 	b.t.Helper()
