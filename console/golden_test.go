@@ -47,9 +47,13 @@ func TestGoldenPages(t *testing.T) {
 		return w.Body.String()
 	}
 	for name, page := range map[string]func(lang string) string{
-		"today":    func(lang string) string { return answer(t, aHome(), mother, lang, http.MethodGet, "/", nil).Body.String() },
-		"incident": func(lang string) string { return answer(t, aHome(), mother, lang, http.MethodGet, "/incidents/"+someID, nil).Body.String() },
-		"block":    blockPage,
+		"today": func(lang string) string {
+			return answer(t, aHome(), mother, lang, http.MethodGet, "/", nil).Body.String()
+		},
+		"incident": func(lang string) string {
+			return answer(t, aHome(), mother, lang, http.MethodGet, "/incidents/"+someID, nil).Body.String()
+		},
+		"block": blockPage,
 	} {
 		for _, lang := range []string{"en", "de"} {
 			t.Run(name+"-"+lang, func(t *testing.T) {
