@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,16 +17,16 @@ func TestTell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		w := httptest.NewRecorder()
+		w := &heard{ResponseRecorder: httptest.NewRecorder()}
 		v := &visit{w: w, request: httptest.NewRequestWithContext(ctx, "GET", "/live", nil)}
 		changes, ended := make(chan struct{}, 1), make(chan struct{})
-		in := true
+		var in atomic.Bool
+		in.Store(true)
 		done := make(chan struct{})
-		go func() { defer close(done); v.tell(changes, ended, func() bool { return in }) }()
+		go func() { defer close(done); v.tell(changes, ended, in.Load) }()
 		said := func() string {
 			synctest.Wait()
-			defer w.Body.Reset()
-			return strings.NewReplacer("\n\n", "|", "\ndata:", "").Replace(w.Body.String())
+			return strings.NewReplacer("\n\n", "|", "\ndata:", "").Replace(w.take())
 		}
 		if got := said(); got != "retry: 5000|" || w.Header().Get("Content-Type") != "text/event-stream" {
 			t.Errorf("it begins with %q, %v", got, w.Header())
@@ -45,7 +47,7 @@ func TestTell(t *testing.T) {
 		if got := said(); got != ": still here|" {
 			t.Errorf("the heartbeat is %q", got)
 		}
-		in = false
+		in.Store(false)
 		time.Sleep(heartbeat)
 		if got := said(); got != "event: end|" {
 			t.Errorf("after the session it says %q", got)
@@ -88,4 +90,32 @@ func TestStreams(t *testing.T) {
 	if late, _ := s.open(eva); !isOver(other) || !isOver(late) {
 		t.Error("a stream outlives the server")
 	}
+}
+
+// heard is what a stream said, which is taken while the stream goes on.
+type heard struct {
+	mu sync.Mutex
+	*httptest.ResponseRecorder
+}
+
+func (h *heard) Write(b []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ResponseRecorder.Write(b)
+}
+
+func (h *heard) WriteString(s string) (int, error) { return h.Write([]byte(s)) }
+
+func (h *heard) Flush() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ResponseRecorder.Flush()
+}
+
+// take returns what was said since the last time.
+func (h *heard) take() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.Body.Reset()
+	return h.Body.String()
 }

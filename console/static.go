@@ -54,7 +54,14 @@ var staticFiles = sync.OnceValues(func() (map[string]staticFile, error) {
 // staticRoutes serves the files of static/ under /static/, to whoever asks: they
 // hold nothing of any family.
 func (s *Server) staticRoutes() []route {
-	return []route{{"GET /static/{file}", anyone, serveStatic}}
+	return []route{
+		{"GET /static/{file}", anyone, serveStatic},
+		// Browsers ask for it where an answer is no page that names another.
+		{"GET /favicon.ico", anyone, func(v *visit) error {
+			http.Redirect(v.w, v.request, "/static/icon.svg", http.StatusFound)
+			return nil
+		}},
+	}
 }
 
 func serveStatic(v *visit) error {
