@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
