@@ -153,6 +153,7 @@ var notCrawled = map[string]string{
 	"GET /ask":                        "a child's, under the portal's own name",
 	"GET /sw.js":                      "what a script loads",
 	"GET /icon-512.png":               "of the manifest",
+	"GET /favicon.ico":                "what browsers ask for by themselves",
 }
 
 const maxWire = 60 << 10 // of a page with all that it loads, over the wire
