@@ -32,7 +32,7 @@ type Limits struct {
 
 // The defaults of Limits.
 const (
-	defaultInFlight        = 4096                    // some 10 KB each, so 40 MB at worst
+	defaultInFlight        = 1536                    // 20 to 30 KB each where the machine is busy, so 46 MB at worst
 	defaultUpstreamSockets = 1024                    // 50,000 questions a second at 20 ms each, and within usual limits of descriptors
 	defaultQueryDeadline   = 4 * time.Second         // stub resolvers ask again after 5 s (resolv.conf(5))
 	defaultAttemptTimeout  = 1500 * time.Millisecond // room for a second upstream, and a third try, before the deadline
