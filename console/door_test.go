@@ -260,18 +260,17 @@ func TestOperatorOfOthers(t *testing.T) {
 func TestSignInTellsNothing(t *testing.T) {
 	h := newHouse(t)
 	h.first()
-	h.joined("Karl", policy.Carer)
-	if err := h.db.Accounts().Reset(t.Context(), h.account("karl").ID, newSecret(), h.clock().Add(time.Hour), false); err != nil {
+	h.joined("Kai", policy.Carer)
+	if err := h.db.Accounts().Reset(t.Context(), h.account("kai").ID, newSecret(), h.clock().Add(time.Hour), false); err != nil {
 		t.Fatal(err)
 	}
 	var answers []string
-	for _, name := range []string{"eva", "nobody-here", "karl"} {
+	for _, name := range []string{"eva", "zoe", "kai"} {
 		before := h.worked
 		w := h.browser().post("/sign-in", "name", name, "password", "four wrong words here")
 		if w.Code != 403 || h.worked != before+1 {
 			t.Errorf("%s: %d after working on %d passwords, want 403 after 1", name, w.Code, h.worked-before)
 		}
-		w.Header().Del("Content-Length") // the name, which was typed, is in it
 		answers = append(answers, fmt.Sprint(w.Header(), strings.ReplaceAll(w.Body.String(), name, "NAME")))
 	}
 	if answers[0] != answers[1] || answers[0] != answers[2] {
