@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -65,21 +64,7 @@ func (b *BlockPage) Close() error { return b.listener.Close() }
 
 // Run serves until ctx ends.
 func (b *BlockPage) Run(ctx context.Context) error {
-	ended := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		err := b.http.Shutdown(shut)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = b.http.Close()
-		}
-		ended <- err
-	}()
-	if err := b.http.Serve(b.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving the block page: %w", err)
-	}
-	return <-ended
+	return run(ctx, b.http, b.listener, "the block page")
 }
 
 // handler tells the names apart.

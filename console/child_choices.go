@@ -94,8 +94,9 @@ func showCategories(v *visit) error {
 	return v.page(http.StatusOK, "child-categories", p)
 }
 
-func changeCategory(v *visit) error {
-	p, err := v.child("categories")
+// changeThing makes the choice that a part's form sent about one thing.
+func (v *visit) changeThing(part string, op call[change[profileRequest], changed]) error {
+	p, err := v.child(part)
 	if err != nil {
 		return err
 	}
@@ -104,9 +105,11 @@ func changeCategory(v *visit) error {
 		return err
 	}
 	thing := form.Get("thing")
-	c, err := callChoose.do(v, p.ask(thing, form.Get("choice")))
-	return v.made(c, err, p.at(), p.again("child-categories", thing))
+	c, err := op.do(v, p.ask(thing, form.Get("choice")))
+	return v.made(c, err, p.at(), p.again("child-"+part, thing))
 }
+
+func changeCategory(v *visit) error { return v.changeThing("categories", callChoose) }
 
 // servicesPage is what is done about services, a page of those that fit a search.
 type servicesPage struct {
@@ -284,19 +287,7 @@ func showSearch(v *visit) error {
 	return v.page(http.StatusOK, "child-search", p)
 }
 
-func changeSearch(v *visit) error {
-	p, err := v.child("search")
-	if err != nil {
-		return err
-	}
-	form, err := v.form()
-	if err != nil {
-		return err
-	}
-	thing := form.Get("thing")
-	c, err := callSearchSet.do(v, p.ask(thing, form.Get("choice")))
-	return v.made(c, err, p.at(), p.again("child-search", thing))
-}
+func changeSearch(v *visit) error { return v.changeThing("search", callSearchSet) }
 
 // kept says what is kept of attempts under a choice.
 func kept(choice string) string {

@@ -138,20 +138,24 @@ func newServer(c Config) (*Server, error) {
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Run serves until ctx ends, then lets what is under way finish for two seconds.
-func (s *Server) Run(ctx context.Context) error {
+func (s *Server) Run(ctx context.Context) error { return run(ctx, s.http, s.listener, "the console") }
+
+// run serves until ctx ends, then lets what is under way finish for two seconds.
+// Live pages never end by themselves, so they are cut then.
+func run(ctx context.Context, server *http.Server, l net.Listener, what string) error {
 	ended := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
 		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		err := s.http.Shutdown(shut)
+		err := server.Shutdown(shut)
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = s.http.Close()
+			err = server.Close()
 		}
 		ended <- err
 	}()
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving the console: %w", err)
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving %s: %w", what, err)
 	}
 	return <-ended
 }

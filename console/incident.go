@@ -83,22 +83,13 @@ type mutesView struct {
 	} `json:"mutes"`
 }
 
-type chooseRequest struct {
-	Profile string `json:"profile"`
-	Thing   string `json:"thing"`
-	Choice  string `json:"choice"`
-}
-
 var (
 	callIncident     = call[incidentRequest, incidentShow]("incidents-show")
 	callUnreview     = call[incidentRequest, saying]("incidents-unreview")
 	callMute         = call[incidentRequest, saying]("incidents-mute")
 	callMutes        = call[nothing, mutesView]("incidents-mutes")
 	callUnmute       = call[incidentRequest, saying]("incidents-unmute")
-	callGrant        = call[change[grantRequest], changed]("grants-add")
-	callChooseThing  = call[change[chooseRequest], changed]("profiles-choose")
-	callRevokeGrant  = call[change[grantRequest], changed]("grants-revoke")
-	oneIncidentCalls = []anyCall{callIncident, callUnreview, callMute, callMutes, callUnmute, callGrant, callChooseThing, callRevokeGrant}
+	oneIncidentCalls = []anyCall{callIncident, callUnreview, callMute, callMutes, callUnmute}
 )
 
 // incidentPage is what the page shows.
@@ -164,7 +155,7 @@ func incidentAllow(v *visit) error {
 		return &Refusal{Kind: Invalid, Text: v.lang.text("incident.allow.never")}
 	}
 	if d, timed := allowSpans[span]; timed {
-		_, err = callGrant.do(v, change[grantRequest]{why, grantRequest{What: i.ToOpen, Profile: i.ProfileName, For: d, By: v.actor.Name}})
+		_, err = callGrantAdd.do(v, change[grantRequest]{why, grantRequest{What: i.ToOpen, Profile: i.ProfileName, For: d, By: v.actor.Name}})
 		return v.changed(err, path, "incident.allowed."+span, "Thing", i.ToOpen, "Name", i.ProfileName)
 	}
 	if span != "always" || i.ToOpen == everything {
@@ -184,7 +175,7 @@ func (v *visit) choose(i incidentShow, thing string, allow bool) error {
 		return err
 	}
 	choice := map[bool]string{true: "allow", false: "block"}[allow]
-	_, err := callChooseThing.do(v, change[chooseRequest]{why, chooseRequest{i.ProfileName, thing, choice}})
+	_, err := callChoose.do(v, change[profileRequest]{why, profileRequest{Profile: i.ProfileName, Thing: thing, Choice: choice}})
 	return err
 }
 
@@ -211,7 +202,7 @@ func incidentKeep(v *visit) error {
 		return err
 	}
 	if i.Now != nil && i.Now.Grant != 0 && i.Verdict == "block" {
-		if _, err := callRevokeGrant.do(v, change[grantRequest]{v.lang.text("incident.allow.why"), grantRequest{ID: i.Now.Grant}}); err != nil {
+		if _, err := callGrantRevoke.do(v, change[grantRequest]{v.lang.text("incident.allow.why"), grantRequest{ID: i.Now.Grant}}); err != nil {
 			return err
 		}
 	}

@@ -160,15 +160,15 @@ func (c *cli) consoleBanner(ctx context.Context, n *node, s *settings, server *c
 		return nil
 	}
 	base := n.consoleBase(s, server.Addr())
-	fmt.Fprintf(c.out, "The console, for guardians: %s\n", base)
+	fmt.Fprintf(c.out, "\nThe console, for guardians: %s\n", base)
 	secret, until, err := n.openFirst(ctx)
 	if err != nil || secret == "" {
 		return err
 	}
 	link := base + console.PassPath(store.PassFirst, secret)
-	fmt.Fprintf(c.out, "\nSet it up by this link, which works once, until %s:\n  %s\n", shown(until, time.Local), link)
+	fmt.Fprintf(c.out, "Set it up by this link, which works once, until %s:\n  %s\n", shown(until, time.Local), link)
 	c.linkCode(c.out, link)
-	fmt.Fprint(c.out, reachText(n.consoleReach(s), n.cfg), "\n")
+	fmt.Fprint(c.out, reachText(n.consoleReach(s), n.cfg))
 	return nil
 }
 
