@@ -282,6 +282,19 @@ func TestSignInTellsNothing(t *testing.T) {
 	}
 }
 
+// Until somebody has an account, the sign-in says how there comes to be one.
+func TestSignInOfNobody(t *testing.T) {
+	h := newHouse(t)
+	const says = "kinward console link"
+	if page := h.browser().get("/sign-in").Body.String(); !strings.Contains(page, says) {
+		t.Errorf("the sign-in of an empty house does not say %q:\n%s", says, page)
+	}
+	h.first()
+	if page := h.browser().get("/sign-in").Body.String(); strings.Contains(page, says) {
+		t.Errorf("the sign-in says %q to those who have an account", says)
+	}
+}
+
 // A session is new at each sign-in, whatever the browser showed before, and what it
 // showed opens nothing any more.
 func TestSessionIsNewAtSignIn(t *testing.T) {

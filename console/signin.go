@@ -30,10 +30,11 @@ type signInView struct {
 	Name    string
 	Problem string // key of a text; "" is none
 	Plain   bool   // others on the network can read along
+	Nobody  bool   // has an account yet
 }
 
 func (v *visit) signInView(next, name, problem string) signInView {
-	return signInView{localPath(next), name, problem, v.Plain()}
+	return signInView{Next: localPath(next), Name: name, Problem: problem, Plain: v.Plain()}
 }
 
 // Plain reports whether somebody on the way could read along.
@@ -47,7 +48,13 @@ func signInPage(v *visit) error {
 	if v.account.ID != 0 {
 		return v.see(localPath(next))
 	}
-	return v.page(http.StatusOK, "sign-in", v.signInView(next, "", ""))
+	some, err := v.server.accounts.Any(v.request.Context())
+	if err != nil {
+		return err
+	}
+	view := v.signInView(next, "", "")
+	view.Nobody = !some
+	return v.page(http.StatusOK, "sign-in", view)
 }
 
 // half is where somebody is who has shown a password, and has a second factor.
