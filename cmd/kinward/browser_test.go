@@ -86,10 +86,10 @@ func openChrome(t *testing.T, base string) *chrome {
 	return b
 }
 
-// newWindow opens a window that lives until the test's end. On a busy machine
-// Chromium now and then leaves a new window's first command without an answer, for
-// good, and a window lives as long as the context of its first action, so that one
-// cannot have a deadline: a window that is not there in time is given up for another.
+// newWindow opens a window that lives until the test's end. Once, on a busy machine,
+// a new window's first command was never answered; why is not known. A window lives
+// as long as the context of its first action, so that one cannot have a deadline: a
+// window that is not there in time is given up for another.
 func newWindow(t *testing.T, first context.Context) (ctx context.Context, err error) {
 	for range 3 {
 		ctx, cancel := chromedp.NewContext(first, chromedp.WithNewBrowserContext())
