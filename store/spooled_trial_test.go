@@ -28,6 +28,29 @@ func runJournal(t *testing.T, db journal.Store, c spool.Config) (j *journal.Jour
 	return j, func() error { cancel(); return <-done }
 }
 
+// lockDatabase has the database for itself, as another process would, until
+// unlock is called.
+func lockDatabase(t *testing.T, path string) (unlock func()) {
+	t.Helper()
+	other, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Close() })
+	conn, err := other.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(t.Context(), `BEGIN EXCLUSIVE`); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if _, err := conn.ExecContext(t.Context(), `ROLLBACK`); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func keptQueries(t *testing.T, db *DB) (n uint64) {
 	t.Helper()
 	for i, err := range allRows(t, db) {
@@ -44,18 +67,7 @@ func keptQueries(t *testing.T, db *DB) (n uint64) {
 func TestLockedDatabaseCostsNothingButDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), FileName)
 	db := openAt(t, path, Options{})
-	other, err := sql.Open("sqlite", "file:"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	conn, err := other.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.ExecContext(t.Context(), `BEGIN EXCLUSIVE`); err != nil {
-		t.Fatal(err)
-	}
+	unlock := lockDatabase(t, path)
 	j, stop := runJournal(t, db, crashSpool(path))
 	const n = 3000
 	for i := range n {
@@ -67,9 +79,7 @@ func TestLockedDatabaseCostsNothingButDisk(t *testing.T) {
 	if got := keptQueries(t, db); got != 0 {
 		t.Fatalf("%d are stored in a database that is locked", got)
 	}
-	if _, err := conn.ExecContext(t.Context(), `ROLLBACK`); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 	j, stop = runJournal(t, db, crashSpool(path))
 	if err := j.Flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -83,7 +93,8 @@ func TestLockedDatabaseCostsNothingButDisk(t *testing.T) {
 }
 
 // The spool's disk is full: the ring holds what it can, what it cannot is counted
-// and told, and afterwards all goes on.
+// and told, and afterwards all goes on, also over an end of the process while the
+// disk is full and the database is another's.
 func TestFullDiskIsWaitedFor(t *testing.T) {
 	disk := t.TempDir()
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=256k"); err != nil {
@@ -91,28 +102,48 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 		t.Logf("no disk of its own (%v): trying with a cap instead", err)
 	} else {
 		defer unix.Unmount(disk, unix.MNT_DETACH)
-		if err := os.WriteFile(filepath.Join(disk, "ballast"), make([]byte, 200<<10), 0o600); err != nil {
-			t.Fatal(err)
-		}
 	}
-	db := openNew(t)
-	ring := t.TempDir()
-	c := spool.Config{Folder: filepath.Join(disk, "journal"), RingFolder: ring, RingBytes: 256 << 10, DiskBytes: 64 << 20}
+	ballast := filepath.Join(disk, "ballast")
+	fill := func(bytes int) { // as much of it as there is room for
+		os.WriteFile(ballast, make([]byte, bytes), 0o600)
+	}
+	fill(200 << 10)
+	path := filepath.Join(t.TempDir(), FileName)
+	db := openAt(t, path, Options{})
+	c := spool.Config{Folder: filepath.Join(disk, "journal"), RingFolder: t.TempDir(), RingBytes: 256 << 10, DiskBytes: 64 << 20}
 	j, stop := runJournal(t, db, c)
-	const n = 12_000
-	for i := range n {
-		j.Record(crashAttempt(fmt.Sprintf("d%d.com", i)))
-		if i == 2000 {
-			os.Remove(filepath.Join(disk, "ballast"))
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			for err := j.Flush(ctx); err != nil; err = j.Flush(ctx) {
-				if ctx.Err() != nil {
-					t.Fatal(err)
-				}
-			}
-			cancel()
+	record := func(from, to int) {
+		for i := from; i < to; i++ {
+			j.Record(crashAttempt(fmt.Sprintf("d%d.com", i)))
 		}
 	}
+	flush := func() {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for err := j.Flush(ctx); err != nil; err = j.Flush(ctx) {
+			if ctx.Err() != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond) // it says at once that there is no room
+		}
+	}
+	record(0, 2000)
+	os.Remove(ballast)
+	flush()
+	record(2000, 10_000)
+	flush()
+
+	unlock := lockDatabase(t, path)
+	fill(256 << 10)
+	record(10_000, 12_000)
+	if err := stop(); err != nil { // after five seconds, with what is left in the ring
+		t.Errorf("the end on a full disk: %v", err)
+	}
+	os.Remove(ballast)
+	unlock()
+	j, stop = runJournal(t, db, c)
+	flush()
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
@@ -124,8 +155,8 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 	for _, l := range losses {
 		lost += l.Count
 	}
-	if got := keptQueries(t, db); got+lost != n || got < 2000 {
-		t.Errorf("%d attempts are kept and %d told to be lost, want %d together", got, lost, n)
+	if got := keptQueries(t, db); got+lost != 12_000 || got < 4000 {
+		t.Errorf("%d attempts are kept and %d told to be lost, want 12000 together", got, lost)
 	}
 	t.Logf("%d told to be lost", lost)
 }

@@ -150,11 +150,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err != nil {
 		return explainBindError(err)
 	}
-	pages, err := n.openConsole(ctx, set, keeper, registry)
-	if err != nil {
-		return err
-	}
-	n.serving = &serving{server: server, journal: j, registry: registry, keeper: keeper, console: pages, started: started}
+	n.serving = &serving{server: server, journal: j, registry: registry, keeper: keeper, started: started}
 	server.SetDevices(n.hosts.Load())
 	leases, err := newLeaseWatcher(&leaseWatcher{
 		file: cfg.Leases.File, domain: set.home.Domain, most: cfg.Limits.Leases, log: log, set: server.SetLeases,
@@ -189,11 +185,20 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	signal.Notify(hangup, syscall.SIGHUP) // from here on, lest an early one end the process
 	defer signal.Stop(hangup)
 	log.Debug("ready", "took", time.Since(started))
+	collect() // before a list can change: compiling has its own pace, and goes back to this one
+	// The first answers do not wait for what is done now and then, nor for the pages
+	// and their texts.
+	pages, err := n.openConsole(ctx, set, keeper, registry)
+	if err != nil {
+		running.Go(func() error { return err }) // ends what runs already
+		err = running.Wait()
+		stopWriting()
+		return errors.Join(err, <-written)
+	}
+	n.serving.console = pages
 	if err := c.banner(ctx, n, set, home, server, web.addr(), cmd.Flags()); err != nil {
 		log.Error("the link that sets the console up could not be made; see: kinward console link", "error", err)
 	}
-	collect() // before a list can change: compiling has its own pace, and goes back to this one
-	// The first answers do not wait for what is done now and then.
 	running.Go(func() error { return watcher.Run(ended) })
 	if keeper != nil {
 		running.Go(func() error { return keeper.Run(ended) })

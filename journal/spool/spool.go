@@ -420,11 +420,17 @@ func (s *Spool) drop(seg *segment) {
 }
 
 // Close ends a spool whose Run has ended and which nobody records to any more.
-// What the store has is removed; the rest is kept for the next [Open].
+// What the store has is removed; the rest is kept for the next [Open]. What the
+// segments do not take, as on a full disk, stays in the ring; it is an error only
+// where the ring ends with the process.
 func (s *Spool) Close() error {
 	err := s.pull(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err != nil && s.ringPath != "" {
+		s.log.Error("attempts cannot be written to the spool at the end; the ring keeps them for the next start", "ring", s.ringPath, "error", err)
+		err = nil
+	}
 	for _, seg := range s.segments {
 		if seg.end <= s.committed {
 			continue
