@@ -28,7 +28,8 @@ check: ## Form and static analysis
 
 unit: ## Tests, with the race detector, in random order; fuzz seeds included
 	$(GO) test -race -shuffle=on -timeout 25m ./...
-	$(GO) test -run 'DoesNotAllocate|Allocs|Memory$$' ./...
+	$(GO) test -run 'DoesNotAllocate|DoNotAllocate|Allocs|Allocations|Memory$$' ./...
+	ONE_PACKET_A_CALL=1 $(GO) test -shuffle=on ./resolver
 
 fuzz: ## Fuzz every parser for FUZZTIME each
 	@set -e; for f in $$(grep -rl '^func Fuzz' --include='*_test.go' .); do \

@@ -59,12 +59,14 @@ func newSegment() segment {
 func (s *segment) add(k question, e *entry) {
 	s.lru.Add(k, e)
 	s.bytes += e.size()
+	e.gone.Store(false)
 }
 
 func (s *segment) remove(k question) {
 	if e, ok := s.lru.Peek(k); ok {
 		s.lru.Remove(k)
 		s.bytes -= e.size()
+		e.gone.Store(true)
 	}
 }
 
@@ -72,6 +74,7 @@ func (s *segment) removeOldest() (question, *entry, bool) {
 	k, e, ok := s.lru.RemoveOldest()
 	if ok {
 		s.bytes -= e.size()
+		e.gone.Store(true)
 	}
 	return k, e, ok
 }
@@ -104,8 +107,9 @@ func (c *cache) get(k question, now time.Time) *entry {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.proven.lru.Get(k)
-	if !ok {
+	e, proven := s.proven.lru.Get(k)
+	if !proven {
+		var ok bool
 		if e, ok = s.trial.lru.Peek(k); !ok {
 			return nil
 		}
@@ -114,9 +118,10 @@ func (c *cache) get(k question, now time.Time) *entry {
 		s.remove(k)
 		return nil
 	}
-	if _, proven := s.proven.lru.Peek(k); !proven {
+	e.touched.Store(now.Unix())
+	if !proven {
 		s.trial.remove(k)
-		s.proven.add(k, e)
+		s.proven.add(e.key, e) // k's name may not last
 		for s.proven.bytes > c.budget*provenShare/100 {
 			k, e, ok := s.proven.removeOldest()
 			if !ok {
@@ -135,6 +140,7 @@ func (c *cache) put(k question, e *entry) {
 	if e.life <= 0 || size > c.budget {
 		return
 	}
+	e.key = k
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +176,12 @@ func (c *cache) flush() {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		s.trial, s.proven = newSegment(), newSegment()
+		for _, part := range [...]*segment{&s.trial, &s.proven} {
+			for _, e := range part.lru.Values() {
+				e.gone.Store(true)
+			}
+			*part = newSegment()
+		}
 		s.mu.Unlock()
 	}
 }

@@ -24,7 +24,7 @@ func (s *Server) CacheStats() CacheStats {
 	entries, bytes := s.cache.usage()
 	return CacheStats{
 		Entries: entries, Bytes: bytes, Budget: s.cache.most(),
-		Hits: counted(s.metrics.cacheHits), Misses: counted(s.metrics.cacheMisses),
+		Hits: s.metrics.lanes.hits(), Misses: s.metrics.lanes.misses(),
 		Stale: counted(s.metrics.stale), Prefetched: counted(s.metrics.prefetched), Evicted: s.cache.evicted.Load(),
 	}
 }

@@ -24,7 +24,7 @@ const (
 var errUnreadable = upstream.ErrUnreadable
 
 // entry is an answer, made ready to be given to anybody. It is immutable, but
-// for the label sets, which are swapped whole.
+// for the label sets, which are swapped whole, and what the cache notes of it.
 type entry struct {
 	wire   []byte            // header, question in lower case, records; no OPT
 	ttlAt  []uint16          // where each record's TTL stands in wire, in order
@@ -33,6 +33,10 @@ type entry struct {
 	stored time.Time
 	life   time.Duration // 0: good for the questions that wait for it, not to be kept
 	sets   atomic.Pointer[labelSets]
+
+	key     question     // what it answers, once it is in the cache
+	gone    atomic.Bool  // it is in the cache no more
+	touched atomic.Int64 // Unix seconds of when the cache last moved it to the front
 
 	used   atomic.Uint32 // how often it was given out, up to prefetchUses
 	failed atomic.Int64  // Unix nanoseconds of the latest failure to replace it; 0: none

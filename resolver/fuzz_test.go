@@ -44,8 +44,10 @@ func handle(t testing.TB, s *Server, q *query, msg []byte, via transport) step {
 	q.reset(msg, netip.MustParseAddrPort(household+":1053"), via)
 	st := s.answerNear(t.Context(), q)
 	if st == pass {
-		s.answerFar(t.Context(), q)
-		st = done
+		far := q.detach()
+		s.answerFar(t.Context(), far)
+		far.msg = msg
+		*q, st = *far, done
 	}
 	return st
 }
@@ -84,7 +86,7 @@ func FuzzServePacket(f *testing.F) {
 			via = overTCP
 		}
 		before := counterValue(reg)
-		q := &query{}
+		q := looped()
 		sent := bytes.Clone(msg)
 		st := handle(t, s, q, msg, via)
 		if counterValue(reg) != before {

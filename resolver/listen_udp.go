@@ -46,15 +46,23 @@ func listenUDP(network string, host netip.AddrPort) (*udpSocket, error) {
 // serve answers until the socket's reads are ended by a deadline. What needs no
 // waiting is answered in the loop, in buffers that are used again; the rest is
 // handed off.
-func (u *udpSocket) serve(ctx context.Context, s *Server) error {
-	buf := make([]byte, s.limits.Message)
-	var oob []byte
-	if u.wild {
-		oob = make([]byte, oobLen)
+func (u *udpSocket) serve(ctx context.Context, s *Server, l *lane) error {
+	var io packets = &onePacket{conn: u.conn}
+	size := 1
+	if !s.plainPackets {
+		var err error
+		if io, size, err = newPackets(u.conn); err != nil {
+			return err
+		}
 	}
-	q := &query{out: make([]byte, 0, maxEDNSUDP)}
+	oob := 0
+	if u.wild {
+		oob = oobLen
+	}
+	batch := newBatch(size, s.limits.Message, oob)
+	q := &query{room: new(nameRoom), front: newFront(), lane: l}
 	for {
-		n, oobn, flags, from, err := u.conn.ReadMsgUDPAddrPort(buf, oob)
+		n, err := io.read(batch)
 		if err != nil {
 			switch {
 			case s.closing.Load():
@@ -65,42 +73,58 @@ func (u *udpSocket) serve(ctx context.Context, s *Server) error {
 			time.Sleep(brokenPause) // what an earlier answer met, or a passing shortage
 			continue
 		}
-		if flags&msgTruncated != 0 || from.Port() == 0 { // longer than any query; or answerable to nobody
-			s.metrics.queries[overUDP][outDropped].Inc()
-			if flags&msgTruncated != 0 {
-				s.metrics.tooLong.Inc()
-			}
-			continue
+		now := s.now() // a clock is as dear as a decision, and these came together
+		for i := range batch[:n] {
+			p := &batch[i]
+			q.out = p.out[:0]
+			u.answer(ctx, s, q, p, now)
+			p.out = q.out
 		}
-		back, msg, client := replyFrom(oob[:oobn]), buf[:n], from
-		if set := s.settings.Load(); set.proxied && set.proxies.Lookup(plainAddr(from)) {
-			var head int
-			if client, head, err = parseProxy(msg, from); err != nil {
-				s.metrics.queries[overUDP][outDropped].Inc()
-				s.metrics.proxyBroken.Inc()
-				continue
-			}
-			msg = msg[head:]
-		}
-		q.reset(msg, client, overUDP)
-		switch {
-		case client != from: // what the client asked is the proxy's
-		case u.wild:
-			q.local = asked(back)
-		default:
-			q.local = u.addr
-		}
-		switch s.answerNear(ctx, q) {
-		case pass:
-			far, back := q.detach(), bytes.Clone(back)
-			s.goFar(ctx, far, func() { u.send(far, back, from) })
-		case done:
-			u.send(q, back, from)
-		}
+		io.send(n)
 	}
 }
 
-// send sends the answer to whom the question came from. Nobody is told if that fails: the client asks again.
+// answer answers p in q.out, which is empty where no answer is due, or not yet.
+func (u *udpSocket) answer(ctx context.Context, s *Server, q *query, p *packet, now time.Time) {
+	if p.cut || p.from.Port() == 0 { // longer than any query; or answerable to nobody
+		q.lane.queries[overUDP][outDropped].Add(1)
+		if p.cut {
+			s.metrics.tooLong.Inc()
+		}
+		return
+	}
+	msg, client := p.msg, p.from
+	if set := s.settings.Load(); set.proxied && set.proxies.Lookup(plainAddr(p.from)) {
+		var head int
+		var err error
+		if client, head, err = parseProxy(msg, p.from); err != nil {
+			q.lane.queries[overUDP][outDropped].Add(1)
+			s.metrics.proxyBroken.Inc()
+			return
+		}
+		msg = msg[head:]
+	}
+	q.reset(msg, client, overUDP)
+	q.now = now
+	switch {
+	case client != p.from: // what the client asked is the proxy's
+	case u.wild:
+		q.local = asked(p.back)
+	default:
+		q.local = u.addr
+	}
+	switch s.answerNear(ctx, q) {
+	case pass:
+		far, back, from := q.detach(), bytes.Clone(p.back), p.from
+		s.goFar(ctx, far, func() { u.send(far, back, from) })
+		q.out = q.out[:0]
+	case quiet:
+		q.out = q.out[:0]
+	}
+}
+
+// send sends an answer that had to wait. Nobody is told if that fails: the client
+// asks again.
 func (u *udpSocket) send(q *query, back []byte, to netip.AddrPort) {
 	u.conn.WriteMsgUDPAddrPort(q.out, back, to)
 }

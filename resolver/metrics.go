@@ -3,35 +3,30 @@ package resolver
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"kinward/blocklists"
-	"kinward/policy"
 	"kinward/resolver/upstream"
 )
 
 // metrics are the resolver's counters. None carries a family, a device or a
 // name. Children of labels are looked up once, here, and not for each query.
 type metrics struct {
-	queries  [numTransports][numOutcomes]prometheus.Counter
-	verdicts verdictCounts
+	lanes lanes
 
-	cacheHits, cacheMisses prometheus.Counter
-	panics, overload       prometheus.Counter
-	loops                  prometheus.Counter
-	hedged, explored       prometheus.Counter
-	stale, prefetched      prometheus.Counter
-	handshakes             [numTransports][numHandshakes]prometheus.Counter
-	httpRefused            *prometheus.CounterVec
-	proxyBroken            prometheus.Counter
-	acceptErrors, tooLong  prometheus.Counter
-	rebinds                prometheus.Counter
-	deadlines, sockets     prometheus.Counter
-	limited                [numLimits]prometheus.Counter
-	tokens                 [numTokenRefusals]prometheus.Counter
+	panics, overload      prometheus.Counter
+	loops                 prometheus.Counter
+	hedged, explored      prometheus.Counter
+	stale, prefetched     prometheus.Counter
+	handshakes            [numTransports][numHandshakes]prometheus.Counter
+	httpRefused           *prometheus.CounterVec
+	proxyBroken           prometheus.Counter
+	acceptErrors, tooLong prometheus.Counter
+	rebinds               prometheus.Counter
+	deadlines, sockets    prometheus.Counter
+	limited               [numLimits]prometheus.Counter
+	tokens                [numTokenRefusals]prometheus.Counter
 
 	upstreamQueries, upstreamFailures *prometheus.CounterVec
 	upstreamSeconds                   *prometheus.HistogramVec
@@ -42,34 +37,6 @@ type metrics struct {
 type peerMetrics struct {
 	queries, failures prometheus.Counter
 	seconds           prometheus.Observer
-}
-
-// verdictCounts counts verdicts. There are more kinds than ever come up, so a
-// series begins with its first verdict.
-type verdictCounts struct {
-	vec      *prometheus.CounterVec
-	children [policy.Block + 1][policy.NumReasons][blocklists.NumCategories]atomic.Pointer[prometheus.Counter]
-}
-
-// count adds a verdict. What only a day's count may tell, and who asks for help,
-// must not be told to the minute by whoever reads the metrics of one home: the
-// first has no category here, the second looks like any allowed name.
-func (c *verdictCounts) count(v policy.Verdict) {
-	reason, category := v.Reason, v.Label.Category
-	if reason == policy.ByHelp {
-		reason, category = policy.ByDefault, blocklists.NoCategory
-	}
-	if v.Keep == policy.KeepCount {
-		category = blocklists.NoCategory
-	}
-	at := &c.children[v.Action][reason][category]
-	child := at.Load()
-	if child == nil { // two that meet here get the same child
-		n := c.vec.WithLabelValues(v.Action.String(), reason.String(), category.String())
-		child = &n
-		at.Store(child)
-	}
-	(*child).Inc()
 }
 
 // newMetrics registers the resolver's metrics with r, which may be nil.
@@ -93,17 +60,8 @@ func newMetrics(r prometheus.Registerer, s *Server) (*metrics, error) {
 		register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
 
-	m := &metrics{}
-	queries := vec("kinward_queries_total", "Questions received, by transport and by what became of them.", "transport", "outcome")
-	for t := range m.queries {
-		for o := range m.queries[t] {
-			m.queries[t][o] = queries.WithLabelValues(transportNames[t], outcomeNames[o])
-		}
-	}
-	m.verdicts.vec = vec("kinward_verdicts_total", "Questions decided, by what was decided, by the step that settled it, "+
-		"and by category, which is none where nothing is known of the name or the family only has it counted.", "verdict", "reason", "category")
-	m.cacheHits = counter("kinward_cache_hits_total", "Questions answered from the cache.")
-	m.cacheMisses = counter("kinward_cache_misses_total", "Questions that the cache had no answer to.")
+	m := &metrics{lanes: newLanes()}
+	register(m.lanes)
 	m.panics = counter("kinward_panics_total", "Questions that met a fault in the program and were answered SERVFAIL.")
 	m.overload = counter("kinward_overload_total", "Questions answered SERVFAIL because too many were waiting for upstreams.")
 	m.stale = counter("kinward_cache_stale_total", "Questions answered with an answer that was over, because the upstreams failed.")
@@ -214,14 +172,6 @@ func (m *metrics) forget(name string) {
 	m.upstreamQueries.Delete(l)
 	m.upstreamFailures.Delete(l)
 	m.upstreamSeconds.Delete(l)
-}
-
-// count notes what became of a query.
-func (m *metrics) count(q *query) {
-	m.queries[q.via][q.outcome].Inc()
-	if q.fetch.qtype != 0 { // it came as far as a verdict
-		m.verdicts.count(q.verdict)
-	}
 }
 
 // connectionCollector exports what the clients of the upstreams counted.

@@ -3,7 +3,9 @@ package resolver
 import (
 	"bytes"
 	"net/netip"
+	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/miekg/dns"
 
@@ -111,11 +113,30 @@ type query struct {
 
 	out     []byte
 	outcome outcome
+
+	// room is where a loop's questions have their names, one after the other: what
+	// keeps a name beyond its question copies it. nil: each name has its own memory.
+	room  *nameRoom
+	front *front // the loop's own way into the cache; nil: it has none
+	lane  *lane  // what the loop counts in; nil: everybody's
 }
 
-// reset makes q the query for a message. Only the memory of its answer stays.
+// nameRoom has room for any name.
+type nameRoom [blocklists.MaxNameLen]byte
+
+// spoilNames, for tests, makes the names of questions that are over unreadable, so
+// that whoever kept one finds out.
+var spoilNames = false
+
+// reset makes q the query for a message. Only the memory of its name and of its
+// answer stays.
 func (q *query) reset(msg []byte, from netip.AddrPort, via transport) {
-	*q = query{msg: msg, from: from, via: via, out: q.out[:0], clues: policy.Clues{Addr: from.Addr()}}
+	if spoilNames && q.room != nil {
+		for i := range q.room {
+			q.room[i] = 0xFF
+		}
+	}
+	*q = query{msg: msg, from: from, via: via, out: q.out[:0], room: q.room, front: q.front, lane: q.lane, clues: policy.Clues{Addr: from.Addr()}}
 }
 
 // detach returns a copy of q that does not use the listener's buffers, so that
@@ -123,7 +144,11 @@ func (q *query) reset(msg []byte, from netip.AddrPort, via transport) {
 func (q *query) detach() *query {
 	c := *q
 	c.msg, c.out, c.options = nil, nil, nil
+	c.room, c.front, c.lane = nil, nil, nil
 	c.asked = bytes.Clone(q.asked)
+	for _, n := range [...]*blocklists.Name{&c.name, &c.fetch.name, &c.hidden, &c.verdict.RuleName} {
+		*n = blocklists.Name(strings.Clone(string(*n)))
+	}
 	return &c
 }
 
@@ -158,7 +183,7 @@ func (q *query) parse() bool {
 	if word(msg, atQD) != 1 { // RFC 9619
 		return true
 	}
-	name, off, ok := readName(msg, headerLen)
+	name, off, ok := q.readName()
 	if !ok || off+4 > len(msg) {
 		return true
 	}
@@ -168,6 +193,15 @@ func (q *query) parse() bool {
 		q.fault = rcodeNoError
 	}
 	return true
+}
+
+// readName reads the name that is asked.
+func (q *query) readName() (n blocklists.Name, next int, ok bool) {
+	if q.room == nil {
+		return readName(q.msg, headerLen)
+	}
+	size, next, ok := readNameTo((*[blocklists.MaxNameLen]byte)(q.room), q.msg, headerLen)
+	return blocklists.Name(unsafe.String(&q.room[0], size)), next, ok
 }
 
 // parseRest reads what follows the question: in a query that is an OPT record

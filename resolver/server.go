@@ -70,6 +70,8 @@ type Config struct {
 	Limits     Limits
 	Roots      *x509.CertPool // who is believed about upstreams' certificates; nil: the system's authorities
 
+	plainPackets bool // for tests: see Server
+
 	dial        func(ctx context.Context, network, addr string) (net.Conn, error) // for tests: how upstreams are reached
 	sampleEvery uint32                                                            // for tests: see the constant
 }
@@ -79,8 +81,9 @@ const DefaultCacheBytes = 64 << 20
 
 // Log keeps attempts.
 type Log interface {
-	// Record takes an attempt over. It is called on the way of a query, by many
-	// goroutines at once, and must return at once.
+	// Record keeps an attempt. It is called on the way of a query, by many goroutines
+	// at once, and must return at once. The attempt's names are good until it
+	// returns.
 	Record(policy.Attempt)
 	// Seen takes note that a device, never 0, got an answer at a time. It is called
 	// as Record is.
@@ -91,7 +94,8 @@ type Log interface {
 type Watch interface {
 	// Asked is called once for each question that a family asked, whatever becomes of
 	// it, but for help lines and what devices need. It is called as Log.Record is, and
-	// must keep neither name nor time of a question that says nothing.
+	// must keep neither name nor time of a question that says nothing. The name is good
+	// until it returns.
 	Asked(who policy.Asker, client netip.Addr, name blocklists.Name, qtype uint16, now time.Time)
 }
 
@@ -143,10 +147,12 @@ type Server struct {
 	probing     sync.Mutex    // held while the upstreams are probed for loops
 	probeNow    chan struct{} // asks for a probe before its time
 	sampleEvery uint32
-	inFlight    atomic.Int64
-	flights     sync.WaitGroup // of the goroutines that answer and fetch
-	closing     atomic.Bool
-	ran         atomic.Bool
+
+	plainPackets bool // one datagram a call, as where the system has nothing better
+	inFlight     atomic.Int64
+	flights      sync.WaitGroup // of the goroutines that answer and fetch
+	closing      atomic.Bool
+	ran          atomic.Bool
 }
 
 // New makes a server and binds all its sockets, so that an address that is
@@ -185,6 +191,7 @@ func newServer(c Config) (*Server, error) {
 	s := &Server{
 		state: c.State, sink: c.Log, watch: c.Watch, log: c.Logger, now: c.Now, limits: c.Limits.withDefaults(),
 		roots: c.Roots, dial: c.dial, ttl: ttlBounds{c.MinTTL, c.MaxTTL},
+		plainPackets: c.plainPackets,
 	}
 	if s.sink == nil {
 		s.sink = noLog{}
@@ -306,8 +313,8 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
-	for _, u := range s.udp {
-		loop(&loops, func() error { return u.serve(work, s) })
+	for i, u := range s.udp {
+		loop(&loops, func() error { return u.serve(work, s, s.metrics.lanes.of(i)) })
 	}
 	for _, l := range s.streams {
 		loop(&loops, func() error { return s.accept(work, l) })
@@ -392,7 +399,7 @@ func (s *Server) run(ctx context.Context, w *way, q *query) (st step) {
 			s.log.Debug("the fault", "panic", fmt.Sprint(r), "name", q.name.String())
 			q.edns = false // it may not have been read whole
 			st = q.plain(rcodeServFail, noError, outFailed)
-			s.metrics.count(q)
+			s.laneOf(q).count(q)
 		}
 	}()
 	stages, sampled := w.stages, s.sample()
@@ -427,7 +434,15 @@ func (s *Server) finish(q *query, st step) {
 	if q.asker.Device != 0 {
 		s.sink.Seen(q.asker.Family, q.asker.Device, q.now)
 	}
-	s.metrics.count(q)
+	s.laneOf(q).count(q)
+}
+
+// laneOf returns what counts q.
+func (s *Server) laneOf(q *query) *lane {
+	if q.lane == nil {
+		return &s.metrics.lanes[0]
+	}
+	return q.lane
 }
 
 // goFar answers q in a goroutine of its own and then calls send. Where too many

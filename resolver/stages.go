@@ -51,7 +51,9 @@ func (s *Server) stages() (near, far []namedStage) {
 // read takes the message apart and stamps it with the time and the settings
 // that hold for it.
 func (s *Server) read(_ context.Context, q *query) step {
-	q.now = s.now()
+	if q.now.IsZero() {
+		q.now = s.now()
+	}
 	q.set, q.state = s.settings.Load(), s.state()
 	if !q.parse() {
 		return quiet
@@ -176,11 +178,16 @@ func (s *Server) recall(ctx context.Context, q *query) step {
 	if q.alias != nil {
 		return pass // follow's
 	}
-	e := s.cache.get(q.fetch, q.now)
+	e := q.front.get(q.fetch, q.now)
+	if e == nil {
+		if e = s.cache.get(q.fetch, q.now); e != nil {
+			q.front.put(e)
+		}
+	}
 	switch {
 	case e == nil:
 	case e.alive(q.now):
-		s.metrics.cacheHits.Inc()
+		s.laneOf(q).hits.Add(1)
 		if e.use(q.now) {
 			s.prefetch(ctx, q.set, q.fetch)
 		}
@@ -190,7 +197,7 @@ func (s *Server) recall(ctx context.Context, q *query) step {
 	default:
 		q.stale = e
 	}
-	s.metrics.cacheMisses.Inc()
+	s.laneOf(q).misses.Add(1)
 	return pass
 }
 

@@ -2,7 +2,10 @@ package resolver
 
 import (
 	"context"
+	"strings"
 	"time"
+
+	"kinward/blocklists"
 )
 
 // Old answers where there is no new one (RFC 8767), and new ones before the old
@@ -53,5 +56,6 @@ func (s *Server) prefetch(ctx context.Context, set *settings, k question) {
 		return
 	}
 	s.metrics.prefetched.Inc()
+	k.name = blocklists.Name(strings.Clone(string(k.name))) // it outlives the question that wants it
 	s.fetch(ctx, set, k)
 }
