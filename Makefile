@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: run build test check unit fuzz bench bench-families bench-console perf soak cover screenshots tools clean
+.PHONY: run build test check unit fuzz bench bench-families bench-peers bench-console perf soak cover screenshots tools clean
 
 run: build ## Build and start on loopback; prints what to do next
 	@bin/kinward serve
@@ -49,7 +49,10 @@ bench-families: ## The directory with a million families; FAMILIES=N for another
 	FAMILIES=$(or $(FAMILIES),1000000) $(GO) test -run "^$$" -bench "^BenchmarkFamilies$$" -count $(or $(COUNT),3) -timeout 30m ./policy
 
 perf: tools build ## The whole program: CPU a query under dnsperf on loopback, time to the first answer; LIST=FILE with a real list, too
-	$(if $(LIST),LIST="$(abspath $(LIST))") $(GO) test -tags perf -count=1 -v -run '^TestPerf' ./cmd/kinward
+	$(if $(LIST),LIST="$(abspath $(LIST))") $(GO) test -tags perf -count=1 -v -run '^TestPerf(Console|Secure|Start|)$$' ./cmd/kinward
+
+bench-peers: tools build ## CPU a question beside an answerer in C and Debian's resolvers, in one run; NAMES=N FAMILIES=N COUNT=N SECONDS=N, ALONE=1 without the resolvers
+	$(GO) test -tags perf -count=1 -v -timeout 60m -run '^TestPerfPeers$$' ./cmd/kinward
 
 bench-console: ## How long the server takes for each page of the console, with a year of incidents
 	$(GO) test -tags perf -count=1 -v -run '^TestConsoleYear$$' ./cmd/kinward
