@@ -93,7 +93,7 @@ func TestCacheKeepsNoNameOfALoop(t *testing.T) {
 	k := keyFor("www.fine.example")
 	s.cache.put(k, entryFor(t, k, time.Now(), "www.fine.example. 600 IN A 192.0.2.1"))
 	loop, from := looped(), netip.MustParseAddrPort(household+":1053")
-	for _, name := range []string{"www.fine.example.", "www.stranger.example.", "www.fine.example."} {
+	for _, name := range []string{"www.fine.example.", "www.stranger.example."} {
 		loop.reset(packed(msgFor(name, dns.TypeA)), from, overUDP)
 		if st := s.answerNear(t.Context(), loop); st != done {
 			t.Fatalf("%s: %v, wanted an answer", name, st)
