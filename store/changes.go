@@ -93,6 +93,24 @@ func changes(ctx context.Context, q querier, where string, args ...any) ([]Chang
 	return out, rows.Err()
 }
 
+// Touched reports whether a change of a family changed a part of it, by the path
+// that [policy.Delta] gives it. What is forgotten changed nothing.
+func (db *DB) Touched(ctx context.Context, family policy.FamilyID, revision uint64, path string) (bool, error) {
+	var parts string
+	err := db.read.QueryRowContext(ctx, `SELECT delta FROM changes WHERE family_id = $1 AND revision = $2`, int64(family), int64(revision)).Scan(&parts)
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && parts == "":
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("reading change %d: %w", revision, explain(err))
+	}
+	var delta policy.Delta
+	if err := json.Unmarshal([]byte(parts), &delta); err != nil {
+		return false, fmt.Errorf("reading change %d: %w", revision, err)
+	}
+	return delta.Touches([]string{path}), nil
+}
+
 // Undo takes back what a change changed, as a change of its own; what was
 // changed since stays. Where a later change was about the same thing the error
 // wraps [ErrConflict] and names it. What has ended by now does not come back,

@@ -36,6 +36,7 @@ var apiStory = []struct {
 	{id: "addGuardian"},
 	{id: "setGuardianRole"},
 	{id: "renameGuardian"},
+	{id: "revokeInvitation", want: http.StatusNotFound},
 	{id: "removeGuardian"},
 	{id: "listHolidays"},
 	{id: "addHoliday"},

@@ -96,7 +96,7 @@ func eachOperation(f func(offered)) {
 		opFamilies, opFamily, opFamilyAdd, opFamilyRemove, opFamilyRename, opFamilyZone, opFamilyUnknown, opFamilyNetwork,
 		opLink, opLinkMake, opLinkRevoke,
 		opFamilyLoosening, opFamilyApply, opFamilyExport,
-		opGuardians, opGuardianInvite, opGuardianAdd, opGuardianRole, opGuardianRename, opGuardianRemove,
+		opGuardians, opGuardianInvite, opGuardianUninvite, opGuardianAdd, opGuardianRole, opGuardianRename, opGuardianRemove,
 		opProfileShow, opProfileAdd, opProfileSet, opProfileRename, opProfileRemove,
 		opProfileChoose, opProfileList, opProfileLog, opProfileResponse, opProfileBypass, opProfileGuests,
 		opSearch, opSearchSet,

@@ -81,6 +81,7 @@ var roles = map[string]capacity{
 	"guardians":            viewers,
 	"guardians-add":        owners,
 	"guardians-invite":     owners,
+	"guardians-uninvite":   owners,
 	"guardians-role":       owners,
 	"guardians-rename":     owners,
 	"guardians-remove":     owners,
