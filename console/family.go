@@ -152,13 +152,24 @@ func familyChange(do call[change[familyChangeRequest], changed]) func(*visit) er
 	}
 }
 
+// familyLoosening keeps what was changed on the page of the two wishes, and leaves
+// the other as it is by now.
 func familyLoosening(v *visit) error {
 	form, err := v.form()
 	if err != nil {
 		return err
 	}
-	second := form.Get("second") != ""
-	c, err := callFamilyLoosening.do(v, change[familyChangeRequest]{Do: familyChangeRequest{Delay: form.Get("delay"), Second: &second}})
+	var do familyChangeRequest
+	if delay := form.Get("delay"); delay != form.Get("was-delay") {
+		do.Delay = delay
+	}
+	if second := form.Get("second") != ""; !form.Has("was-second") || second != (form.Get("was-second") == "true") {
+		do.Second = &second
+	}
+	if do == (familyChangeRequest{}) {
+		return v.made(changed{Unchanged: true}, nil, "/family", nil)
+	}
+	c, err := callFamilyLoosening.do(v, change[familyChangeRequest]{Do: do})
 	return v.made(c, err, "/family", v.familyPage)
 }
 

@@ -93,22 +93,36 @@ func changes(ctx context.Context, q querier, where string, args ...any) ([]Chang
 	return out, rows.Err()
 }
 
-// Touched reports whether a change of a family changed a part of it, by the path
-// that [policy.Delta] gives it. What is forgotten changed nothing.
-func (db *DB) Touched(ctx context.Context, family policy.FamilyID, revision uint64, path string) (bool, error) {
-	var parts string
-	err := db.read.QueryRowContext(ctx, `SELECT delta FROM changes WHERE family_id = $1 AND revision = $2`, int64(family), int64(revision)).Scan(&parts)
-	switch {
-	case errors.Is(err, sql.ErrNoRows), err == nil && parts == "":
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("reading change %d: %w", revision, explain(err))
+// ChangesOf returns the newest changes of a family that changed a part of it, by
+// the path that [policy.Delta] gives it, newest first, at most limit. Of a change
+// that did not keep what it changed nobody knows.
+func (db *DB) ChangesOf(ctx context.Context, family policy.FamilyID, path string, limit int) ([]Change, error) {
+	all, err := db.Changes(ctx, family, KeptChanges)
+	if err != nil {
+		return nil, err
 	}
-	var delta policy.Delta
-	if err := json.Unmarshal([]byte(parts), &delta); err != nil {
-		return false, fmt.Errorf("reading change %d: %w", revision, err)
+	out := []Change{}
+	for _, c := range all {
+		if len(out) == limit {
+			break
+		}
+		var parts string
+		err := db.read.QueryRowContext(ctx, `SELECT delta FROM changes WHERE family_id = $1 AND revision = $2`, int64(family), int64(c.Revision)).Scan(&parts)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && parts == "" { // forgotten since, or not kept
+			continue
+		}
+		var delta policy.Delta
+		if err == nil {
+			err = json.Unmarshal([]byte(parts), &delta)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading change %d: %w", c.Revision, explain(err))
+		}
+		if delta.Touches([]string{path}) {
+			out = append(out, c)
+		}
 	}
-	return delta.Touches([]string{path}), nil
+	return out, nil
 }
 
 // Undo takes back what a change changed, as a change of its own; what was
