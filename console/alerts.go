@@ -360,12 +360,13 @@ func alertRule(v *visit) error {
 	return v.changed(nil, "/alerts#when", "alerts.saved")
 }
 
-// signalSwitches turns kinds of signals on and off: those alone that differ.
+// signalSwitches turns kinds of signals on and off: those alone that were switched
+// on the page, and not what somebody else switched while it was open.
 func signalSwitches(v *visit) error {
 	if err := v.request.ParseForm(); err != nil {
 		return err
 	}
-	wanted := v.request.PostForm["kind"]
+	wanted, shown := v.request.PostForm["kind"], v.request.PostForm["was"]
 	told, err := callSignals.do(v, signalsRequest{Since: "24h", Limit: 1})
 	if err != nil {
 		return err
@@ -373,7 +374,7 @@ func signalSwitches(v *visit) error {
 	waits := error(nil)
 	for _, k := range signalKinds {
 		on := slices.Contains(wanted, k)
-		if on == !slices.Contains(told.Off, k) {
+		if on == slices.Contains(shown, k) || on == !slices.Contains(told.Off, k) {
 			continue
 		}
 		_, err := callSignalSwitch.do(v, change[signalSwitch]{Do: signalSwitch{Kind: k, On: on}})

@@ -103,6 +103,10 @@ var apiFamily = []apiRoute{
 		says: "Removes a guardian, with their account.", inputs: []input{pathInput("name", "do.name", "Karl-Heinz")},
 	},
 	{
+		method: "DELETE", path: "/guardians/{name}/invitation", id: "revokeInvitation", topic: "Family", operation: "guardians-uninvite", scopes: scopeWrite,
+		says: "Takes an invitation back that was not used yet.", inputs: []input{pathInput("name", "do.name", "Karl-Heinz")},
+	},
+	{
 		method: "GET", path: "/holidays", id: "listHolidays", topic: "Family", operation: "family", scopes: scopeRead, only: "holidays", list: "holidays", key: "name",
 		says: "The family's holidays.",
 	},

@@ -262,6 +262,11 @@ var apiDevices = []apiRoute{
 		},
 	},
 	{
+		method: "GET", path: "/devices/{device}/apple-profile", id: "getAppleProfile", topic: "Devices", operation: "devices-apple", scopes: scopeWrite,
+		says: "The profile (mobileconfig) that sets an Apple device up, where it has a private-DNS name. It holds the device's secret.",
+		inputs: []input{pathInput("device", "device", "Tablet")},
+	},
+	{
 		method: "POST", path: "/devices/{device}/watch", id: "watchDevice", topic: "Devices", operation: "devices-watch", scopes: scopeWrite,
 		says: "Looks for ten minutes whether a device asks here: it has to open the name that is answered.", inputs: []input{pathInput("device", "device", "Tablet")},
 	},

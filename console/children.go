@@ -134,7 +134,7 @@ var childrenCalls = []anyCall{
 	callHousehold, callProfileShow, callProfileAdd, callProfileRename, callProfileRemove, callProfilePreset, callProfileGuests, callProfileBypass, callProfileAnswer,
 	callPause, callResume, callGrantAdd, callGrantRevoke, callChoose, callLog, callSearchSet, callProfileServices, callChildRule, callChildRuleRemove,
 	callScheduleAdd, callScheduleSet, callScheduleExcept, callScheduleSwitch, callScheduleRemove,
-	callHolidayAdd, callHolidayRemove, callLists, callListChoose, callExplain, callChangeShow,
+	callHolidayAdd, callHolidayRemove, callLists, callListChoose, callExplain, callChangeShow, callChangesOf,
 }
 
 // presets are the age bands, youngest first.

@@ -58,10 +58,7 @@ func TestPassIsUsedOnce(t *testing.T) {
 	if err != nil || g.Name != "Eva" || g.Role != policy.Owner || !a.Operator || f.ID == 0 {
 		t.Errorf("account %+v of guardian %+v, %v", a, g, err)
 	}
-	late := newSecret()
-	if _, err := h.db.Accounts().Invite(t.Context(), store.Pass{Family: f.ID, Name: "Karl", Role: policy.Viewer, Until: h.clock().Add(time.Hour)}, late); err != nil {
-		t.Fatal(err)
-	}
+	late := h.invited("Karl", policy.Viewer)
 	h.later(time.Hour)
 	want(t, "after its time", other.get("/join/"+late), 410, "")
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kinward/setup"
+	"kinward/store"
 )
 
 var familyRoutes = []route{
@@ -15,11 +16,12 @@ var familyRoutes = []route{
 	{"POST /family/zone", owners, familyChange(callFamilyZone)},
 	{"POST /family/country", carers, familyChange(callFamilyCountry)},
 	{"POST /family/loosening", owners, familyLoosening},
-	{"POST /family/guardians", owners, guardianAdd},
+	{"POST /family/guardians", owners, confirmed(guardianAdd)},
 	{"POST /family/guardians/role", owners, guardianChange(callGuardianRole)},
 	{"POST /family/guardians/rename", owners, guardianChange(callGuardianRename)},
 	{"POST /family/guardians/remove", owners, guardianChange(callGuardianRemove)},
-	{"POST /family/guardians/invite", owners, guardianInvite},
+	{"POST /family/guardians/invite", owners, confirmed(guardianInvite)},
+	{"POST /family/guardians/uninvite", owners, guardianUninvite},
 }
 
 // ownFamily is what the page tells of the family itself.
@@ -50,6 +52,10 @@ type guardianRequest struct {
 	To   string `json:"to,omitempty"`
 }
 
+type namedRequest struct {
+	Name string `json:"name"`
+}
+
 // familyChangeRequest is what is changed of the family itself.
 type familyChangeRequest struct {
 	Name    string `json:"name,omitempty"`
@@ -77,11 +83,12 @@ var (
 	callGuardianRole    = call[change[guardianRequest], changed]("guardians-role")
 	callGuardianRename  = call[change[guardianRequest], changed]("guardians-rename")
 	callGuardianRemove  = call[change[guardianRequest], changed]("guardians-remove")
-	callGuardianInvite  = call[change[guardianRequest], invitation]("guardians-invite")
+	callGuardianInvite  = call[change[namedRequest], invitation]("guardians-invite")
+	callGuardianRevoke  = call[change[guardianRequest], nothing]("guardians-uninvite")
 
 	familyCalls = []anyCall{
 		callOwnFamily, callFamilyRename, callFamilyZone, callFamilyCountry, callFamilyLoosening, callGuardians, callGuardianAdd, callGuardianRole,
-		callGuardianRename, callGuardianRemove, callGuardianInvite,
+		callGuardianRename, callGuardianRemove, callGuardianInvite, callGuardianRevoke,
 	}
 )
 
@@ -145,13 +152,24 @@ func familyChange(do call[change[familyChangeRequest], changed]) func(*visit) er
 	}
 }
 
+// familyLoosening keeps what was changed on the page of the two wishes, and leaves
+// the other as it is by now.
 func familyLoosening(v *visit) error {
 	form, err := v.form()
 	if err != nil {
 		return err
 	}
-	second := form.Get("second") != ""
-	c, err := callFamilyLoosening.do(v, change[familyChangeRequest]{Do: familyChangeRequest{Delay: form.Get("delay"), Second: &second}})
+	var do familyChangeRequest
+	if delay := form.Get("delay"); delay != form.Get("was-delay") {
+		do.Delay = delay
+	}
+	if second := form.Get("second") != ""; !form.Has("was-second") || second != (form.Get("was-second") == "true") {
+		do.Second = &second
+	}
+	if do == (familyChangeRequest{}) {
+		return v.made(changed{Unchanged: true}, nil, "/family", nil)
+	}
+	c, err := callFamilyLoosening.do(v, change[familyChangeRequest]{Do: do})
 	return v.made(c, err, "/family", v.familyPage)
 }
 
@@ -190,6 +208,19 @@ func guardianInvite(v *visit) error {
 	return v.invite(form.Get("name"))
 }
 
+func guardianUninvite(v *visit) error {
+	form, err := v.form()
+	if err != nil {
+		return err
+	}
+	if _, err := callGuardianRevoke.do(v, change[guardianRequest]{Do: guardianRequest{Name: form.Get("name")}}); err != nil {
+		return v.made(changed{}, err, "/family", v.familyPage)
+	}
+	v.keep(store.Event{Family: v.actor.Family, Account: v.account.ID, Who: v.account.Name, What: store.DoorUninvited, Detail: form.Get("name")})
+	v.note("family.uninvited", "Name", form.Get("name"))
+	return v.see("/family")
+}
+
 // invitedPage shows a link once: nobody can read it again.
 type invitedPage struct {
 	invitation
@@ -198,10 +229,11 @@ type invitedPage struct {
 }
 
 func (v *visit) invite(name string) error {
-	i, err := callGuardianInvite.do(v, change[guardianRequest]{Do: guardianRequest{Name: name}})
+	i, err := callGuardianInvite.do(v, change[namedRequest]{Do: namedRequest{name}})
 	if err != nil {
-		return err
+		return v.made(changed{}, err, "/family", v.familyPage)
 	}
+	v.keep(store.Event{Family: v.actor.Family, Account: v.account.ID, Who: v.account.Name, What: store.DoorInvited, Detail: i.Name})
 	p := invitedPage{invitation: i, Link: v.base() + i.Path}
 	code, err := setup.NewQR(p.Link)
 	if err != nil {

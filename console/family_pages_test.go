@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"kinward/policy"
+	"kinward/store"
 )
 
 // familyDesk is a desk of a family in which something is asked for, something
@@ -46,7 +48,7 @@ func familyDesk() *journalDesk {
 		"guardians": guardiansView{[]guardianView{
 			{ID: 1, Name: "Eva", Role: "owner", Account: true}, {ID: 2, Name: "Karl", Role: "guardian", Invited: &due}, {ID: 3, Name: "Oma", Role: "viewer"},
 		}},
-		"guardians-add": changed{Revision: 13}, "guardians-role": changed{Revision: 13}, "guardians-invite": invitation{"Oma", "/join/secret", due},
+		"guardians-add": changed{Revision: 13}, "guardians-role": changed{Revision: 13}, "guardians-uninvite": nothing{}, "guardians-invite": invitation{"Oma", "/join/secret", due},
 		"families-loosening": changed{Revision: 14}, "families-rename": changed{Revision: 14},
 		"retention":     retentionView{365, []retentionCategory{{"dating", "Dating", 30}}},
 		"retention-set": changed{Revision: 15}, "families-export": choicesView{"family: Miller\n"},
@@ -55,11 +57,25 @@ func familyDesk() *journalDesk {
 	}}
 }
 
-// familyAnswer runs the handler of an address as by.
+// familyAnswer runs the handler of an address as by, who has just proven who that is.
 func familyAnswer(t *testing.T, d Desk, by Actor, lang, method, address string, form url.Values) *httptest.ResponseRecorder {
+	t.Helper()
+	return familyVisit(t, d, by, evening, lang, method, address, form)
+}
+
+// familyVisit runs the handler of an address as by, who proved at a time who that is.
+func familyVisit(t *testing.T, d Desk, by Actor, proved time.Time, lang, method, address string, form url.Values) *httptest.ResponseRecorder {
 	t.Helper()
 	s := oneServer()
 	s.desk = d
+	if method == http.MethodPost { // what is done at the door is kept
+		db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), store.FileName), store.Options{Zone: "Europe/Berlin"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		s.accounts = db.Accounts()
+	}
 	q := httptest.NewRequest(method, address, strings.NewReader(form.Encode()))
 	if form != nil {
 		q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -68,7 +84,8 @@ func familyAnswer(t *testing.T, d Desk, by Actor, lang, method, address string, 
 	mux := http.NewServeMux()
 	for _, r := range slices.Concat(requestRoutes, historyRoutes, familyRoutes, dataRoutes) {
 		mux.HandleFunc(r.pattern, func(w http.ResponseWriter, q *http.Request) {
-			v := &visit{server: s, w: w, request: q, actor: by, lang: s.texts.choose(lang), zone: berlin, now: evening}
+			v := &visit{server: s, w: w, request: q, actor: by, client: netip4(192, 168, 1, 7), lang: s.texts.choose(lang), zone: berlin, now: evening}
+			v.session = store.Session{ID: 1, Proved: proved}
 			if !r.who.allows(by) {
 				v.fail(&Refusal{Kind: Forbidden})
 			} else if err := r.serve(v); err != nil {
@@ -151,7 +168,11 @@ func TestFamilyForms(t *testing.T) {
 		{"reject", "/history/waiting/9/reject", url.Values{}, owner, 303, `changes-reject {"id":9}`, "/history/waiting"},
 		{"something else", "/history/waiting/9/else", url.Values{}, owner, 404, "", ""},
 		{"loosening", "/family/loosening", url.Values{"delay": {"24h"}, "second": {"yes"}}, owner, 303, `families-loosening {"do":{"delay":"24h","second":true}}`, "/family?changed=14"},
+		{"one wish alone", "/family/loosening", url.Values{"delay": {"24h"}, "was-delay": {"0"}, "was-second": {"false"}}, owner, 303, `families-loosening {"do":{"delay":"24h"}}`, "/family?changed=14"},
+		{"the other wish", "/family/loosening", url.Values{"delay": {"0"}, "was-delay": {"0"}, "was-second": {"true"}}, owner, 303, `families-loosening {"do":{"second":false}}`, "/family?changed=14"},
+		{"no wish", "/family/loosening", url.Values{"delay": {"0"}, "was-delay": {"0"}, "was-second": {"true"}, "second": {"yes"}}, owner, 303, "", "/family"},
 		{"invite", "/family/guardians", url.Values{"name": {" Oma "}, "role": {"viewer"}}, owner, 200, `guardians-invite {"do":{"name":"Oma"}}`, ""},
+		{"invitation back", "/family/guardians/uninvite", url.Values{"name": {"Karl"}}, owner, 303, `guardians-uninvite {"do":{"name":"Karl"}}`, "/family"},
 		{"retention", "/data/retention", url.Values{"days": {"30"}, "category": {"dating"}}, owner, 303, `retention-set {"do":{"days":"30","category":"dating"}}`, "/data?changed=15"},
 		{"the default", "/data/retention", url.Values{"days": {""}}, owner, 303, `retention-set {"do":{"days":"default"}}`, "/data?changed=15"},
 		{"choices", "/data/choices", url.Values{}, owner, 200, `families-export {}`, ""},
@@ -177,5 +198,17 @@ func TestFamilyForms(t *testing.T) {
 	}
 	if slices.ContainsFunc(d.asked, func(s string) bool { return strings.HasPrefix(s, "guardians-invite") }) {
 		t.Error("who is not named yet was invited")
+	}
+	for _, address := range []string{"/family/guardians", "/family/guardians/invite"} {
+		d := familyDesk()
+		w := familyVisit(t, d, owner, evening.Add(-time.Hour), "en", http.MethodPost, address, url.Values{"name": {"Oma"}, "role": {"viewer"}})
+		if to := w.Header().Get("Location"); !strings.HasPrefix(to, "/confirm") || len(d.asked) > 0 {
+			t.Errorf("%s by who signed in an hour ago: to %q, asked %v", address, to, d.asked)
+		}
+	}
+	d = familyDesk()
+	d.refuse["guardians-invite"] = &Refusal{Kind: Waits, Pending: 9}
+	if w := familyAnswer(t, d, owner, "en", http.MethodPost, "/family/guardians/invite", url.Values{"name": {"Oma"}}); w.Header().Get("Location") != "/family?waits=9" {
+		t.Errorf("a link that has to wait: %d to %q", w.Code, w.Header().Get("Location"))
 	}
 }

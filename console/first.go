@@ -44,7 +44,6 @@ type passView struct {
 	Family  string // join: whose
 	Who     string // join: who invites
 	Role    policy.Role
-	Fixed   bool   // the guardian's name is chosen already
 	Others  bool   // first: the server is run for others
 	Called  string // what the family calls them
 	Name    string // what they type to sign in
@@ -68,7 +67,7 @@ func (v *visit) pass(kind store.PassKind) (store.Pass, string, error) {
 }
 
 func (v *visit) passView(p store.Pass) (passView, error) {
-	view := passView{Kind: p.Kind, Plain: v.Plain(), Who: p.Who, Role: p.Role, Called: p.Name, Fixed: p.Guardian != 0}
+	view := passView{Kind: p.Kind, Plain: v.Plain(), Who: p.Who, Role: p.Role, Called: p.Name}
 	ctx := v.request.Context()
 	switch p.Kind {
 	case store.PassJoin:
@@ -119,7 +118,7 @@ func usePass(kind store.PassKind) func(*visit) error {
 			view.Name = strings.TrimSpace(form.Get("name"))
 		}
 		view.Others = kind == store.PassFirst && form.Get("for") == "others"
-		if !view.Fixed {
+		if kind == store.PassFirst {
 			view.Called = strings.TrimSpace(form.Get("called"))
 		}
 		who := store.Newcomer{Guardian: view.Called, Name: view.Name}

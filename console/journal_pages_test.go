@@ -394,9 +394,11 @@ func TestAlertForms(t *testing.T) {
 		{"/alerts/set", url.Values{"quiet": {"1"}, "quiet-from": {"21:30"}, "quiet-until": {"06:30"}, "digest-at": {"18:00"}, "digest-day": {"Friday"}, "per-hour": {"3"}}, 303, []string{`alerts-set {"guardian":"Maria","quiet":"21:30-06:30","urgent":false,"digest_at":"18:00","digest_day":"Friday","per_hour":3}`}},
 		{"/alerts/set", url.Values{"quiet-from": {"21:30"}, "quiet-until": {"06:30"}, "urgent": {"1"}, "digest-at": {"18:00"}, "digest-day": {"Friday"}, "per-hour": {"3"}}, 303, []string{`alerts-set {"guardian":"Maria","quiet":"none","urgent":true,"digest_at":"18:00","digest_day":"Friday","per_hour":3}`}},
 		{"/alerts/rule", url.Values{"profile": {"Lea"}, "about": {"night"}, "when": {"weekly"}}, 303, []string{`alerts-set {"guardian":"Maria","profile":"Lea","category":"night","when":"weekly"}`}},
-		{"/alerts/signals", url.Values{"kind": {"first-time", "unknown-device", "tunnel", "night", "new-then-vpn", "bypass", "silent"}}, 303, []string{
+		{"/alerts/signals", url.Values{"kind": {"first-time", "unknown-device", "tunnel", "night", "new-then-vpn", "bypass", "silent"}, "was": {"first-time", "unknown-device", "several-stranger-chats", "tunnel", "night", "new-then-vpn", "silent"}}, 303, []string{
 			`signals {"since":"24h","profile":"","kind":"","limit":1}`, `signals-switch {"do":{"kind":"several-stranger-chats"}}`, `signals-switch {"do":{"kind":"bypass","on":true}}`,
 		}},
+		// What somebody else switched since the page was shown stays as they switched it.
+		{"/alerts/signals", url.Values{"kind": {"bypass"}, "was": {"bypass"}}, 303, []string{`signals {"since":"24h","profile":"","kind":"","limit":1}`}},
 		{"/alerts/night", url.Values{"from": {"21:00"}, "until": {"06:00"}}, 303, []string{`signals-night {"do":{"hours":"21:00-06:00"}}`}},
 	}
 	for _, tt := range tests {

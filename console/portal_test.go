@@ -53,7 +53,7 @@ func ofHome() homeDesk {
 		}},
 		"devices-seen":    devicesSeen{[]unknownDevice{{"192.168.1.99", "02:00:5e:10:00:99", "", noon.Add(-5 * time.Minute)}, {"192.168.1.98", "", "<i>tv", noon}}},
 		"devices-setup":   setupReply{Values: values},
-		"devices-sign":    signRequest{Profile: []byte("signed"), Signed: true},
+		"devices-apple":   appleProfile{[]byte("signed")},
 		"devices-watch":   watch,
 		"devices-watched": watch,
 		"help-lines":      helpLinesReply{"DE", []helpLine{{Country: "DE", Organisation: "Nummer gegen Kummer", For: "children", Contact: "116 111"}}},

@@ -36,6 +36,7 @@ type scheduleRequest struct {
 	Day      string   `json:"day,omitempty"`
 	Usual    bool     `json:"usual,omitempty"`
 	On       bool     `json:"on,omitempty"`
+	Was      string   `json:"was,omitempty"` // its version, which a change of it was decided on
 }
 
 var (
@@ -142,6 +143,14 @@ type schedulePage struct {
 	Schedule scheduleView
 	Fresh    bool // it is not kept yet
 	Rows     []windowRow
+	// Meanwhile is what somebody else changed since the form was filled; nil: nothing.
+	Meanwhile *meanwhile
+}
+
+// Version is that of the schedule that the form was filled with.
+func (p schedulePage) Version() string {
+	s := p.Schedule
+	return p.Value("version", policy.Schedule{Name: s.Name, What: s.What, Effect: s.Effect, Windows: s.Windows, Holidays: s.Holidays}.Version())
 }
 
 // windowRow is a window as the form has it.
@@ -283,13 +292,16 @@ func showSchedule(v *visit) error {
 }
 
 func changeSchedule(v *visit) error {
-	p, err := v.schedulePage()
-	if err != nil {
-		return err
-	}
+	p, missing := v.schedulePage()
 	form, err := v.form()
 	if err != nil {
 		return err
+	}
+	if missing != nil {
+		if r := refused(missing); r != nil && r.Kind == NotFound && p.Child.ID != 0 && form.Has("version") {
+			return p.overtaken(form)
+		}
+		return missing
 	}
 	ask := change[scheduleRequest]{Do: scheduleRequest{Profile: p.Child.Name, Name: p.Schedule.Name}}
 	times := p.Base + "/times"
@@ -352,7 +364,7 @@ func (p schedulePage) save(form url.Values) error {
 	if len(windows) == 0 && len(p.Schedule.Exceptions) == 0 && p.Wrong["windows"] == "" {
 		p.Wrong["windows"] = v.lang.text("times.windows-missing")
 	}
-	r := scheduleRequest{Profile: p.Child.Name, Name: p.Schedule.Name, Effect: form.Get("effect"), Target: form.Get("target"), Windows: windows, Holidays: form.Get("holidays")}
+	r := scheduleRequest{Profile: p.Child.Name, Name: p.Schedule.Name, Was: form.Get("version"), Effect: form.Get("effect"), Target: form.Get("target"), Windows: windows, Holidays: form.Get("holidays")}
 	if s := strings.TrimSpace(form.Get("service")); s != "" {
 		r.Target = s
 		if p.Schedule.What.Kind == policy.ForService && s == p.Schedule.About {
@@ -367,11 +379,14 @@ func (p schedulePage) save(form url.Values) error {
 	}
 	do := callScheduleSet
 	if p.Fresh {
-		do, r.Name = callScheduleAdd, name
+		do, r.Name, r.Was = callScheduleAdd, name, ""
 	} else if name != p.Schedule.Name {
 		r.To = name
 	}
 	c, err := do.do(v, change[scheduleRequest]{strings.TrimSpace(form.Get("why")), r})
+	if r := refused(err); r != nil && r.Kind == Stale {
+		return p.overtaken(form)
+	}
 	field := "windows"
 	if s := form.Get("service"); s != "" && refused(err) != nil && strings.Contains(refused(err).Text, strconv.Quote(s)) {
 		field = "service"

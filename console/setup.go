@@ -28,9 +28,11 @@ type (
 		Values  setup.Values `json:"values"`
 		Missing bool         `json:"missing"`
 	}
-	signRequest struct {
+	appleRequest struct {
+		Device string `json:"device"`
+	}
+	appleProfile struct {
 		Profile []byte `json:"profile"`
-		Signed  bool   `json:"signed"`
 	}
 	watchRequest struct {
 		Device string `json:"device"`
@@ -60,11 +62,11 @@ type (
 
 var (
 	callSetup   = call[change[setupRequest], setupReply]("devices-setup")
-	callSign    = call[signRequest, signRequest]("devices-sign")
+	callApple   = call[appleRequest, appleProfile]("devices-apple")
 	callWatch   = call[watchRequest, watchReply]("devices-watch")
 	callWatched = call[watchRequest, watchReply]("devices-watched")
 
-	setupCalls = []anyCall{callSetup, callSign, callWatch, callWatched}
+	setupCalls = []anyCall{callSetup, callApple, callWatch, callWatched}
 )
 
 var setupRoutes = []route{
@@ -259,25 +261,14 @@ func deviceProfile(v *visit) error {
 }
 
 func (v *visit) profile(device string) error {
-	r, err := callSetup.do(v, change[setupRequest]{Do: setupRequest{Device: device, Platform: "iphone", Look: true}})
-	if err != nil {
-		return err
-	}
-	if r.Missing {
-		return &Refusal{Kind: NotFound}
-	}
-	made, err := setup.MobileConfig(r.Values, setup.Profile{})
-	if err != nil {
-		return err
-	}
-	signed, err := callSign.do(v, signRequest{Profile: made})
+	made, err := callApple.do(v, appleRequest{device})
 	if err != nil {
 		return err
 	}
 	h := v.w.Header()
 	h.Set("Content-Type", "application/x-apple-aspen-config")
 	h.Set("Content-Disposition", `attachment; filename="kinward.mobileconfig"`)
-	_, _ = v.w.Write(signed.Profile) // the browser may be gone
+	_, _ = v.w.Write(made.Profile) // the browser may be gone
 	return nil
 }
 

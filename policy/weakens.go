@@ -79,6 +79,7 @@ func (w *weighing) family() {
 			w.add(fmt.Sprintf("guardian %q", g.Name), "the role is %s, not %s", g.Role, a.Guardians[i].Role)
 		}
 	}
+	w.fewerAgree()
 	if a.Zone != b.Zone {
 		for i := range b.Profiles {
 			if p := a.ProfileByID(b.Profiles[i].ID); p != nil && len(p.Schedules) > 0 {
@@ -94,6 +95,20 @@ func (w *weighing) family() {
 	}
 	if what := w.move(a.Default, b.Default); a.Default != b.Default && what != "" {
 		w.add("unknown devices", "%s", what)
+	}
+}
+
+// fewerAgree looks for guardians who could agree to what weakens protection and no
+// longer may: who picks the one who is asked has no second guardian.
+func (w *weighing) fewerAgree() {
+	if !w.before.Loosening.Second {
+		return
+	}
+	for _, g := range w.before.Guardians {
+		i := slices.IndexFunc(w.after.Guardians, func(o Guardian) bool { return o.ID == g.ID })
+		if g.Role >= Carer && (i < 0 || w.after.Guardians[i].Role < Carer) {
+			w.add(fmt.Sprintf("guardian %q", g.Name), "cannot agree any more to what weakens protection")
+		}
 	}
 }
 

@@ -95,7 +95,9 @@ func TestWeakens(t *testing.T) {
 		{name: "a shorter delay", do: func(f *Family) { f.Loosening.Delay = 60 }, says: "loosening: changes that weaken protection wait 01:00 hours, not 24:00"},
 		{name: "no second guardian", do: func(f *Family) { f.Loosening.Second = false }, says: "need no second guardian any more"},
 		{name: "a guardian is stronger", do: func(f *Family) { f.Guardians[1].Role = Owner }, says: `guardian "Ben": the role is owner, not guardian`},
-		{name: "a guardian goes", do: func(f *Family) { f.Guardians = f.Guardians[:1] }, back: `guardian "Ben": another adult may change choices`},
+		{name: "a guardian goes", do: func(f *Family) { f.Guardians = f.Guardians[:1] }, says: `guardian "Ben": cannot agree any more to what weakens protection`, back: `guardian "Ben": another adult may change choices`},
+		{name: "a guardian only looks on", do: func(f *Family) { f.Guardians[1].Role = Viewer }, says: `guardian "Ben": cannot agree any more`, back: "the role is guardian, not viewer"},
+		{name: "a guardian goes where one is enough", do: func(f *Family) { f.Loosening.Second, f.Guardians = false, f.Guardians[:1] }, says: "need no second guardian any more", quiet: true},
 		{name: "a viewer comes", do: func(f *Family) { f.Guardians = append(f.Guardians, Guardian{62, "Oma", Viewer}) }},
 		{name: "a holiday", do: func(f *Family) { f.Holidays = append(f.Holidays, Holiday{"X", christmas, christmas}) }},
 	} {

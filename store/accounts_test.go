@@ -9,13 +9,29 @@ import (
 	"kinward/policy"
 )
 
+// named names a guardian and invites them.
+func named(t *testing.T, db *DB, family policy.FamilyID, name string, role policy.Role, until time.Time, secret string) error {
+	t.Helper()
+	return db.Together(t.Context(), func(tx *Tx) error {
+		var id policy.GuardianID
+		_, err := tx.Change(Edit{Family: family}, func(f *policy.Family) (what string, err error) {
+			id, what, err = f.AddGuardian(name, role)
+			return what, err
+		})
+		if err == nil {
+			_, err = tx.Invite(Pass{Family: family, Guardian: id, Who: "test", Until: until}, secret)
+		}
+		return err
+	})
+}
+
 // guest has somebody join a family, and gives them one of all that opens the
 // console.
 func guest(t *testing.T, db *DB, family policy.FamilyID, name string) Account {
 	t.Helper()
 	a := db.Accounts()
 	until := db.now().Add(time.Hour)
-	_, err := a.Invite(t.Context(), Pass{Family: family, Name: name, Role: policy.Carer, Until: until}, "join "+name)
+	err := named(t, db, family, name, policy.Carer, until, "join "+name)
 	var account Account
 	if err == nil {
 		account, err = a.Enter(t.Context(), "join "+name, Newcomer{Guardian: name, Name: name, Password: "hash"})
@@ -36,7 +52,7 @@ func guest(t *testing.T, db *DB, family policy.FamilyID, name string) Account {
 		err = a.SetCodes(t.Context(), account.ID, []string{"code " + name})
 	}
 	if err == nil {
-		_, err = a.Invite(t.Context(), Pass{Family: family, Name: "friend of " + name, Role: policy.Viewer, Until: until}, "another "+name)
+		err = named(t, db, family, "friend of "+name, policy.Viewer, until, "another "+name)
 	}
 	if err == nil {
 		err = a.Happened(t.Context(), Event{Family: account.Family, Account: account.ID, Who: name, What: DoorIn})
@@ -132,32 +148,76 @@ func TestEnterIsAllOrNothing(t *testing.T) {
 	db := openNew(t)
 	guest(t, db, 1, "Eva")
 	a := db.Accounts()
-	if _, err := a.Invite(t.Context(), Pass{Family: 1, Name: "Karl", Role: policy.Viewer, Until: noon.Add(time.Hour)}, "secret"); err != nil {
+	until := noon.Add(time.Hour)
+	if err := named(t, db, 1, "Karl", policy.Viewer, until, "secret"); err != nil {
 		t.Fatal(err)
 	}
-	_, before := family(t, db)
-	if _, err := a.Enter(t.Context(), "secret", Newcomer{Guardian: "Karl", Name: " EVA ", Password: "hash"}); !errors.Is(err, ErrConflict) {
+	f, before := family(t, db)
+	if _, err := a.Enter(t.Context(), "secret", Newcomer{Name: " EVA ", Password: "hash"}); !errors.Is(err, ErrConflict) {
 		t.Errorf("a name that is taken: %v", err)
 	}
-	if _, err := a.Enter(t.Context(), "secret", Newcomer{Guardian: "eva", Name: "karl", Password: "hash"}); !errors.Is(err, ErrConflict) {
-		t.Errorf("a guardian's name that is taken: %v", err)
-	}
-	if f, after := family(t, db); after != before || len(f.Guardians) != 1 {
-		t.Errorf("revision %d with guardians %v, want %d with one", after, f.Guardians, before)
-	}
-	account, err := a.Enter(t.Context(), "secret", Newcomer{Guardian: "Karl", Name: "karl", Password: "hash"})
+	account, err := a.Enter(t.Context(), "secret", Newcomer{Guardian: "Mallory", Name: "karl", Password: "hash"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, g, err := a.Guardian(t.Context(), account); err != nil || g.Name != "Karl" || g.Role != policy.Viewer {
 		t.Errorf("guardian %+v, %v", g, err)
 	}
-	if _, err := a.Enter(t.Context(), "secret", Newcomer{Guardian: "Lea", Name: "lea", Password: "hash"}); !errors.Is(err, ErrNotFound) {
+	if _, err := a.Enter(t.Context(), "secret", Newcomer{Name: "lea", Password: "hash"}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a second time: %v", err)
 	}
-	changes, err := db.Changes(t.Context(), 1, 1)
-	if err != nil || changes[0].Who != "karl" || changes[0].What != "added guardian Karl (viewer)" {
-		t.Errorf("the history: %+v, %v", changes, err)
+	if now, after := family(t, db); after != before || len(now.Guardians) != len(f.Guardians) {
+		t.Errorf("entering changed the family: revision %d with %v, want %d with %v", after, now.Guardians, before, f.Guardians)
+	}
+}
+
+// An invitation names nobody, and whoever is invited again has one link.
+func TestInvite(t *testing.T) {
+	db := openNew(t)
+	eva := guest(t, db, 1, "Eva")
+	a := db.Accounts()
+	until := noon.Add(time.Hour)
+	if err := named(t, db, 1, "Karl", policy.Carer, until, "first"); err != nil {
+		t.Fatal(err)
+	}
+	f, _ := family(t, db)
+	karl, err := f.Guardian("Karl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		pass Pass
+		want error
+	}{
+		{"nobody", Pass{Family: 1, Name: "Mallory", Role: policy.Owner, Until: until}, ErrNotFound},
+		{"another family's", Pass{Family: 2, Guardian: karl.ID, Until: until}, ErrNotFound},
+		{"who has an account", Pass{Family: 1, Guardian: eva.Guardian, Until: until}, ErrConflict},
+	} {
+		if _, err := a.Invite(t.Context(), tt.pass, "secret of "+tt.name); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
+	if _, err := a.Invite(t.Context(), Pass{Family: 1, Guardian: karl.ID, Role: policy.Owner, Until: until}, "second"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Pass(t.Context(), "first"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the link from before: %v", err)
+	}
+	if p, err := a.Pass(t.Context(), "second"); err != nil || p.Name != "Karl" || p.Role != policy.Carer {
+		t.Errorf("the link: %+v, %v", p, err)
+	}
+	uninvite := func() error {
+		return db.Together(t.Context(), func(tx *Tx) error { return tx.Uninvite(1, *karl) })
+	}
+	if err := uninvite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Enter(t.Context(), "second", Newcomer{Name: "karl", Password: "hash"}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("what was taken back: %v", err)
+	}
+	if err := uninvite(); !errors.Is(err, ErrNotFound) {
+		t.Errorf("taken back again: %v", err)
 	}
 }
 

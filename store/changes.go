@@ -93,6 +93,38 @@ func changes(ctx context.Context, q querier, where string, args ...any) ([]Chang
 	return out, rows.Err()
 }
 
+// ChangesOf returns the newest changes of a family that changed a part of it, by
+// the path that [policy.Delta] gives it, newest first, at most limit. Of a change
+// that did not keep what it changed nobody knows.
+func (db *DB) ChangesOf(ctx context.Context, family policy.FamilyID, path string, limit int) ([]Change, error) {
+	all, err := db.Changes(ctx, family, KeptChanges)
+	if err != nil {
+		return nil, err
+	}
+	out := []Change{}
+	for _, c := range all {
+		if len(out) == limit {
+			break
+		}
+		var parts string
+		err := db.read.QueryRowContext(ctx, `SELECT delta FROM changes WHERE family_id = $1 AND revision = $2`, int64(family), int64(c.Revision)).Scan(&parts)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && parts == "" { // forgotten since, or not kept
+			continue
+		}
+		var delta policy.Delta
+		if err == nil {
+			err = json.Unmarshal([]byte(parts), &delta)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading change %d: %w", c.Revision, explain(err))
+		}
+		if delta.Touches([]string{path}) {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
 // Undo takes back what a change changed, as a change of its own; what was
 // changed since stays. Where a later change was about the same thing the error
 // wraps [ErrConflict] and names it. What has ended by now does not come back,

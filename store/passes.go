@@ -28,41 +28,68 @@ type Pass struct {
 	ID       PassID
 	Kind     PassKind
 	Family   policy.FamilyID   // join: which
-	Guardian policy.GuardianID // join: who is there already; 0: somebody new
+	Guardian policy.GuardianID // join: who gets the account
 	Name     string            // join: of the guardian
 	Role     policy.Role       // join: of the guardian
 	Account  AccountID         // reset: whose password
-	Who      string            // made it
+	Who      string            // made it; join: "" is who runs this server
 	Made     time.Time
 	Until    time.Time
 }
 
-// Invite makes a pass with which a guardian joins a family: one who is there
-// already without an account, or somebody new. secret must be one that nobody can
-// guess.
+// Invite makes the pass with which a guardian who is named already gets an
+// account; see [Tx.Invite].
 func (a *Accounts) Invite(ctx context.Context, p Pass, secret string) (id PassID, err error) {
-	p.Kind = PassJoin
 	err = a.transact(ctx, "inviting a guardian", func(t *Tx) error {
-		f, _, err := t.Family(p.Family)
-		if err != nil {
-			return err
-		}
-		p.Family = f.ID
-		if p.Guardian != 0 {
-			i := slices.IndexFunc(f.Guardians, func(g policy.Guardian) bool { return g.ID == p.Guardian })
-			if i < 0 {
-				return refuse(ErrNotFound, "there is no such guardian; see: kinward guardians")
-			}
-			if p.Name, p.Role = f.Guardians[i].Name, f.Guardians[i].Role; t.hasAccount(f.ID, p.Guardian) {
-				return refuse(ErrConflict, "%s can sign in already", clip(p.Name))
-			}
-		} else if _, _, err := f.AddGuardian(p.Name, p.Role); err != nil { // whether it could be; f is thrown away
-			return err
-		}
-		id, err = t.addPass(p, secret)
+		id, err = t.Invite(p, secret)
 		return err
 	})
 	return id, err
+}
+
+// Invite makes the pass with which a guardian of a family gets an account, in the
+// place of one that was made before. secret must be one that nobody can guess. Nobody is named by an invitation: who may name
+// guardians, and what has to wait, is decided where a family is changed.
+//
+// The error wraps [ErrNotFound] where there is no such guardian, [ErrConflict]
+// where they have an account.
+func (t *Tx) Invite(p Pass, secret string) (PassID, error) {
+	f, _, err := t.Family(p.Family)
+	if err != nil {
+		return 0, err
+	}
+	i := slices.IndexFunc(f.Guardians, func(g policy.Guardian) bool { return g.ID == p.Guardian })
+	if i < 0 {
+		return 0, refuse(ErrNotFound, "there is no such guardian; see: kinward guardians")
+	}
+	p.Kind, p.Family, p.Name, p.Role = PassJoin, f.ID, f.Guardians[i].Name, f.Guardians[i].Role
+	if t.hasAccount(f.ID, p.Guardian) {
+		return 0, refuse(ErrConflict, "%s can sign in already", clip(p.Name))
+	}
+	if _, err := t.dropInvitations(f.ID, p.Guardian); err != nil {
+		return 0, err
+	}
+	return t.addPass(p, secret)
+}
+
+// Uninvite revokes the invitation of a guardian of a family; where none waits, the
+// error wraps [ErrNotFound].
+func (t *Tx) Uninvite(family policy.FamilyID, g policy.Guardian) error {
+	n, err := t.dropInvitations(family, g.ID)
+	if err == nil && n == 0 {
+		err = refuse(ErrNotFound, "no invitation of %s waits", clip(g.Name))
+	}
+	return err
+}
+
+// dropInvitations removes the passes of a guardian, and returns how many of them
+// were worth something.
+func (t *Tx) dropInvitations(family policy.FamilyID, guardian policy.GuardianID) (n int, err error) {
+	if err := t.tx.QueryRowContext(t.ctx, `SELECT count(*) FROM passes WHERE family_id = $1 AND guardian_id = $2 AND kind = $3 AND until_at > $4`,
+		int64(family), int64(guardian), string(PassJoin), t.now.UnixMilli()).Scan(&n); err != nil {
+		return 0, err
+	}
+	return n, t.exec(`DELETE FROM passes WHERE family_id = $1 AND guardian_id = $2 AND kind = $3`, int64(family), int64(guardian), string(PassJoin))
 }
 
 func (t *Tx) hasAccount(family policy.FamilyID, guardian policy.GuardianID) bool {
@@ -187,12 +214,6 @@ func (a *Accounts) Invitations(ctx context.Context, family policy.FamilyID) ([]P
 	return readPasses(ctx, a.db.read, `WHERE family_id = $1 AND kind = $2 AND until_at > $3 ORDER BY pass_id DESC`, int64(family), string(PassJoin), a.db.now().UnixMilli())
 }
 
-// Uninvite revokes an invitation of a family; where it has none such, the error
-// wraps [ErrNotFound].
-func (a *Accounts) Uninvite(ctx context.Context, family policy.FamilyID, id PassID) error {
-	return a.set(ctx, `DELETE FROM passes WHERE family_id = $1 AND pass_id = $2 AND kind = $3`, int64(family), int64(id), string(PassJoin))
-}
-
 func onePass(ctx context.Context, q querier, where string, args ...any) (Pass, error) {
 	all, err := readPasses(ctx, q, where, args...)
 	if err == nil && len(all) == 0 {
@@ -285,18 +306,14 @@ func (t *Tx) enter(p Pass, who Newcomer) (Account, error) {
 		if g, err := f.Guardian(who.Guardian); err == nil && g.Role == policy.Owner { // named on the command line before
 			p.Guardian = g.ID
 		}
-	case PassJoin:
-		if p.Guardian == 0 {
-			p.Name = who.Guardian
-		}
 	}
 	return t.join(p, account)
 }
 
-// join makes the account of a guardian, and the guardian where it is a new one.
+// join makes the account of a guardian. Whoever sets the server up becomes one.
 func (t *Tx) join(p Pass, account Account) (Account, error) {
 	account.Family, account.Guardian = p.Family, p.Guardian
-	if p.Guardian == 0 {
+	if p.Guardian == 0 && p.Kind == PassFirst {
 		by := t.db.As(account.Name)
 		own := &Tx{by, t.ctx, t.tx, t.now}
 		_, err := own.Change(Edit{Family: p.Family}, func(f *policy.Family) (what string, err error) {

@@ -108,7 +108,7 @@ func TestBrowserOtherFamily(t *testing.T) {
 	h.must("profiles", "add", "Max", "C", "--family", "Berg")
 	cfg := defaultConfig()
 	cfg.Data = h.data
-	invited, err := opGuardianInvite.call(t.Context(), &cfg, change[guardianRequest]{about{Family: "Berg"}, guardianRequest{Name: "Ida"}}, func(string) {})
+	invited, err := opGuardianInvite.call(t.Context(), &cfg, change[inviteRequest]{about{Family: "Berg"}, inviteRequest{Name: "Ida"}}, func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ type changesRequest struct {
 	about
 	Limit    int    `json:"limit,omitempty"`
 	Revision uint64 `json:"revision,omitempty"`
+	Path     string `json:"path,omitempty"` // those alone that changed this part, see [policy.Delta]
 }
 
 type changesReply struct {
@@ -71,7 +72,12 @@ func changes(ctx context.Context, n *node, req changesRequest, _ progress) (chan
 	if err != nil {
 		return changesReply{}, err
 	}
-	list, err := n.db.Changes(ctx, f.ID, req.Limit)
+	var list []store.Change
+	if req.Path == "" {
+		list, err = n.db.Changes(ctx, f.ID, req.Limit)
+	} else {
+		list, err = n.db.ChangesOf(ctx, f.ID, req.Path, req.Limit)
+	}
 	if err != nil {
 		return changesReply{}, err
 	}

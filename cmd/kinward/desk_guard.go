@@ -28,6 +28,7 @@ type waiting struct {
 	zone      *time.Location
 	what      string
 	weakens   []policy.Weakening
+	request   json.RawMessage // what is run when it is made; nil: what was asked for
 }
 
 func (w *waiting) Error() string {
@@ -64,7 +65,7 @@ func (n *node) guard(ctx context.Context, t *store.Tx, p store.Proposal) error {
 	case a.brief && !l.Second && isBrief(p):
 		return nil
 	}
-	return &waiting{l, zoneOf(p.Before), p.What, p.Weakens}
+	return &waiting{loosening: l, zone: zoneOf(p.Before), what: p.What, weakens: p.Weakens}
 }
 
 // isBrief reports whether all that is new in a change are grants that are soon over.
@@ -153,6 +154,9 @@ const maxPendingRequest = 64 << 10
 
 // wait keeps a change that has to wait, and returns the refusal that says so.
 func (n *node) wait(ctx context.Context, a *acting, operation string, raw json.RawMessage, w *waiting) error {
+	if w.request != nil {
+		raw = w.request
+	}
 	if len(raw) > maxPendingRequest {
 		return &console.Refusal{Kind: console.Invalid, Text: "It weakens protection, so it has to wait, and it is too large for that; change less at once."}
 	}

@@ -81,6 +81,7 @@ var roles = map[string]capacity{
 	"guardians":            viewers,
 	"guardians-add":        owners,
 	"guardians-invite":     owners,
+	"guardians-uninvite":   owners,
 	"guardians-role":       owners,
 	"guardians-rename":     owners,
 	"guardians-remove":     owners,
@@ -130,7 +131,8 @@ var roles = map[string]capacity{
 	"devices-clue-remove": carers,
 	"devices-seen":        viewers,
 	"devices-setup":       carers, // it tells a device's secret, and makes one
-	"devices-sign":        carers,
+	"devices-apple":       carers,
+	"devices-sign":        nobody, // it signs whatever it is given
 	"devices-check":       carers,
 	"devices-watch":       carers,
 	"devices-watched":     carers,

@@ -17,7 +17,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kinward/certs"
 	"kinward/policy"
 	"kinward/setup"
 )
@@ -40,32 +39,6 @@ type setupReply struct {
 }
 
 var opDeviceSetup = operation[change[setupRequest], setupReply]{"devices-setup", deviceSetup}
-
-// signing is an Apple profile that the server's certificate is to sign.
-type signing struct {
-	Profile []byte `json:"profile"`
-	Signed  bool   `json:"signed"` // in a reply; else Profile is as it was
-}
-
-// opDeviceSign signs where the key is: one that was ordered by ACME never leaves
-// the server.
-var opDeviceSign = operation[signing, signing]{"devices-sign", deviceSign}
-
-func deviceSign(_ context.Context, n *node, req signing, _ progress) (signing, error) {
-	if n.serving == nil || n.serving.keeper == nil || n.serving.keeper.Status().Source == "self-signed" {
-		return req, nil
-	}
-	pair, err := n.serving.keeper.GetCertificate(nil)
-	if errors.Is(err, certs.ErrNone) {
-		return req, nil
-	}
-	if err != nil {
-		return req, err
-	}
-	req.Profile, err = signWith(req.Profile, pair)
-	req.Signed = err == nil
-	return req, err
-}
 
 // needsSecret lists the platforms whose guide tells the family by a secret.
 var needsSecret = []string{"openwrt", "router"}

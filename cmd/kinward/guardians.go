@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kinward/console"
 	"kinward/policy"
 	"kinward/store"
 )
@@ -32,16 +31,8 @@ type guardianView struct {
 	Invited *time.Time `json:"invited,omitempty"` // an invitation waits until then
 }
 
-// inviteReply is an invitation. Whoever has its link becomes the guardian.
-type inviteReply struct {
-	Name  string    `json:"name"`
-	Path  string    `json:"path"` // on the console; told once
-	Until time.Time `json:"until"`
-}
-
 var (
 	opGuardians      = operation[about, guardiansReply]{"guardians", guardians}
-	opGuardianInvite = operation[change[guardianRequest], inviteReply]{"guardians-invite", guardianInvite}
 	opGuardianAdd    = changing("guardians-add", guardianAdd)
 	opGuardianRole   = changing("guardians-role", guardianRole)
 	opGuardianRename = changing("guardians-rename", func(e *edit, r guardianRequest) (string, error) { return e.f.RenameGuardian(r.Name, r.To) })
@@ -54,9 +45,13 @@ func (c *cli) guardiansCommand() *cobra.Command {
 		Short: "Show the adults who decide for the family",
 		Long: `A guardian is an adult who decides (owner, guardian) or looks on (viewer). An owner
 also names guardians; a family with guardians has one at least. Roles count where
-people sign in; who may run this command may do all.`,
+people sign in; who may run this command may do all.
+
+They sign in once somebody gave them a link: "kinward guardians invite". That is also
+how the first owner of a further family comes in.`,
 		Example: `  kinward guardians
   kinward guardians add Eva --role owner
+  kinward guardians invite Mia --family Berger --role owner
   kinward guardians role Grandpa guardian`,
 	}, printGuardians)
 	role := ""
@@ -83,6 +78,7 @@ people sign in; who may run this command may do all.`,
 			Example: `  kinward guardians remove Grandpa`,
 			Args:    exactArgs("the NAME of a guardian"),
 		}, func(args []string) guardianRequest { return guardianRequest{Name: args[0]} }),
+		c.guardianInviteCommand(), c.guardianUninviteCommand(),
 	)
 }
 
@@ -114,54 +110,20 @@ func guardians(ctx context.Context, n *node, who about, _ progress) (guardiansRe
 	return r, nil
 }
 
-// inviteLife is for how long an invitation holds: a weekend at the grandparents'.
-const inviteLife = 7 * 24 * time.Hour
-
-// guardianInvite makes the link by which a guardian who is named already gets an
-// account. That they are named may have waited for another guardian; nobody is
-// named by an invitation. One that was made before is worth nothing then.
-func guardianInvite(ctx context.Context, n *node, req change[guardianRequest], _ progress) (inviteReply, error) {
-	f, _, err := n.family(ctx, req.Family)
-	if err != nil {
-		return inviteReply{}, err
-	}
-	g, err := f.Guardian(req.Do.Name)
-	if err != nil {
-		return inviteReply{}, coded(err)
-	}
-	passes, err := n.db.Accounts().Invitations(ctx, f.ID)
-	if err != nil {
-		return inviteReply{}, err
-	}
-	for _, p := range passes {
-		if p.Guardian == g.ID {
-			if err := n.db.Accounts().Uninvite(ctx, f.ID, p.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
-				return inviteReply{}, err
-			}
-		}
-	}
-	_, who := deciding(ctx)
-	secret, until := console.NewPassSecret(), time.Now().Add(inviteLife).Truncate(time.Second)
-	if _, err := n.db.Accounts().Invite(ctx, store.Pass{Family: f.ID, Guardian: g.ID, Who: who, Until: until}, secret); err != nil {
-		return inviteReply{}, coded(err)
-	}
-	err = n.db.Together(ctx, func(t *store.Tx) error {
-		_, err := t.Note(f.ID, fmt.Sprintf("invited %s to sign in", g.Name), req.Why)
-		return err
-	})
-	if err != nil {
-		return inviteReply{}, err
-	}
-	return inviteReply{g.Name, console.PassPath(store.PassJoin, secret), until.In(zoneOf(f))}, n.refresh(ctx, f.ID)
-}
-
 func printGuardians(w io.Writer, r guardiansReply) {
 	if len(r.Guardians) == 0 {
 		fmt.Fprintln(w, "Nobody is named yet. Add somebody with: {kinward} guardians add NAME --role owner")
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, g := range r.Guardians {
-		fmt.Fprintf(t, "%s\t%s\n", g.Name, g.Role)
+		in := "cannot sign in yet"
+		switch {
+		case g.Account:
+			in = "can sign in"
+		case g.Invited != nil:
+			in = "invited; the link holds until " + shown(*g.Invited, g.Invited.Location())
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", g.Name, g.Role, in)
 	}
 	t.Flush()
 }

@@ -24,6 +24,9 @@ type scheduleRequest struct {
 	Day      string   `json:"day,omitempty"`
 	Usual    bool     `json:"usual,omitempty"`
 	On       bool     `json:"on,omitempty"`
+	// Was is the version that a set was decided on, see [policy.Schedule.Version];
+	// "" is whichever.
+	Was string `json:"was,omitempty"`
 }
 
 // bedtimeName is what "schedules bedtime" calls its schedule.

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"reflect"
 
 	"github.com/spf13/cobra"
 
 	"kinward/policy"
+	"kinward/store"
 )
 
 func (c *cli) scheduleSetCommand() *cobra.Command {
@@ -37,6 +39,9 @@ func scheduleSet(e *edit, r scheduleRequest) (string, error) {
 	old, err := p.Schedule(r.Name)
 	if err != nil {
 		return "", err
+	}
+	if by := actor(e.ctx); r.Was != "" && r.Was != old.Version() && (by == nil || by.pending == nil) { // see onlyIf
+		return "", fmt.Errorf("%w: schedule %q of profile %s is another by now; look at it again", store.ErrStale, old.Name, p.Name)
 	}
 	next := *old
 	if r.To != "" {
