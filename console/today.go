@@ -121,9 +121,9 @@ func today(v *visit) error {
 		{"/", v.lang.text("today.span.day"), p.Span == "day"},
 		{"/?span=week", v.lang.text("today.span.week"), p.Span == "week"},
 	}
-	total, fresh, urgent := 0, 0, 0
+	total, fresh, urgent, devices := 0, 0, 0, 0
 	for _, profile := range p.Profiles {
-		total, fresh, urgent = total+profile.Incidents, fresh+profile.Fresh, urgent+profile.Urgent
+		total, fresh, urgent, devices = total+profile.Incidents, fresh+profile.Fresh, urgent+profile.Urgent, devices+profile.Devices
 		p.Children = append(p.Children, v.todayChild(&p, profile))
 	}
 	// What is to be read first comes first; otherwise the order stays.
@@ -136,6 +136,9 @@ func today(v *visit) error {
 	p.Lead = v.todayLead(p.Since, total, fresh, urgent, len(p.Signals))
 	if p.Waits, err = v.todayWaits(p.Unknown); err != nil {
 		return err
+	}
+	if devices == 0 && v.CanChange() {
+		p.Waits = append(p.Waits, todayWait{"children", "/children", v.lang.text("today.begin")})
 	}
 	return v.page(http.StatusOK, "today", p)
 }
