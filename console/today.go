@@ -126,9 +126,10 @@ func today(v *visit) error {
 		total, fresh, urgent, devices = total+profile.Incidents, fresh+profile.Fresh, urgent+profile.Urgent, devices+profile.Devices
 		p.Children = append(p.Children, v.todayChild(&p, profile))
 	}
-	// What is to be read first comes first; otherwise the order stays.
+	// What is to be read first comes first, and who has a device before who has none;
+	// otherwise the order stays.
 	slices.SortStableFunc(p.Children, func(a, b todayChild) int {
-		return cmp.Or(b.Urgent-a.Urgent, b.Fresh-a.Fresh, b.Incidents-a.Incidents)
+		return cmp.Or(b.Urgent-a.Urgent, b.Fresh-a.Fresh, b.Incidents-a.Incidents, min(b.Devices, 1)-min(a.Devices, 1))
 	})
 	p.Noticed = p.Signals[:min(len(p.Signals), noticedOnToday)]
 	p.MoreSigns = len(p.Signals) - len(p.Noticed)
