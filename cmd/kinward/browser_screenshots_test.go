@@ -6,11 +6,16 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +23,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	cdnetwork "github.com/chromedp/cdproto/network"
+	cdpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"kinward/journal"
@@ -64,6 +70,7 @@ func (a *album) take(b *chrome, name, path string) {
 		if look.lang != lang {
 			lang = look.lang
 			b.speak(lang)
+			b.as(look.size, look.scheme) // as the page finds it when it is opened
 			b.open(path)
 		}
 		a.write(name+"-"+look.name, b.picture(look.size, look.scheme, 6000))
@@ -73,9 +80,9 @@ func (a *album) take(b *chrome, name, path string) {
 	a.t.Logf("%2d  %-40s %.1f s", len(a.pages), name, time.Since(began).Seconds())
 }
 
-func (a *album) write(name string, png []byte) {
+func (a *album) write(name string, picture []byte) {
 	a.t.Helper()
-	must(a.t, os.WriteFile(filepath.Join(a.dir, name+".png"), png, 0o644))
+	must(a.t, os.WriteFile(filepath.Join(a.dir, name+".png"), picture, 0o644))
 }
 
 // unfolded is the page with everything open that can be opened, as a phone shows it.
@@ -83,6 +90,7 @@ func (a *album) unfolded(b *chrome, name, path string) {
 	a.t.Helper()
 	for _, lang := range []string{"en", "de"} {
 		b.speak(lang)
+		b.as(phone, "light")
 		b.open(path)
 		if evaluate[int](b, `(() => { const all = [...document.querySelectorAll("details")]; all.forEach((d) => { d.open = true; }); return all.length; })()`) == 0 {
 			break
@@ -90,6 +98,54 @@ func (a *album) unfolded(b *chrome, name, path string) {
 		a.write(name+"-unfolded-"+lang, b.picture(phone, "light", 8000))
 	}
 	b.speak("en")
+}
+
+// portrait is what README.md shows of a page: the first screen of it, as sharp as
+// phones are, in few colours, so that it is small.
+func (a *album) portrait(b *chrome, name, path string, s size, scheme string) {
+	a.t.Helper()
+	b.as(s, scheme)
+	b.open(path)
+	evaluate[bool](b, `new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => r(true))))`)
+	shot, err := chromedp.Call(b.ctx, cdpage.CaptureScreenshot, cdpage.CaptureScreenshotParams{Format: cdpage.CaptureScreenshotFormatPng})
+	must(a.t, err)
+	full, err := png.Decode(bytes.NewReader(shot.Data))
+	must(a.t, err)
+	var small bytes.Buffer
+	must(a.t, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, inFewColours(full)))
+	a.write("readme-"+name, small.Bytes())
+}
+
+// inFewColours is a picture in its 256 most frequent colours.
+func inFewColours(full image.Image) *image.Paletted {
+	count, box := map[color.RGBA]int{}, full.Bounds()
+	at := func(x, y int) color.RGBA {
+		c := color.RGBAModel.Convert(full.At(x, y)).(color.RGBA)
+		return color.RGBA{c.R &^ 3, c.G &^ 3, c.B &^ 3, 255} // what no eye tells apart
+	}
+	for y := box.Min.Y; y < box.Max.Y; y++ {
+		for x := box.Min.X; x < box.Max.X; x++ {
+			count[at(x, y)]++
+		}
+	}
+	colours := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int { return count[b] - count[a] })
+	var palette color.Palette
+	for _, c := range colours[:min(256, len(colours))] {
+		palette = append(palette, c)
+	}
+	few, index := image.NewPaletted(box, palette), map[color.RGBA]uint8{}
+	for y := box.Min.Y; y < box.Max.Y; y++ {
+		for x := box.Min.X; x < box.Max.X; x++ {
+			c := at(x, y)
+			i, known := index[c]
+			if !known {
+				i = uint8(palette.Index(c))
+				index[c] = i
+			}
+			few.SetColorIndex(x, y, i)
+		}
+	}
+	return few
 }
 
 // index shows all pictures on a page.
@@ -191,7 +247,17 @@ func (a *album) family() {
 	}, "/", "/more")
 	a.take(b, "today-week", "/?span=week")
 	a.take(b, "explain-answer", "/explain?name=omegle.com")
-	a.readme(b)
+	a.portrait(b, "today", "/?span=week", desktop, "light")
+	a.portrait(b, "today-phone", "/?span=week", phone, "dark")
+	a.portrait(b, "requests", "/requests", phone, "light")
+	b.open("/children")
+	b.click("Lea")
+	b.sees("Overview")
+	lea := evaluate[string](b, `location.pathname`)
+	for _, part := range []string{"", "/times", "/categories", "/rules"} { // the walk came to another child's
+		a.take(b, "lea"+strings.ReplaceAll(part, "/", "-"), lea+part)
+	}
+	a.portrait(b, "times", lea+"/times", phone, "dark")
 	a.forms(b)
 	a.door(h, owner)
 }
@@ -204,6 +270,7 @@ func (a *album) children(h *home) {
 	blocked := openChrome(a.t, "http://omegle.com:"+blockPort)
 	blocked.expect(`Cross-Origin-Opener-Policy header has been ignored|status of 4|favicon`)
 	a.take(blocked, "child-blocked", "/")
+	a.portrait(blocked, "blocked", "/", phone, "light")
 
 	lea := openChrome(a.t, "http://kinward.home.arpa:"+port)
 	lea.expect(`Cross-Origin-Opener-Policy header has been ignored|status of 4`)
@@ -248,6 +315,17 @@ func (a *album) forms(b *chrome) {
 	b.click("Check it")
 	b.sees("Waiting for it")
 	a.here(b, "device-check")
+	for _, platform := range []string{"Android phone or tablet", "iPhone or iPad"} {
+		b.open("/devices")
+		b.click("Lea's phone")
+		b.click(platform)
+		b.until("the steps or a button", `document.querySelector("main ol, main form button")`)
+		if evaluate[bool](b, `!document.querySelector("main ol")`) {
+			b.click("Make it and show the steps")
+			b.until("the steps", `document.querySelector("main ol")`)
+		}
+		a.here(b, "device-steps-"+pageName(strings.ToLower(platform)))
+	}
 	b.open("/nothing-here")
 	a.here(b, "error-not-found")
 }
@@ -412,6 +490,3 @@ func (h *home) lived() {
 	h.asksFrom("127.0.0.77", "allowed.example.")
 	h.must("incidents")
 }
-
-// readme takes the pictures that README.md shows.
-func (a *album) readme(b *chrome) {}
