@@ -64,9 +64,8 @@ cover: ## Coverage of all packages by all tests
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./...
 	$(GO) tool cover -func=coverage.out | tail -1
 
-screenshots: tools ## What each page of the console looks like, on phone and desktop, light and dark, into docs/screenshots
-	@mkdir -p docs/screenshots
-	SCREENSHOTS="$(CURDIR)/docs/screenshots" $(GO) test -count=1 -timeout 20m -run '^TestBrowserPages$$' ./cmd/kinward
+screenshots: tools ## What each page of the console looks like, on phone and desktop, light and dark, in two languages, into docs/screenshots or SCREENSHOTS=FOLDER
+	SCREENSHOTS="$(abspath $(or $(SCREENSHOTS),docs/screenshots))" $(GO) test -tags screenshots -count=1 -v -timeout 40m -run '^TestScreenshots$$' ./cmd/kinward
 
 tools: ## Install what the tests need, where it is absent
 	@.ci/install-tools

@@ -208,6 +208,7 @@ func TestChildrenPages(t *testing.T) {
 		"/holidays":                       {"Christmas", "2026-12-21", "Games"},
 		"/lists":                          {"School", "it was not found", "Lea &lt;3"},
 		"/explain":                        {`value="child:2"`, `value="device:Phone"`},
+		"/explain?name=x.com":             {`value="child:1" selected`}, // who is not named is asked about as anybody
 		"/explain?name=x.com&who=child:2": {"roblox.com", "/children/2/services?q=Roblox"},
 	} {
 		for _, lang := range []string{"en", "de"} {

@@ -91,7 +91,9 @@ type devicesView struct {
 	Serving bool // somebody can be seen
 	Carer   bool
 	// What was wrong in which form: a clue's, or "" for the one of new devices.
-	Wrong, WrongAt, Name, Clue string
+	Wrong, WrongAt, Name, Clue, Whose string
+
+	OfClue bool // it is what the device is recognised by that is wrong
 }
 
 func devicesPage(v *visit) error { return v.devicesPage(devicesView{}) }
@@ -158,7 +160,7 @@ func deviceAdd(v *visit) error {
 	if err != nil {
 		return err
 	}
-	d := devicesView{Name: strings.TrimSpace(f.Get("name")), Clue: strings.TrimSpace(f.Get("clue")), WrongAt: f.Get("at")}
+	d := devicesView{Name: strings.TrimSpace(f.Get("name")), Clue: strings.TrimSpace(f.Get("clue")), Whose: f.Get("profile"), WrongAt: f.Get("at")}
 	if d.Name == "" {
 		d.Wrong = v.lang.text("devices.no-name")
 		return v.devicesPage(d)
@@ -169,7 +171,7 @@ func deviceAdd(v *visit) error {
 	}
 	_, err = callDeviceAdd.do(v, change[deviceRequest]{Do: deviceRequest{Device: clue, Name: d.Name, Profile: f.Get("profile")}})
 	if r := refused(err); r != nil && (r.Kind == Invalid || r.Kind == Conflict) {
-		d.Wrong = r.Text
+		d.Wrong, d.OfClue = r.Text, d.Clue != "" && strings.Contains(r.Text, d.Clue) // refusals quote what they do not like
 		return v.devicesPage(d)
 	}
 	path := "/devices"

@@ -95,6 +95,7 @@ func showExplain(v *visit) error {
 	for _, c := range h.Profiles {
 		if kind == "child" && who == strconv.FormatInt(c.ID, 10) || kind == "profile" && c.Name == who || kind == "" && c.Name == h.Unknown {
 			r.Profile = c.Name
+			q.Set("who", "child:"+strconv.FormatInt(c.ID, 10)) // the form says whom the answer is about
 		}
 	}
 	if kind == "device" {

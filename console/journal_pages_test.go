@@ -79,7 +79,7 @@ func aHome() *journalDesk {
 	today := todayView{
 		Family: "Home", Zone: "Europe/Berlin", Now: evening, Since: evening.Add(-24 * time.Hour), Spans: spans,
 		Profiles: []todayProfile{
-			{ID: 1, Name: "Tom", Bars: make([]int, 25)},
+			{ID: 1, Name: "Tom", Devices: 1, Bars: make([]int, 25)},
 			{
 				ID: 2, Name: "Lea", Incidents: 4, Fresh: 2, Urgent: 1, Blocked: 4, Bars: bars, Closed: 2, Counted: 3, Worth: []incidentView{someIncident()},
 				Categories: []todayCategory{{ID: "anonymous-chat", Name: "Chat with strangers", Incidents: 4, Services: []string{"Omegle", "OmeTV"}, Urgent: true}},

@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -10,7 +11,7 @@ type navEntry struct {
 	path string
 	icon string // of pages/_icons.html; its text is nav.ICON
 	who  access
-	main bool // in the bar of a phone; the others stand on /more there
+	main bool // in the bar of a phone, see navOf; the others stand on /more there
 }
 
 // nav is what leads to the themes, in the order of a parent's questions. The bar
@@ -33,16 +34,20 @@ var nav = []navEntry{
 	{"/account", "account", signed, false},
 }
 
-// navOperator is the same for whoever runs the server.
+// navOperator is the same for whoever runs the server. Who belongs to no family has
+// the first ones in the bar.
 var navOperator = []navEntry{
-	{"/operator", "nodes", operator, false},
-	{"/operator/families", "families", operator, false},
-	{"/operator/health", "health", operator, false},
+	{"/operator", "nodes", operator, true},
+	{"/operator/families", "families", operator, true},
+	{"/operator/health", "health", operator, true},
+	{"/operator/lists", "server-lists", operator, true},
 	{"/operator/upstreams", "upstreams", operator, false},
-	{"/operator/lists", "lists", operator, false},
 	{"/operator/catalogue", "catalogue", operator, false},
 	{"/operator/certificates", "certificates", operator, false},
 }
+
+// navUnder says where pages belong whose address does not.
+var navUnder = map[string]string{"/router": "/devices", "/holidays": "/children"}
 
 var moreRoutes = []route{
 	{"GET /more", anyone, more},
@@ -52,7 +57,7 @@ var moreRoutes = []route{
 // group.
 type navItem struct {
 	Path, Key, Icon, Class, Group string
-	Here                          bool
+	Here                          string // aria-current: where the visitor is
 }
 
 // Nav is what the visitor may go to; nothing where nobody is signed in.
@@ -60,32 +65,60 @@ func (v *visit) Nav() []navItem {
 	if !v.SignedIn() {
 		return nil
 	}
-	first, rest := v.nav(true), v.nav(false)
-	here := "/more"
-	for _, e := range append(first, rest...) {
-		if p := v.request.URL.Path; p == e.Path || e.Path != "/" && strings.HasPrefix(p, e.Path+"/") {
-			here = e.Path
+	first := v.navOf(true)
+	all := append(first, navItem{Path: "/more", Key: "nav.more", Icon: "more", Class: "more"})
+	for _, g := range v.navRest() {
+		all = append(append(all, navItem{Group: g.Key}), g.Items...)
+	}
+	path := v.request.URL.Path
+	for from, to := range navUnder {
+		if path == from || strings.HasPrefix(path, from+"/") {
+			path = to
 		}
 	}
-	if len(rest) > 0 {
-		first = append(first, navItem{Path: "/more", Key: "nav.more", Icon: "more", Class: "more"}, navItem{Group: "nav.rest"})
+	here, longest := -1, 0
+	for i, e := range all {
+		if (path == e.Path || len(e.Path) > 1 && strings.HasPrefix(path, e.Path+"/")) && len(e.Path) > longest {
+			here, longest = i, len(e.Path)
+		}
 	}
-	all := append(first, rest...)
-	for i := range all {
-		all[i].Here = all[i].Path == here && (here != "/more" || v.request.URL.Path == here)
+	if here >= 0 {
+		all[here].Here = "page"
+	}
+	if here > len(first) {
+		all[len(first)].Here = "true" // a phone shows nothing but "more" of it
 	}
 	return all
 }
 
-// nav returns the entries that the visitor may use, those of the bar or the
+// navGroup is a part of what the bar of a phone has no room for.
+type navGroup struct {
+	Key   string // of its heading
+	Items []navItem
+}
+
+// navRest returns what the visitor may use besides the bar: what is the family's,
+// and what is the server's.
+func (v *visit) navRest() []navGroup {
+	groups := []navGroup{{Key: "nav.rest"}, {Key: "nav.server"}}
+	for _, item := range v.navOf(false) {
+		at := 0
+		if item.Path == "/operator" || strings.HasPrefix(item.Path, "/operator/") {
+			at = 1
+		}
+		groups[at].Items = append(groups[at].Items, item)
+	}
+	return slices.DeleteFunc(groups, func(g navGroup) bool { return len(g.Items) == 0 })
+}
+
+// navOf returns the entries that the visitor may use, those of the bar or the
 // others.
-func (v *visit) nav(main bool) []navItem {
+func (v *visit) navOf(bar bool) []navItem {
 	var items []navItem
-	for _, table := range [][]navEntry{nav, navOperator} {
-		for _, e := range table {
-			if e.main == main && e.who.allows(v.actor) {
-				items = append(items, navItem{Path: e.path, Key: "nav." + e.icon, Icon: e.icon})
-			}
+	for _, e := range slices.Concat(nav, navOperator) {
+		inBar := e.main && (e.who != operator || v.actor.Guardian == 0)
+		if inBar == bar && e.who.allows(v.actor) {
+			items = append(items, navItem{Path: e.path, Key: "nav." + e.icon, Icon: e.icon})
 		}
 	}
 	return items
@@ -93,7 +126,7 @@ func (v *visit) nav(main bool) []navItem {
 
 // more shows what the bar of a phone has no room for.
 func more(v *visit) error {
-	return v.page(http.StatusOK, "more", v.nav(false))
+	return v.page(http.StatusOK, "more", v.navRest())
 }
 
 // SignedIn is whether somebody of a family, or an operator, is signed in.

@@ -269,7 +269,7 @@ func (v *visit) operatorFamilies() (operatorFamiliesView, error) {
 	after, _ := strconv.ParseInt(v.request.URL.Query().Get("after"), 10, 64) // what is no number begins at the first
 	view := operatorFamiliesView{After: after, Preset: "C"}
 	for _, p := range presetWords {
-		view.Presets = append(view.Presets, option{p, p})
+		view.Presets = append(view.Presets, option{p, v.lang.text("preset." + p)})
 	}
 	var err error
 	if view.familiesView, err = callFamilies.do(v, familiesAsk{after, familiesPerPage}); err != nil {
@@ -332,6 +332,7 @@ type operatorListsView struct {
 	serverLists
 	Offers     []blocklists.Offer
 	Categories []option
+	Names      map[string]string // of the categories, in words
 	Location   string
 	Category   string
 	Problem    string
@@ -350,8 +351,14 @@ func (v *visit) operatorLists() (view operatorListsView, err error) {
 			view.Offers = append(view.Offers, o)
 		}
 	}
+	catalogue, err := blocklists.Embedded()
+	if err != nil {
+		return view, err
+	}
+	view.Names = map[string]string{}
 	for c := blocklists.AnonymousChat; c < blocklists.NumCategories; c++ {
-		view.Categories = append(view.Categories, option{c.String(), c.String()})
+		view.Names[c.String()] = v.lang.said(catalogue.Categories[c].Name)
+		view.Categories = append(view.Categories, option{c.String(), view.Names[c.String()]})
 	}
 	return view, nil
 }

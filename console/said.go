@@ -106,6 +106,10 @@ func (s *sayings) say(english string) (string, bool) {
 	// Pages begin sentences with a capital and end them with a full stop.
 	first, size := utf8.DecodeRuneInString(english)
 	body, stop := strings.CutSuffix(english[size:], ".")
+	// In the middle of others they begin with none.
+	if words, ok := s.find(string(unicode.ToUpper(first)) + english[size:]); ok {
+		return words, true
+	}
 	for _, try := range []string{string(unicode.ToLower(first)) + body, string(first) + body} {
 		if words, ok := s.find(try); ok {
 			if unicode.IsUpper(first) {

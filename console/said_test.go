@@ -16,7 +16,12 @@ func TestSaid(t *testing.T) {
 		`profile "Lea": category social is "watch", not "block"`:                         "Profil „Lea“: die Kategorie „Soziale Medien“ ist auf „erlauben und festhalten“ statt „sperren“",
 		`granted profile Lea name:example.org until 2026-12-01T10:00:00Z`:                "für das Profil Lea freigegeben: example.org bis 2026-12-01T10:00:00Z",
 		`added rule 3 to profile Lea: deny example.org and all below it`:                 "dem Profil Lea die Regel 3 hinzugefügt: example.org und alles darunter sperren",
-		`Removed guardian Tom.`:            "Die Betreuungsperson Tom entfernt.",
+		`Removed guardian Tom.`:      "Die Betreuungsperson Tom entfernt.",
+		`added guardian Eva (owner)`: "Eva als Betreuungsperson hinzugefügt (verantwortlich)",
+		`Tinder is listed as "Dating & hook-ups": made for adults who want to meet in person; nearly all of them require an age of 18.`: "Tinder steht unter „Dating und Treffen“. Für Erwachsene, die sich treffen wollen; fast alle verlangen ein Alter von 18 Jahren.",
+		`Added profile Mia (preset E).`: "Das Profil Mia hinzugefügt (16–17 Jahre).",
+		`made the family Home with profile Everyone (preset C) for every device, and profile Adults (preset adult)`: "die Familie Home angelegt, mit dem Profil Everyone (11–12 Jahre) für jedes Gerät und dem Profil Adults (Erwachsene)",
+		`112; police 110`:                  "112; Polizei 110",
 		`something that nobody translated`: "something that nobody translated",
 	} {
 		if got := de.said(english); got != want {

@@ -132,11 +132,20 @@ func (l *textLanguage) some(list []string) string {
 	return l.count("list.more", len(list)-most, "List", strings.Join(list[:most], ", "))
 }
 
+// who names whoever did something, as the record has it. Who did it at the server
+// stands there as a command line and its user, which tells a child nothing.
+func (l *textLanguage) who(recorded string) string {
+	if recorded == "command line" || strings.HasPrefix(recorded, "command line as ") {
+		return l.text("frame.server")
+	}
+	return recorded
+}
+
 // funcs are the functions of the pages.
 func (l *textLanguage) funcs() template.FuncMap {
 	return template.FuncMap{
 		"px": px, "some": l.some,
-		"T": l.text, "N": l.count, "said": l.said, "clock": l.clock, "day": l.day,
+		"T": l.text, "N": l.count, "said": l.said, "who": l.who, "clock": l.clock, "day": l.day,
 		"portalCSS": func() template.CSS { return portalCSS },
 		"dict":      func(pairs ...any) map[string]any { return dict(pairs) },
 	}

@@ -121,14 +121,15 @@ func today(v *visit) error {
 		{"/", v.lang.text("today.span.day"), p.Span == "day"},
 		{"/?span=week", v.lang.text("today.span.week"), p.Span == "week"},
 	}
-	total, fresh, urgent := 0, 0, 0
+	total, fresh, urgent, devices := 0, 0, 0, 0
 	for _, profile := range p.Profiles {
-		total, fresh, urgent = total+profile.Incidents, fresh+profile.Fresh, urgent+profile.Urgent
+		total, fresh, urgent, devices = total+profile.Incidents, fresh+profile.Fresh, urgent+profile.Urgent, devices+profile.Devices
 		p.Children = append(p.Children, v.todayChild(&p, profile))
 	}
-	// What is to be read first comes first; otherwise the order stays.
+	// What is to be read first comes first, and who has a device before who has none;
+	// otherwise the order stays.
 	slices.SortStableFunc(p.Children, func(a, b todayChild) int {
-		return cmp.Or(b.Urgent-a.Urgent, b.Fresh-a.Fresh, b.Incidents-a.Incidents)
+		return cmp.Or(b.Urgent-a.Urgent, b.Fresh-a.Fresh, b.Incidents-a.Incidents, min(b.Devices, 1)-min(a.Devices, 1))
 	})
 	p.Noticed = p.Signals[:min(len(p.Signals), noticedOnToday)]
 	p.MoreSigns = len(p.Signals) - len(p.Noticed)
@@ -136,6 +137,9 @@ func today(v *visit) error {
 	p.Lead = v.todayLead(p.Since, total, fresh, urgent, len(p.Signals))
 	if p.Waits, err = v.todayWaits(p.Unknown); err != nil {
 		return err
+	}
+	if devices == 0 && v.CanChange() {
+		p.Waits = append(p.Waits, todayWait{"children", "/children", v.lang.text("today.begin")})
 	}
 	return v.page(http.StatusOK, "today", p)
 }

@@ -31,7 +31,7 @@ var (
 	chromium     = sync.OnceValues(func() (context.Context, error) {
 		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox,
 			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en-US"),
-			chromedp.Flag("host-resolver-rules", "MAP kinward.home.arpa 127.0.0.1"), // as a device of the home resolves it
+			chromedp.Flag("host-resolver-rules", "MAP kinward.home.arpa 127.0.0.1, MAP omegle.com 127.0.0.1"), // as devices of the home resolve them
 			chromedp.Flag("disable-features", "Translate,OptimizationHints,MediaRouter,HttpsUpgrades"))
 		all, endAll := chromedp.NewExecAllocator(context.Background(), options...)
 		first, endFirst := chromedp.NewContext(all, chromedp.WithErrorf(func(string, ...any) {})) // events that it does not know

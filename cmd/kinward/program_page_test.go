@@ -213,6 +213,9 @@ func TestConsoleDevices(t *testing.T) {
 	page := eva.post("/devices", http.StatusOK, "name", "Tablet", "profile", "Lea")
 	wantAll(t, "a device without a clue", page, "Tablet is added", "encrypted DNS", "never seen")
 	wantAll(t, "devices", h.must("devices"), "Tablet", "dns:", "Lea's phone", "127.0.0.2")
+	page = eva.post("/devices", http.StatusUnprocessableEntity, "name", "Console", "profile", "Lea", "clue", "somewhere")
+	wantAll(t, "a clue that is none", page, `id="f-clue-wrong"`, `value="Lea" selected`, `value="Console"`)
+	wantNone(t, "a clue that is none", page, `id="f-name-wrong"`)
 	id := regexp.MustCompile(`/devices/(\d+)">Lea`).FindStringSubmatch(eva.get("/devices", http.StatusOK))
 	if id == nil {
 		t.Fatal("the list does not lead to the phone")

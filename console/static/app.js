@@ -6,6 +6,12 @@ for (const element of document.querySelectorAll('[data-script]')) {
   if (/^[a-z]+$/.test(name)) import(`/static/${name}.js`).then((module) => module.default(element));
 }
 
+// Of tabs that a phone has no room for, the one where the visitor is can be seen.
+for (const here of document.querySelectorAll('.tabs [aria-current]')) {
+  const tabs = here.parentElement;
+  tabs.scrollLeft = here.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - here.offsetWidth) / 2;
+}
+
 // A form is sent once, however often its button is pressed; but one that saves a
 // file (data-again) leaves its page as it is.
 document.addEventListener('submit', ({ target, submitter }) => {
