@@ -163,7 +163,7 @@ func (s *sayings) find(english string) (string, bool) {
 // and hours are made of, such as "Sun-Thu 20:30-06:30; Fri,Sat 22:00-08:00".
 var (
 	whenLayouts = []string{"Mon 2 Jan 2006 15:04", "Mon 2 Jan 15:04", "Mon 2 Jan 2006", "Mon 2 Jan"}
-	spanWords   = regexp.MustCompile(`^(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily)\b[-, ]*[\d:; -]*)+$`)
+	spanWords   = regexp.MustCompile(`^(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily)\b[-,;: \d]*)+$`)
 	spanWord    = regexp.MustCompile(`[A-Za-z]+`)
 )
 
@@ -237,7 +237,7 @@ func (l *textLanguage) said(english string) string {
 func (l *textLanguage) say(english string) template.HTML {
 	words, ok := l.sayings.say(english)
 	words = template.HTMLEscapeString(words)
-	if ok || len(l.sayings.exact) == 0 || english == "" {
+	if ok || len(l.sayings.exact) == 0 || !strings.ContainsFunc(english, unicode.IsLetter) {
 		return template.HTML(words) // escaped above
 	}
 	return template.HTML(`<span lang="en">` + words + `</span>`)
@@ -256,6 +256,16 @@ func (l *textLanguage) refusal(english string) string {
 		_, rest, _ = strings.Cut(rest, ": ")
 	}
 	return l.text("error.untranslated", "Text", english)
+}
+
+// Said returns a recorded English sentence of the program in a language (BCP 47), as
+// it is where there are no words for it.
+func Said(lang, english string) string {
+	t, err := loaded()
+	if err != nil || lang == "" {
+		return english
+	}
+	return t.choose(lang).said(english)
 }
 
 var loaded = sync.OnceValues(loadTexts)
