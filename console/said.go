@@ -44,7 +44,8 @@ type sayings struct {
 }
 
 type phrase struct {
-	prefix string
+	prefix string // what a sentence begins with; "": with something that is put in
+	part   string // what it holds for sure, so that most others need no match
 	match  *regexp.Regexp
 	words  string
 	weight int
@@ -96,7 +97,9 @@ func newSayings(file map[string]any) (*sayings, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", key, err)
 		}
-		s.patterns = append(s.patterns, phrase{english[:verbs[0][0]], match, words, len(englishVerb.ReplaceAllString(english, ""))})
+		parts := englishVerb.Split(english, -1)
+		longest := slices.MaxFunc(parts, func(a, b string) int { return len(a) - len(b) })
+		s.patterns = append(s.patterns, phrase{parts[0], longest, match, words, len(strings.Join(parts, ""))})
 	}
 	slices.SortFunc(s.patterns, func(a, b phrase) int {
 		if (a.prefix == "") != (b.prefix == "") {
@@ -113,41 +116,51 @@ func newSayings(file map[string]any) (*sayings, error) {
 // say returns an English text of the program in the language, and whether there
 // are words for it; otherwise it is as it was.
 func (s *sayings) say(english string) (string, bool) {
-	if words, ok := s.find(english); ok {
-		return words, true
-	}
 	// Pages begin sentences with a capital and end them with a full stop; others take
-	// both away, to put a sentence into another.
+	// both away, to put a sentence into another. What begins as a format does is that;
+	// formats that begin with something that is put in fit much.
 	first, size := utf8.DecodeRuneInString(english)
-	for _, stop := range []string{"", "."} {
-		rest, stopped := strings.CutSuffix(english[size:], stop)
-		if !stopped {
-			continue
+	for _, find := range []func(string) (string, bool){s.known, s.begun, s.ended} {
+		if words, ok := find(english); ok && !strings.HasSuffix(english, ".") {
+			return words, true
 		}
-		for _, try := range []rune{first, unicode.ToLower(first), unicode.ToUpper(first)} {
-			words, ok := s.find(string(try) + rest)
-			if !ok {
+		for _, stop := range []string{".", ""} {
+			rest, stopped := strings.CutSuffix(english[size:], stop)
+			if !stopped {
 				continue
 			}
-			if unicode.IsUpper(first) {
-				f, n := utf8.DecodeRuneInString(words)
-				words = string(unicode.ToUpper(f)) + words[n:]
+			for _, try := range []rune{first, unicode.ToLower(first), unicode.ToUpper(first)} {
+				words, ok := find(string(try) + rest)
+				if !ok {
+					continue
+				}
+				if unicode.IsUpper(first) {
+					f, n := utf8.DecodeRuneInString(words)
+					words = string(unicode.ToUpper(f)) + words[n:]
+				}
+				return words + stop, true
 			}
-			return words + stop, true
 		}
 	}
 	return english, false
 }
 
-func (s *sayings) find(english string) (string, bool) {
+// known says what has words as it is.
+func (s *sayings) known(english string) (string, bool) {
 	if words, ok := s.exact[english]; ok && !strings.Contains(words, "%") {
 		return words, true
 	}
-	if words, ok := s.when(english); ok {
-		return words, true
-	}
+	return s.when(english)
+}
+
+// begun says what begins as a format does, ended what only goes on as one does.
+func (s *sayings) begun(english string) (string, bool) { return s.match(english, true) }
+
+func (s *sayings) ended(english string) (string, bool) { return s.match(english, false) }
+
+func (s *sayings) match(english string, begun bool) (string, bool) {
 	for _, p := range s.patterns {
-		if !strings.HasPrefix(english, p.prefix) {
+		if (p.prefix != "") != begun || !strings.HasPrefix(english, p.prefix) || !strings.Contains(english, p.part) {
 			continue
 		}
 		if args := p.match.FindStringSubmatch(english); args != nil {

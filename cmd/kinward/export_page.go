@@ -57,7 +57,9 @@ var page = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("page").Funcs(template.FuncMap{
 		"utc":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 		"reviews": reviewsText,
-		"code":    func(s string) template.HTML { return template.HTML("<code>" + template.HTMLEscapeString(s) + "</code>") },
+		"code": func(s string) template.HTML {
+			return template.HTML("<code>" + template.HTMLEscapeString(s) + "</code>")
+		},
 	}).Parse(`<!doctype html>
 <html lang="{{.Language}}">
 <meta charset="utf-8">
