@@ -116,11 +116,16 @@ func newSayings(file map[string]any) (*sayings, error) {
 // say returns an English text of the program in the language, and whether there
 // are words for it; otherwise it is as it was.
 func (s *sayings) say(english string) (string, bool) {
+	return s.sayBy(english, []func(string) (string, bool){s.known, s.begun, s.ended})
+}
+
+// sayBy is say, by some ways to find the words alone, one after the other.
+func (s *sayings) sayBy(english string, finds []func(string) (string, bool)) (string, bool) {
 	// Pages begin sentences with a capital and end them with a full stop; others take
 	// both away, to put a sentence into another. What begins as a format does is that;
 	// formats that begin with something that is put in fit much.
 	first, size := utf8.DecodeRuneInString(english)
-	for _, find := range []func(string) (string, bool){s.known, s.begun, s.ended} {
+	for _, find := range finds {
 		if words, ok := find(english); ok && !strings.HasSuffix(english, ".") {
 			return words, true
 		}
@@ -256,17 +261,28 @@ func (l *textLanguage) say(english string) template.HTML {
 	return template.HTML(`<span lang="en">` + words + `</span>`)
 }
 
+// beingDone is what stands before a refusal's reason: adding device "Tablet": …
+var beingDone = regexp.MustCompile(`^(?i:[a-z]+ing)\b(?:"(?:[^"\\]|\\.)*"|[^":])*: `)
+
 // refusal says why something was not done. What l has no words for it quotes.
 func (l *textLanguage) refusal(english string) string {
 	if len(l.sayings.exact) == 0 || english == "" {
 		return english
 	}
-	for rest := english; rest != ""; { // behind what was being done: "adding device "Tablet": …"
-		if words, ok := l.sayings.say(rest); ok {
+	for rest := english; rest != ""; {
+		doing := beingDone.FindString(rest)
+		find := []func(string) (string, bool){l.sayings.known, l.sayings.begun, l.sayings.ended}
+		if doing != "" { // unless the format itself says what was being done
+			find = find[:2]
+		}
+		if words, ok := l.sayings.sayBy(rest, find); ok {
 			f, n := utf8.DecodeRuneInString(words)
 			return string(unicode.ToUpper(f)) + words[n:]
 		}
-		_, rest, _ = strings.Cut(rest, ": ")
+		if doing == "" {
+			_, rest, _ = strings.Cut(rest, ": ")
+		}
+		rest = rest[len(doing):]
 	}
 	return l.text("error.untranslated", "Text", english)
 }

@@ -25,6 +25,44 @@ func TestSaid(t *testing.T) {
 	}
 }
 
+// A refusal is said without what was being done; what has no words is quoted, and on
+// pages marked as English.
+func TestRefusal(t *testing.T) {
+	texts, err := loadTexts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	de, en := texts.choose("de"), texts.choose("en")
+	for english, want := range map[string]string{
+		`Adding device "A: b": there is a device "A: b" already (192.0.2.7); choose another name.`:      "Es gibt schon ein Gerät „A: b“ (192.0.2.7); wählen Sie einen anderen Namen.",
+		`Reading the webhook's address: "ftp" is not https.`:                                            "„ftp“ ist nicht https.",
+		`Adding a schedule: reading window "x": write days and times, for example Mon-Fri 21:30-06:30.`: "Das Zeitfenster „x“ ist nicht zu verstehen: schreiben Sie Tage und Zeiten, zum Beispiel Mon-Fri 21:30-06:30.",
+		`Profile "Lea", rule 2 (a.example): there is no such rule.`:                                     "Profil „Lea“, Regel 2 (a.example): diese Regel gibt es nicht.",
+		`Something that nobody translated.`:                                                             "Das ging nicht. Den Grund gibt es nur auf Englisch: Something that nobody translated.",
+	} {
+		if got := de.refusal(english); got != want {
+			t.Errorf("%s\n got %s\nwant %s", english, got, want)
+		}
+		if got := en.refusal(english); got != english {
+			t.Errorf("in English %s", got)
+		}
+	}
+	for english, want := range map[string]string{
+		`Chat with strangers`:            "Chatten mit Fremden",
+		`A <b> of a later edition: new.`: `<span lang="en">A &lt;b&gt; of a later edition: new.</span>`,
+		`New is listed as "Chat with strangers": something that a later edition says.`:                                                                         `<span lang="en">New is listed as &#34;Chat with strangers&#34;: something that a later edition says.</span>`,
+		`Chatrandom is listed as "Chat with strangers": brings your child into text or video chat with unknown adults, mostly without checking anybody's age.`: "Chatrandom zählt zu „Chatten mit Fremden“: Bringt Ihr Kind in Text- oder Videochats mit unbekannten Erwachsenen, meist ohne jede Altersprüfung.",
+		`116 111`:                            "116 111",
+		`Mon-Sat 14:00-20:00`:                "Mo-Sa 14:00-20:00",
+		`Fri 27 Nov 2026 19:47`:              "Fr 27. November 2026 19:47",
+		`official pages, a look at the site`: "amtliche Seiten, ein Blick auf die Seite selbst",
+	} {
+		if got := string(de.say(english)); got != want {
+			t.Errorf("%s\n got %s\nwant %s", english, got, want)
+		}
+	}
+}
+
 func BenchmarkSaid(b *testing.B) {
 	texts, err := loadTexts()
 	if err != nil {

@@ -209,7 +209,7 @@ func (h *home) germanLife() {
 		{"profiles", "log", "Lea", "dating", "count"},
 		{"profiles", "preset", "Tom", "B"},
 		{"retention", "set", "60"},
-		{"retention", "set", "30", "--category", "dating"},
+		{"retention", "set", "30", "dating"},
 		{"alerts", "add", "ntfy", "https://ntfy.example/thema", "--guardian", "Eva"},
 		{"alerts", "set", "--guardian", "Eva", "--category", "social", "--when", "weekly"},
 		{"alerts", "set", "--guardian", "Eva", "--quiet", "none"},
@@ -271,6 +271,7 @@ func TestGermanPages(t *testing.T) {
 	g.holds("what a child asked", page)
 
 	// What is refused.
+	karl := eva.joins("Karl", "guardian").speaksGerman()
 	lea := regexp.MustCompile(`href="(/children/\d+)"[^>]*>(?:<[^>]*>|\s)*Lea`).FindStringSubmatch(eva.get("/children", http.StatusOK))[1]
 	device := regexp.MustCompile(`/devices/\d+`).FindString(eva.get("/devices", http.StatusOK))
 	for _, form := range [][]string{
@@ -324,7 +325,6 @@ func TestGermanPages(t *testing.T) {
 	}
 
 	// What waits.
-	karl := eva.joins("Karl", "guardian").speaksGerman()
 	h.must("families", "loosening", "--second", "--delay", "24h")
 	g.holds("a change that waits", eva.tries(lea, "do", "preset", "value", "E"))
 	g.holds("another that waits", eva.tries(lea+"/categories", "thing", "dating", "choice", "allow"))
