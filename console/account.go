@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"html/template"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 var accountRoutes = []route{
 	{"GET /account", signed, accountPage},
 	{"POST /account/sessions", signed, endSessions},
+	{"POST /account/language", signed, setAccountLanguage},
 	{"GET /account/password", signed, passwordPage},
 	{"POST /account/password", signed, changePassword},
 	{"GET /account/factor", signed, confirmed(factorPage)},
@@ -59,6 +61,8 @@ type accountView struct {
 	Here     store.SessionID
 	Log      bool // may see what happened at the door
 	Plain    bool
+	Language string // of letters
+	Letters  []option
 }
 
 func accountPage(v *visit) error {
@@ -66,6 +70,10 @@ func accountPage(v *visit) error {
 	view := accountView{
 		Name: v.account.Name, Called: v.actor.Name, Role: v.actor.Role, Family: v.actor.Guardian != 0, Operator: v.actor.Operator,
 		TOTP: v.account.TOTP != "", Here: v.session.ID, Log: v.mayReadDoor(), Plain: v.Plain(),
+		Language: cmp.Or(v.account.Language, "en"),
+	}
+	for _, l := range v.Languages() {
+		view.Letters = append(view.Letters, option{l.Tag, l.Name})
 	}
 	var err error
 	if view.Codes, err = v.server.accounts.CodesLeft(ctx, v.account.ID); err != nil {
@@ -78,6 +86,24 @@ func accountPage(v *visit) error {
 		return err
 	}
 	return v.page(http.StatusOK, "account", view)
+}
+
+// setAccountLanguage keeps the language of an account's letters, which its pages
+// are in, too, in this browser.
+func setAccountLanguage(v *visit) error {
+	if _, err := v.form(); err != nil {
+		return err
+	}
+	l := v.server.languageOf(v.request.PostForm.Get("lang"))
+	if l == nil {
+		return &Refusal{Kind: Invalid}
+	}
+	if err := v.server.accounts.SetLanguage(v.request.Context(), v.account.ID, l.tag); err != nil {
+		return missing(err)
+	}
+	v.keepLanguage(l)
+	v.note("account.language-set")
+	return v.see("/account")
 }
 
 // AccountName is what whoever is signed in types to sign in.

@@ -36,9 +36,12 @@ type did struct {
 }
 
 // Sentence is what the change did, as a sentence.
-func (d *did) Sentence() string {
-	first, size := utf8.DecodeRuneInString(d.What)
-	return string(unicode.ToUpper(first)) + d.What[size:] + "."
+func (d *did) Sentence() string { return sentence(d.What) }
+
+// sentence makes a sentence of what stands in the record of changes.
+func sentence(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[size:] + "."
 }
 
 type changeShowRequest struct {
@@ -68,7 +71,7 @@ func (v *visit) made(c changed, err error, to string, again func(wrong string, s
 	case r == nil || r.Kind == Forbidden || again == nil:
 		return err
 	}
-	return again(v.lang.said(r.Text), statusOf[r.Kind])
+	return again(r.Text, statusOf[r.Kind])
 }
 
 // with returns a local address with one more value in its query.

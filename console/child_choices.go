@@ -191,7 +191,7 @@ func (v *visit) services() (servicesPage, error) {
 		Category: q.Get("category"), Search: q.Get("q"), Profile: p.Child.Name, Own: q.Get("state") == "own",
 	})
 	if refusal := refused(err); refusal != nil && refusal.Kind == NotFound {
-		p.Nothing = v.lang.said(refusal.Text)
+		p.Nothing = refusal.Text
 	} else if err != nil {
 		return p, err
 	}

@@ -96,7 +96,7 @@ func (c call[Req, Rep]) do(v *visit, req Req) (rep Rep, err error) {
 	err = v.server.desk.Do(v.request.Context(), by, string(c), req, &rep)
 	if r := refused(err); r != nil && r.Text != "" {
 		said := *r
-		said.Text = v.lang.said(r.Text)
+		said.Text = v.lang.refusal(r.Text)
 		return rep, &said
 	}
 	return rep, err

@@ -117,7 +117,7 @@ func showExplain(v *visit) error {
 		case badTime(r.At):
 			p.Wrong["at"] = v.lang.text("explain.at-wrong")
 		default:
-			p.Wrong["name"] = v.lang.said(refusal.Text)
+			p.Wrong["name"] = refusal.Text
 		}
 	}
 	if p.Answer == nil {

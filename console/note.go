@@ -63,23 +63,34 @@ var languageRoutes = []route{
 // language is what the visitor chose, else what the browser asks for.
 func (s *Server) language(q *http.Request) *textLanguage {
 	if c, err := q.Cookie(languageCookie); err == nil {
-		for _, l := range s.texts.languages {
-			if l.tag == c.Value {
-				return l
-			}
+		if l := s.languageOf(c.Value); l != nil {
+			return l
 		}
 	}
 	return s.texts.choose(q.Header.Get("Accept-Language"))
 }
 
+// languageOf returns the language of a tag; nil where the console has none such.
+func (s *Server) languageOf(tag string) *textLanguage {
+	for _, l := range s.texts.languages {
+		if l.tag == tag {
+			return l
+		}
+	}
+	return nil
+}
+
+// keepLanguage has the browser ask for a language from now on.
+func (v *visit) keepLanguage(l *textLanguage) {
+	http.SetCookie(v.w, &http.Cookie{
+		Name: languageCookie, Value: l.tag, Path: "/", MaxAge: 365 * 24 * 60 * 60, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.request.TLS != nil,
+	})
+}
+
 // setLanguage keeps the language in this browser and goes back to the page.
 func setLanguage(v *visit) error {
-	for _, l := range v.server.texts.languages {
-		if l.tag == v.request.PostFormValue("lang") {
-			http.SetCookie(v.w, &http.Cookie{
-				Name: languageCookie, Value: l.tag, Path: "/", MaxAge: 365 * 24 * 60 * 60, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.request.TLS != nil,
-			})
-		}
+	if l := v.server.languageOf(v.request.PostFormValue("lang")); l != nil {
+		v.keepLanguage(l)
 	}
 	return v.see(localPath(v.request.PostFormValue("back")))
 }

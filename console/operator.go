@@ -324,7 +324,7 @@ func removeFamily(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.note("operator.said", "Text", done.Done)
+	v.note("operator.said", "Text", v.lang.said(done.Done))
 	return v.see("/operator/families")
 }
 
@@ -404,7 +404,7 @@ func (v *visit) listsDone(l serverLists) error {
 	var said []string
 	for _, l := range l.Lists {
 		if text := cmp.Or(l.Problem, l.Outcome); text != "" {
-			said = append(said, l.Name+": "+text)
+			said = append(said, l.Name+": "+v.lang.said(text))
 		}
 	}
 	if len(said) > 0 {

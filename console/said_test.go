@@ -10,22 +10,71 @@ func TestSaid(t *testing.T) {
 	de := texts.choose("de")
 	for english, want := range map[string]string{
 		`it was blocked`: "es wurde gesperrt",
-		`chose "watch" for category social in profile Lea`:                               "im Profil Lea „erlauben und festhalten“ gewählt für die Kategorie Soziale Medien",
+		`chose "watch" for category social in profile Lea`:                               "im Profil Lea „erlauben und aufzeichnen“ gewählt für die Art Soziale Medien",
 		`took back "block" for service tiktok in profile Tom`:                            "im Profil Tom „sperren“ für den Dienst tiktok zurückgenommen",
 		`added device Lea's phone (192.0.2.7) to profile Lea until 2026-12-01T10:00:00Z`: "das Gerät Lea's phone (192.0.2.7) bis 2026-12-01T10:00:00Z zum Profil Lea hinzugefügt",
-		`profile "Lea": category social is "watch", not "block"`:                         "Profil „Lea“: die Kategorie „Soziale Medien“ ist auf „erlauben und festhalten“ statt „sperren“",
+		`profile "Lea": category social is "watch", not "block"`:                         "Profil „Lea“: die Art „Soziale Medien“ ist auf „erlauben und aufzeichnen“ statt „sperren“",
 		`granted profile Lea name:example.org until 2026-12-01T10:00:00Z`:                "für das Profil Lea freigegeben: example.org bis 2026-12-01T10:00:00Z",
 		`added rule 3 to profile Lea: deny example.org and all below it`:                 "dem Profil Lea die Regel 3 hinzugefügt: example.org und alles darunter sperren",
-		`Removed guardian Tom.`:      "Die Betreuungsperson Tom entfernt.",
-		`added guardian Eva (owner)`: "Eva als Betreuungsperson hinzugefügt (verantwortlich)",
-		`Tinder is listed as "Dating & hook-ups": made for adults who want to meet in person; nearly all of them require an age of 18.`: "Tinder steht unter „Dating und Treffen“. Für Erwachsene, die sich treffen wollen; fast alle verlangen ein Alter von 18 Jahren.",
+		`Removed guardian Tom.`:         "Tom als erwachsene Person entfernt.",
+		`added guardian Eva (owner)`:    "Eva zu den Erwachsenen der Familie hinzugefügt (verantwortlich)",
 		`Added profile Mia (preset E).`: "Das Profil Mia hinzugefügt (16–17 Jahre).",
 		`made the family Home with profile Everyone (preset C) for every device, and profile Adults (preset adult)`: "die Familie Home angelegt, mit dem Profil Everyone (11–12 Jahre) für jedes Gerät und dem Profil Adults (Erwachsene)",
-		`112; police 110`:                  "112; Polizei 110",
 		`something that nobody translated`: "something that nobody translated",
 	} {
 		if got := de.said(english); got != want {
 			t.Errorf("%s\n got %s\nwant %s", english, got, want)
 		}
+	}
+}
+
+// A refusal is said without what was being done; what has no words is quoted, and on
+// pages marked as English.
+func TestRefusal(t *testing.T) {
+	texts, err := loadTexts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	de, en := texts.choose("de"), texts.choose("en")
+	for english, want := range map[string]string{
+		`Adding device "A: b": there is a device "A: b" already (192.0.2.7); choose another name.`:      "Es gibt schon ein Gerät „A: b“ (192.0.2.7); wählen Sie einen anderen Namen.",
+		`Reading the webhook's address: "ftp" is not https.`:                                            "„ftp“ ist nicht https.",
+		`Adding a schedule: reading window "x": write days and times, for example Mon-Fri 21:30-06:30.`: "Das Zeitfenster „x“ ist nicht zu verstehen: schreiben Sie Tage und Zeiten, zum Beispiel Mon-Fri 21:30-06:30.",
+		`Profile "Lea", rule 2 (a.example): there is no such rule.`:                                     "Profil „Lea“, Regel 2 (a.example): diese Regel gibt es nicht.",
+		`Something that nobody translated.`:                                                             "Das ging nicht. Den Grund gibt es nur auf Englisch: Something that nobody translated.",
+	} {
+		if got := de.refusal(english); got != want {
+			t.Errorf("%s\n got %s\nwant %s", english, got, want)
+		}
+		if got := en.refusal(english); got != english {
+			t.Errorf("in English %s", got)
+		}
+	}
+	for english, want := range map[string]string{
+		`Chat with strangers`:            "Chatten mit Fremden",
+		`A <b> of a later edition: new.`: `<span lang="en">A &lt;b&gt; of a later edition: new.</span>`,
+		`New is listed as "Chat with strangers": something that a later edition says.`:                                                                         `<span lang="en">New is listed as &#34;Chat with strangers&#34;: something that a later edition says.</span>`,
+		`Chatrandom is listed as "Chat with strangers": brings your child into text or video chat with unknown adults, mostly without checking anybody's age.`: "Chatrandom zählt zu „Chatten mit Fremden“: Bringt Ihr Kind in Text- oder Videochats mit unbekannten Erwachsenen, meist ohne jede Altersprüfung.",
+		`116 111`:                            "116 111",
+		`Mon-Sat 14:00-20:00`:                "Mo-Sa 14:00-20:00",
+		`Fri 27 Nov 2026 19:47`:              "Fr 27. November 2026 19:47",
+		`official pages, a look at the site`: "offizielle Seiten, ein Blick auf die Seite selbst",
+	} {
+		if got := string(de.say(english)); got != want {
+			t.Errorf("%s\n got %s\nwant %s", english, got, want)
+		}
+	}
+}
+
+func BenchmarkSaid(b *testing.B) {
+	texts, err := loadTexts()
+	if err != nil {
+		b.Fatal(err)
+	}
+	de := texts.choose("de")
+	for b.Loop() {
+		de.say(`Chatrandom is listed as "Chat with strangers": brings your child into text or video chat with unknown adults, mostly without checking anybody's age.`)
+		de.say(`Added rule 3 to profile Lea: deny example.org and all below it.`)
+		de.say(`Something that nobody has words for, and that is as long as such sentences are.`)
 	}
 }

@@ -176,6 +176,11 @@ func (v *visit) enter(account store.Account, next string) error {
 	if err := v.know(account); err != nil {
 		return err
 	}
+	if account.Language == "" { // letters are in the language of the first browser until somebody chooses
+		if err := v.server.accounts.SetLanguage(v.request.Context(), account.ID, v.lang.tag); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
 	v.setCookie(halfCookie, "", -1)
 	v.happened(store.DoorIn, "")
 	return v.see(localPath(next))

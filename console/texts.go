@@ -145,7 +145,7 @@ func (l *textLanguage) who(recorded string) string {
 func (l *textLanguage) funcs() template.FuncMap {
 	return template.FuncMap{
 		"px": px, "some": l.some,
-		"T": l.text, "N": l.count, "said": l.said, "who": l.who, "clock": l.clock, "day": l.day,
+		"T": l.text, "N": l.count, "said": l.said, "say": l.say, "sentence": sentence, "who": l.who, "clock": l.clock, "day": l.day,
 		"portalCSS": func() template.CSS { return portalCSS },
 		"dict":      func(pairs ...any) map[string]any { return dict(pairs) },
 	}

@@ -5,7 +5,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -220,77 +219,4 @@ func holes(text any) []string {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
-}
-
-// spoken are the files whose sentences reach pages, with what in them never does.
-var spoken = map[string]string{
-	"../journal/sentence.go":     `^(%s  %s %s|%s %s|%s – %s|%s MST.*|.* MST)$`,
-	"../journal/signal.go":       `^%s  %s$|reading signal|not the details`,
-	"../policy/edit.go":          `^rule %d \(%s\)$`,
-	"../policy/edit_device.go":   `^Device %s$`,
-	"../policy/edit_profile.go":  `^%s %s(%s)?$`,
-	"../policy/edit_schedule.go": `^(%s %s %s| %s-%s)$`,
-	"../policy/retention.go":     `^category %s$`,
-	"../policy/weakens.go":       `^search engines? $`,
-	"../policy/weakens_time.go":  `^$`,
-	"../policy/warnings.go":      `^$`,
-	"../policy/explain_words.go": `^(%s |: %s|; |%q \(%s\)|schedule %d \(%s\)|Mon 2 Jan 15:04)$`,
-}
-
-// TestSaidComplete: what the journal and the record of changes say in English,
-// each language says, too; and a language says nothing that nobody says.
-func TestSaidComplete(t *testing.T) {
-	names, err := fs.Glob(files, "texts/*.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		if name == "texts/en.yaml" {
-			continue
-		}
-		said := languageFile(t, filepath.Base(name))
-		for file, not := range spoken {
-			never := regexp.MustCompile(not)
-			for s := range literals(t, file, false) {
-				if !strings.Contains(strings.TrimSpace(s), " ") || s == ", " || never.MatchString(s) {
-					continue
-				}
-				if said[saidKey+s] == nil && said[saidKey+"~"+s] == nil && said[saidKey+"%s"+s] == nil {
-					t.Errorf("%s does not say %q of %s", name, s, file)
-				}
-			}
-		}
-		everywhere := program(t)
-		for key := range said {
-			english, ok := strings.CutPrefix(key, saidKey)
-			if ok && !strings.HasPrefix(english, "~") && !strings.Contains(everywhere, english) && !strings.Contains(everywhere, strings.ReplaceAll(strings.TrimPrefix(english, "%s"), "%s", "")) {
-				t.Errorf("%s says %q, which nobody says", name, english)
-			}
-		}
-	}
-}
-
-// program is the text of what may say something, with the quotes of its literals
-// taken off.
-func program(t *testing.T) string {
-	t.Helper()
-	var all strings.Builder
-	for _, pattern := range []string{"../policy/*.go", "../journal/*.go", "../cmd/kinward/*.go"} {
-		names, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range names {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			if _, err := os.Stat(name); err != nil {
-				t.Fatal(err)
-			}
-			for s := range literals(t, name, false) {
-				all.WriteString(s + "\n")
-			}
-		}
-	}
-	return all.String()
 }

@@ -27,7 +27,8 @@ type Names struct {
 	Say func(english string) string
 }
 
-func (n Names) say(english string) string {
+// Text returns an English text as n says it, Textf a format that is filled in.
+func (n Names) Text(english string) string {
 	if n.Say != nil {
 		if s := n.Say(english); s != "" {
 			return s
@@ -36,29 +37,30 @@ func (n Names) say(english string) string {
 	return english
 }
 
-func (n Names) sayf(format string, args ...any) string {
-	return fmt.Sprintf(n.say(format), args...)
+// Textf is described at [Names.Text].
+func (n Names) Textf(format string, args ...any) string {
+	return fmt.Sprintf(n.Text(format), args...)
 }
 
-// time writes a time by an English layout, whose order and names of days and
+// Time writes a time by an English layout, whose order and names of days and
 // months the language may change.
-func (n Names) time(t time.Time, layout string) string {
-	s := t.Format(n.say(layout))
+func (n Names) Time(t time.Time, layout string) string {
+	s := t.Format(n.Text(layout))
 	if n.Say == nil {
 		return s
 	}
 	day, month := t.Format("Mon"), t.Format("Jan")
-	return strings.NewReplacer(day, n.say(day), month, n.say(month)).Replace(s)
+	return strings.NewReplacer(day, n.Text(day), month, n.Text(month)).Replace(s)
 }
 
 // DeviceAt names a device that has no name by its address.
 func (n Names) DeviceAt(addr string) string {
 	if n.Client != nil {
 		if name := n.Client(addr); name != "" {
-			return n.sayf("the device at %s (where %q is now)", addr, name)
+			return n.Textf("the device at %s (where %q is now)", addr, name)
 		}
 	}
-	return n.sayf("the device at %s", addr)
+	return n.Textf("the device at %s", addr)
 }
 
 // Sentence tells an incident in one plain line, with times in zone (nil is UTC):
@@ -81,9 +83,9 @@ func Sentence(i Incident, names Names, zone *time.Location) string {
 func what(i Incident, names Names) string {
 	switch {
 	case i.Reason == policy.ByCanary.String():
-		return names.sayf("looked up names by which browsers and systems ask whether a filter is there, %s. This is routine.", names.times(i.Tries))
+		return names.Textf("looked up names by which browsers and systems ask whether a filter is there, %s. This is routine.", names.times(i.Tries))
 	case i.Domain == "":
-		return names.sayf("looked up names %s, %s; they were blocked. Devices also do so by themselves.", duringText(i, names), names.times(i.Tries))
+		return names.Textf("looked up names %s, %s; they were blocked. Devices also do so by themselves.", duringText(i, names), names.times(i.Tries))
 	}
 	sentence := "tried %s, %s; %s."
 	if i.Verdict != policy.Block.String() || i.Reason == policy.BySecurity.String() || i.Bypass != "" {
@@ -98,14 +100,14 @@ func what(i Incident, names Names) string {
 		thing = call(names.Service, i.Service, i.Service)
 	}
 	if i.Category != "" {
-		thing = names.sayf("%s, %q", thing, call(names.Category, i.Category, i.Category))
+		thing = names.Textf("%s, %q", thing, call(names.Category, i.Category, i.Category))
 	}
-	s := names.sayf(sentence, thing, names.times(i.Tries), outcomeText(i, names))
+	s := names.Textf(sentence, thing, names.times(i.Tries), outcomeText(i, names))
 	switch i.Bypass {
 	case Routine:
-		return s + names.say(" Browsers and systems do so by themselves: this is routine.")
+		return s + names.Text(" Browsers and systems do so by themselves: this is routine.")
 	case Attempt:
-		return s + names.say(" VPNs and proxies have many everyday uses.")
+		return s + names.Text(" VPNs and proxies have many everyday uses.")
 	}
 	return s
 }
@@ -113,48 +115,48 @@ func what(i Incident, names Names) string {
 // duringText says when everything was blocked.
 func duringText(i Incident, names Names) string {
 	if i.Reason == policy.ByPause.String() {
-		return names.say("while everything was paused")
+		return names.Text("while everything was paused")
 	}
 	if name := call(names.Schedule, i.Schedule, ""); name != "" {
-		return names.sayf("during %q", name)
+		return names.Textf("during %q", name)
 	}
-	return names.say("at a time when everything is blocked")
+	return names.Text("at a time when everything is blocked")
 }
 
 func who(i Incident, names Names) string {
-	device := names.say("an unknown device")
+	device := names.Text("an unknown device")
 	switch {
 	case i.Device != 0:
-		device = call(names.Device, i.Device, names.say("a removed device"))
+		device = call(names.Device, i.Device, names.Text("a removed device"))
 	case i.Client != "":
 		device = names.DeviceAt(i.Client)
 	}
 	profile := call(names.Profile, i.Profile, "")
 	if profile == "" {
-		return names.sayf("%s (a removed profile)", device)
+		return names.Textf("%s (a removed profile)", device)
 	}
-	return names.sayf("%s (profile %s)", device, profile)
+	return names.Textf("%s (profile %s)", device, profile)
 }
 
 func outcomeText(i Incident, names Names) string {
 	switch {
 	case i.Verdict == policy.Watch.String():
-		return names.say("it was allowed and recorded")
+		return names.Text("it was allowed and recorded")
 	case i.Verdict == policy.Rewrite.String():
-		return names.say("it was answered with its safe mode")
+		return names.Text("it was answered with its safe mode")
 	case i.Hidden != "":
-		return names.sayf("it led to %s, which was blocked", i.Hidden)
+		return names.Textf("it led to %s, which was blocked", i.Hidden)
 	case i.Reason == policy.ByRule.String():
-		return names.say("it was blocked by the family's own rule")
+		return names.Text("it was blocked by the family's own rule")
 	case i.Reason == policy.ByPause.String():
-		return names.say("it was blocked while everything was paused") + ruleText(i, names)
+		return names.Text("it was blocked while everything was paused") + ruleText(i, names)
 	case i.Reason == policy.BySchedule.String():
 		if name := call(names.Schedule, i.Schedule, ""); name != "" {
-			return names.sayf("it was blocked during %q", name) + ruleText(i, names)
+			return names.Textf("it was blocked during %q", name) + ruleText(i, names)
 		}
-		return names.say("it was blocked at these hours") + ruleText(i, names)
+		return names.Text("it was blocked at these hours") + ruleText(i, names)
 	}
-	return names.say("it was blocked")
+	return names.Text("it was blocked")
 }
 
 // ruleText says that a rule of the family blocks at other times, too.
@@ -162,7 +164,7 @@ func ruleText(i Incident, names Names) string {
 	if i.Rule == 0 {
 		return ""
 	}
-	return names.say(", and is at other times by the family's own rule")
+	return names.Text(", and is at other times by the family's own rule")
 }
 
 func call[K any](f func(K) string, id K, otherwise string) string {
@@ -176,9 +178,9 @@ func call[K any](f func(K) string, id K, otherwise string) string {
 
 func (n Names) times(k uint64) string {
 	if k == 1 {
-		return n.say("once")
+		return n.Text("once")
 	}
-	return n.sayf("%d times", k)
+	return n.Textf("%d times", k)
 }
 
 // span writes a range of times as briefly as it can be understood.
@@ -189,11 +191,11 @@ func (n Names) span(first, last, now time.Time) string {
 		date += " 2006"
 	}
 	if first.Format(date) != last.Format(date) {
-		return n.time(first, date+" "+clock) + " – " + n.time(last, date+" "+clock)
+		return n.Time(first, date+" "+clock) + " – " + n.Time(last, date+" "+clock)
 	}
 	from, to := first.Format(clock), last.Format(clock)
 	var b strings.Builder
-	b.WriteString(n.time(first, date) + " ")
+	b.WriteString(n.Time(first, date) + " ")
 	_, east := first.Zone()
 	if _, e := last.Zone(); e != east { // the clock was changed meanwhile: 02:50 CEST–02:10 CET
 		return b.String() + first.Format(clock+" MST") + "–" + last.Format(clock+" MST")

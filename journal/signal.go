@@ -127,31 +127,31 @@ func (s Signal) says(names Names, zone *time.Location) string {
 	device := who(Incident{Device: s.Device, Client: s.Details.Client, Profile: s.Profile}, names)
 	switch s.Kind {
 	case policy.SignalFirstTime:
-		return names.sayf("%s looked up %s, for the first time on record.", device, s.thing(names))
+		return names.Textf("%s looked up %s, for the first time on record.", device, s.thing(names))
 	case policy.SignalSeveral:
-		return names.sayf("Profile %s: %d services to chat with strangers were looked up within a week: %s. One page or advertisement can lead to several.",
-			call(names.Profile, s.Profile, names.say("that was removed")), len(s.Details.Others), names.list(calls(names.Service, s.Details.Others)))
+		return names.Textf("Profile %s: %d services to chat with strangers were looked up within a week: %s. One page or advertisement can lead to several.",
+			call(names.Profile, s.Profile, names.Text("that was removed")), len(s.Details.Others), names.list(calls(names.Service, s.Details.Others)))
 	case policy.SignalUnknown:
-		return names.sayf("A device without a name here asked: %s. It may be a visitor's, or a new one of yours.", device)
+		return names.Textf("A device without a name here asked: %s. It may be a visitor's, or a new one of yours.", device)
 	case policy.SignalTunnel:
-		return names.sayf("%s asked for about %d different long names below %s within an hour. Some VPN apps send their data that way; other programs do, too.",
+		return names.Textf("%s asked for about %d different long names below %s within an hour. Some VPN apps send their data that way; other programs do, too.",
 			device, s.Details.Names, s.Domain)
 	case policy.SignalNight:
-		return names.sayf("%s looked up %s, in the hours that the family calls night. Apps also ask while nobody uses them.", device, s.thing(names))
+		return names.Textf("%s looked up %s, in the hours that the family calls night. Apps also ask while nobody uses them.", device, s.thing(names))
 	case policy.SignalNewVPN:
-		return names.sayf("%s looked up %s, %s after %s was looked up for the first time on record. The two need not belong together.",
+		return names.Textf("%s looked up %s, %s after %s was looked up for the first time on record. The two need not belong together.",
 			device, s.thing(names), names.after(s.At.Sub(s.Details.Since)), names.list(calls(names.Service, s.Details.Others)))
 	case policy.SignalBypass:
-		return names.sayf("%s looked up %s. VPNs and proxies have many everyday uses.", device, s.thing(names))
+		return names.Textf("%s looked up %s. VPNs and proxies have many everyday uses.", device, s.thing(names))
 	case policy.SignalSilent:
-		text := names.sayf("%s has not asked since %s, and usually does by now. Is it switched off, out of reach, or set to another DNS server?",
+		text := names.Textf("%s has not asked since %s, and usually does by now. Is it switched off, out of reach, or set to another DNS server?",
 			device, names.clock(s.Details.Since, s.At, zone))
 		if !s.Details.Again.IsZero() {
-			text += names.sayf(" It asked again: %s.", names.clock(s.Details.Again, s.At, zone))
+			text += names.Textf(" It asked again: %s.", names.clock(s.Details.Again, s.At, zone))
 		}
 		return text
 	}
-	return names.sayf("%s: a signal of the kind %q, which this Kinward does not know.", device, s.Kind)
+	return names.Textf("%s: a signal of the kind %q, which this Kinward does not know.", device, s.Kind)
 }
 
 // thing names what a signal is about.
@@ -161,7 +161,7 @@ func (s Signal) thing(names Names) string {
 		thing = call(names.Service, s.Service, s.Service)
 	}
 	if s.Category != "" {
-		thing = names.sayf("%s, %q", thing, call(names.Category, s.Category, s.Category))
+		thing = names.Textf("%s, %q", thing, call(names.Category, s.Category, s.Category))
 	}
 	return thing
 }
@@ -182,14 +182,14 @@ func (n Names) list(words []string) string {
 	}
 	words = slices.Clone(words)
 	last := len(words) - 1
-	return n.sayf("%s and %s", strings.Join(words[:last], ", "), words[last])
+	return n.Textf("%s and %s", strings.Join(words[:last], ", "), words[last])
 }
 
 func (n Names) after(d time.Duration) string {
 	if minutes := int(d.Round(time.Minute).Minutes()); minutes > 1 {
-		return n.sayf("%d minutes", minutes)
+		return n.Textf("%d minutes", minutes)
 	}
-	return n.say("a minute")
+	return n.Text("a minute")
 }
 
 // clock writes a time, with its day where that is not the one of other.
@@ -198,5 +198,5 @@ func (n Names) clock(t, other time.Time, zone *time.Location) string {
 	if t.Format(time.DateOnly) == other.Format(time.DateOnly) {
 		return t.Format("15:04")
 	}
-	return n.time(t, "Mon 2 Jan 15:04")
+	return n.Time(t, "Mon 2 Jan 15:04")
 }

@@ -27,6 +27,7 @@ type Account struct {
 	Password string            // its hash; "": none opens it
 	TOTP     string            // the secret in base 32; "": none
 	Handle   []byte            // how passkeys name it
+	Language string            // BCP 47: that they are written to; "": not known
 	Made     time.Time
 }
 
@@ -42,7 +43,7 @@ func (db *DB) Accounts() *Accounts { return &Accounts{db} }
 // accountTables are all tables that have rows of an account, without itself.
 var accountTables = []string{"recovery_codes", "passkeys", "sessions", "api_tokens", "passes"}
 
-const accountColumns = `family_id, account_id, guardian_id, operator, name, password, totp, handle, made_at`
+const accountColumns = `family_id, account_id, guardian_id, operator, name, password, totp, handle, made_at, language`
 
 func readAccounts(ctx context.Context, q querier, where string, args ...any) (out []Account, err error) {
 	rows, err := q.QueryContext(ctx, `SELECT `+accountColumns+` FROM accounts `+where, args...)
@@ -54,7 +55,7 @@ func readAccounts(ctx context.Context, q querier, where string, args ...any) (ou
 		var a Account
 		var made int64
 		var handle string
-		if err := rows.Scan(&a.Family, &a.ID, &a.Guardian, &a.Operator, &a.Name, &a.Password, &a.TOTP, &handle, &made); err != nil {
+		if err := rows.Scan(&a.Family, &a.ID, &a.Guardian, &a.Operator, &a.Name, &a.Password, &a.TOTP, &handle, &made, &a.Language); err != nil {
 			return nil, fmt.Errorf("reading accounts: %w", explain(err))
 		}
 		if a.Handle, err = hex.DecodeString(handle); err != nil {
@@ -183,6 +184,11 @@ func (t *Tx) addAccount(a Account) (Account, error) {
 // when the cost of hashes has changed.
 func (a *Accounts) SetPassword(ctx context.Context, id AccountID, was, hash string) error {
 	return a.set(ctx, `UPDATE accounts SET password = $2 WHERE account_id = $1 AND password = $3`, int64(id), hash, was)
+}
+
+// SetLanguage keeps the language (BCP 47) that whoever signs in is written to.
+func (a *Accounts) SetLanguage(ctx context.Context, id AccountID, language string) error {
+	return a.set(ctx, `UPDATE accounts SET language = $2 WHERE account_id = $1`, int64(id), language)
 }
 
 // ChangePassword gives an account another password and ends its sessions but

@@ -75,7 +75,7 @@ func (b *bell) restart() {
 	b.engine, err = alerts.New(alerts.Config{
 		Store: kept, Feeds: map[alerts.Feed]alerts.Reader{alerts.Incidents: kept.ChangedEvents, alerts.Signals: kept.ChangedSignals},
 		Senders: map[alerts.Kind]alerts.Sender{alerts.Email: b.box},
-		Home: func(ctx context.Context, id policy.FamilyID) (alerts.Home, error) {
+		Home: func(ctx context.Context, id policy.FamilyID, _ policy.GuardianID) (alerts.Home, error) {
 			f, _, err := b.db.Family(ctx, id)
 			if err != nil {
 				return alerts.Home{}, err

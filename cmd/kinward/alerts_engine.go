@@ -73,8 +73,10 @@ func (n *node) vapid(ctx context.Context) (v alerts.VAPID, err error) {
 	return v, n.db.Secrets().Put(ctx, vapidName, text)
 }
 
-// alertHome tells what is needed of a family to write to its guardians.
-func (n *node) alertHome(ctx context.Context, id policy.FamilyID) (alerts.Home, error) {
+// alertHome tells what is needed of a family to write to a guardian: in the language
+// of whoever looks at it here, else in the one that the guardian's account is kept
+// in; English where neither is known.
+func (n *node) alertHome(ctx context.Context, id policy.FamilyID, guardian policy.GuardianID) (alerts.Home, error) {
 	s, err := n.state(ctx)
 	if err != nil {
 		return alerts.Home{}, err
@@ -83,7 +85,15 @@ func (n *node) alertHome(ctx context.Context, id policy.FamilyID) (alerts.Home, 
 	if err != nil {
 		return alerts.Home{}, err
 	}
-	h := alerts.Home{Name: f.Name, Zone: zoneOf(f), Names: n.names(ctx, s.Index, f), Guardians: map[policy.GuardianID]string{}}
+	lang := language(ctx)
+	if actor(ctx) == nil && guardian != alerts.Household {
+		account, err := n.db.Accounts().OfGuardian(ctx, id, guardian)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return alerts.Home{}, err
+		}
+		lang = account.Language
+	}
+	h := alerts.Home{Name: f.Name, Zone: zoneOf(f), Lang: lang, Names: n.namesIn(ctx, lang, s.Index, f), Guardians: map[policy.GuardianID]string{}}
 	for _, g := range f.Guardians {
 		h.Guardians[g.ID] = g.Name
 	}

@@ -122,7 +122,7 @@ func TestConsoleAlerts(t *testing.T) {
 	eva.post("/alerts/set", http.StatusOK, "quiet-from", "21:00", "quiet-until", "07:00", "quiet", "1", "digest-at", "18:30", "digest-day", "Friday", "per-hour", "3")
 	eva.post("/alerts/set", http.StatusUnprocessableEntity, "quiet-from", "x", "quiet-until", "07:00", "quiet", "1", "digest-at", "18:30", "digest-day", "Friday", "per-hour", "3")
 	eva.post("/alerts/rule", http.StatusOK, "about", "social", "profile", "Lea", "when", "weekly")
-	eva.post("/alerts/signals", http.StatusOK, "kind", "night")
+	eva.post("/alerts/signals", http.StatusOK, "kind", "night", "was", "night", "was", "bypass", "was", "silent")
 	eva.post("/alerts/night", http.StatusOK, "from", "20:00", "until", "06:00")
 	wantAll(t, "alerts", h.must("alerts"), "eva@example.org", "digests only", "brief", "quiet 21:00-07:00", "digests at 18:30", "Friday", "at most 3", "social of Lea: weekly")
 	wantAll(t, "signals", h.must("signals"), "Switched off:", "bypass", "silent")

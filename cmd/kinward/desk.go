@@ -206,13 +206,14 @@ func kindOfRefusal(err error) console.RefusalKind {
 
 var (
 	flagBefore = regexp.MustCompile(`(^|: )--[a-z-]+: `)
+	seeCommand = regexp.MustCompile(`; (?:see|make one with): kinward [a-z -]+$`)
 	clauses    = regexp.MustCompile(`(; |\. |, or |\()`)
 )
 
 // pageText takes out of a text what it says about commands: who reads a page
 // runs none.
 func pageText(s string) string {
-	s = flagBefore.ReplaceAllString(s, "$1")
+	s = seeCommand.ReplaceAllString(flagBefore.ReplaceAllString(s, "$1"), "")
 	for strings.Contains(s, "{kinward}") || strings.Contains(s, " --") {
 		at := max(0, min(index(s, "{kinward}"), index(s, " --")))
 		cuts := clauses.FindAllStringIndex(s[:at], -1)

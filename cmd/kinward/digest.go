@@ -92,10 +92,9 @@ func digest(ctx context.Context, n *node, req digestRequest, _ progress) (r dige
 	default:
 		return r, usageError(fmt.Errorf("--period: %q is not hour, day or week", req.Period))
 	}
-	d, err := engine.Digest(ctx, f.ID, guardian, period, from, now)
+	d, l, err := engine.Digest(ctx, f.ID, guardian, period, from, now)
 	if err != nil {
 		return r, err
 	}
-	link := n.cfg.Alerts.Link
-	return digestReply{d, d.Subject(), d.Text(link), d.HTML(link)}, nil
+	return digestReply{d, l.Subject, l.Text, l.HTML}, nil
 }

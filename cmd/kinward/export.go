@@ -27,6 +27,7 @@ import (
 // exportData is a family's incidents as they leave Kinward, with what they were
 // decided by. All times are UTC.
 type exportData struct {
+	Lang      string             `json:"-"` // BCP 47, of the page to read; "" is English
 	Made      time.Time          `json:"made"`
 	Kinward   string             `json:"kinward"` // the version that made it
 	Family    string             `json:"family"`
@@ -159,7 +160,7 @@ func (n *node) export(ctx context.Context, q incidentsQuery, most int) (exportDa
 		return exportData{}, usageError(fmt.Errorf("there are more than %d incidents; take a part of them, with --since and --until", most))
 	}
 	x := exportData{
-		Made: r.now.UTC().Truncate(time.Second), Kinward: version(), Family: r.f.Name, By: r.by.Who, Zone: r.zone.String(),
+		Lang: language(ctx), Made: r.now.UTC().Truncate(time.Second), Kinward: version(), Family: r.f.Name, By: r.by.Who, Zone: r.zone.String(),
 		Since: r.filter.Since.UTC(), Until: r.now.UTC(), Policy: revision, Catalogue: n.catalogue.Load().Edition,
 		Lists: []exportedList{}, Incidents: []incidentView{},
 	}

@@ -429,8 +429,13 @@ func zoneOf(f *policy.Family) *time.Location {
 // names tells the journal's sentences what guardians call things. What is no
 // longer there has no name.
 func (n *node) names(ctx context.Context, x *blocklists.Index, f *policy.Family) journal.Names {
+	return n.namesIn(ctx, language(ctx), x, f)
+}
+
+// namesIn is names in a language (BCP 47; "" is English).
+func (n *node) namesIn(ctx context.Context, lang string, x *blocklists.Index, f *policy.Family) journal.Names {
 	leases, profiles := n.leasesOf(ctx, f.ID), profileNames(f)
-	say := console.Says(language(ctx))
+	say := console.Says(lang)
 	return journal.Names{
 		Now: time.Now(), Say: say,
 		Client: func(addr string) string {

@@ -236,8 +236,8 @@ func TestNoDomainWhereOthersRead(t *testing.T) {
 		}
 		told := events[:min(len(events), mostTold)]
 		l := alertLetter(millers, told, len(events), "https://kinward.example.org")
-		d := MakeDigest(millers, Weekly, evening.Add(-time.Hour), evening.Add(time.Hour), events, nil, func(Event) bool { return true }).letter("")
-		for what, letter := range map[string]Letter{"alert": l, "digest": d, "brief": l.brief()} {
+		d := MakeDigest(millers, Weekly, evening.Add(-time.Hour), evening.Add(time.Hour), events, nil, func(Event) bool { return true }).letter(millers, "")
+		for what, letter := range map[string]Letter{"alert": l, "digest": d, "brief": l.brief(millers)} {
 			fields, err := json.Marshal(letter.Fields)
 			if err != nil {
 				t.Fatal(err)
@@ -309,7 +309,8 @@ func TestDigestGolden(t *testing.T) {
 		"calm":    MakeDigest(millers, Daily, day(23), day(24), nil, nil, not),
 		"special": MakeDigest(Home{Name: `<b>"x"</b>`, Zone: berlin, Names: millers.Names}, Daily, day(23), day(24), events[1:2], nil, not),
 	} {
-		text := "Subject: " + d.Subject() + "\n\n" + d.Text("https://kinward.example.org") + "\n" + d.HTML("https://kinward.example.org")
+		l := d.letter(millers, "https://kinward.example.org")
+		text := "Subject: " + l.Subject + "\n\n" + l.Text + "\n" + l.HTML
 		file := filepath.Join("testdata", "digest-"+name+".txt")
 		if *update {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

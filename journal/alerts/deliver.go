@@ -96,6 +96,9 @@ func (e *Engine) send(ctx context.Context, o *Outgoing) (Kind, error) {
 		o.State = Dropped
 		return "", nil
 	}
+	if f.home, err = e.c.Home(ctx, o.Family, c.Guardian); err != nil { // in the words of whoever reads it
+		return c.Kind, err
+	}
 	l, worth, err := e.letter(ctx, f, c, *o)
 	if err != nil || !worth {
 		if !worth && err == nil {
@@ -103,18 +106,18 @@ func (e *Engine) send(ctx context.Context, o *Outgoing) (Kind, error) {
 		}
 		return c.Kind, err
 	}
-	_, err = e.hand(ctx, c, Message{ID: o.ID, Made: o.Made, Urgent: o.Urgent, Letter: l})
+	_, err = e.hand(ctx, f.home, c, Message{ID: o.ID, Made: o.Made, Urgent: o.Urgent, Letter: l})
 	return c.Kind, err
 }
 
 // hand gives a message to the sender of its channel's kind.
-func (e *Engine) hand(ctx context.Context, c Channel, m Message) (string, error) {
+func (e *Engine) hand(ctx context.Context, h Home, c Channel, m Message) (string, error) {
 	s := e.c.Senders[c.Kind]
 	if s == nil {
 		return "", fmt.Errorf("sending by %s: %w", c.Kind, ErrNotSet)
 	}
 	if c.Settings.Brief {
-		m.Letter = m.Letter.brief()
+		m.Letter = m.Letter.brief(h)
 	}
 	limited, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
@@ -125,7 +128,7 @@ func (e *Engine) hand(ctx context.Context, c Channel, m Message) (string, error)
 func (e *Engine) letter(ctx context.Context, f family, c Channel, o Outgoing) (Letter, bool, error) {
 	if o.Period != Immediate {
 		d, err := e.digest(ctx, f, o.Family, c.Guardian, o.Period, o.From, o.Until)
-		return d.letter(e.c.Link), true, err
+		return d.letter(f.home, e.c.Link), true, err
 	}
 	told, total, err := e.c.Store.Tells(ctx, o.Family, o.ID, batch)
 	if err != nil {
@@ -155,12 +158,12 @@ func (e *Engine) letter(ctx context.Context, f family, c Channel, o Outgoing) (L
 
 // Test sends a test to a channel at once and returns what the other side said.
 func (e *Engine) Test(ctx context.Context, c Channel) (string, error) {
-	home, err := e.c.Home(ctx, c.Family)
+	home, err := e.c.Home(ctx, c.Family, c.Guardian)
 	if err != nil {
 		return "", err
 	}
 	now := e.c.Now()
-	return e.hand(ctx, c, Message{
+	return e.hand(ctx, home, c, Message{
 		ID: messageID("test", c.Family, c.ID, fmt.Sprint(now.UnixNano())), Made: now,
 		Letter: testLetter(home, now, e.c.Link),
 	})

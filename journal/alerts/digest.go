@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"kinward/journal"
 	"kinward/policy"
@@ -82,7 +83,7 @@ func MakeDigest(h Home, period When, from, until time.Time, events []Event, coun
 	d.Profiles = byProfile(h, told)
 	d.Counted = counted(h, counts)
 	if len(told) > 0 {
-		d.Chart = chart(period, told, d.From, d.Until, zone(h))
+		d.Chart = chart(h, period, told, d.From, d.Until)
 	}
 	return d
 }
@@ -110,7 +111,7 @@ func byProfile(h Home, events []Event) []ProfileDigest {
 		}
 		p.Total++
 		c.Total++
-		if outcome(e) == "allowed and recorded" {
+		if e.Incident.Verdict == policy.Watch.String() {
 			c.Watched++
 		}
 		if s := named(h.Names.Service, e.Service); s != "" {
@@ -130,10 +131,6 @@ func byProfile(h Home, events []Event) []ProfileDigest {
 	return out
 }
 
-func categoryName(e Event, h Home) string {
-	return strings.Trim(topic(e, h), `"`)
-}
-
 func insert(list []string, s string) []string {
 	i, found := slices.BinarySearch(list, s)
 	if found {
@@ -148,7 +145,7 @@ func counted(h Home, counts []journal.Count) []CountDigest {
 	for _, c := range counts {
 		name := named(h.Names.Category, c.Category)
 		if c.Category == "none" {
-			name = "something without a category"
+			name = h.Names.Text("something without a category")
 		}
 		profile := profileName(Event{Profile: c.Profile}, h)
 		i := slices.IndexFunc(out, func(d CountDigest) bool { return d.Profile == profile && d.Name == name })
@@ -170,7 +167,8 @@ func isOffline(i journal.Incident) bool {
 }
 
 // chart counts events by day, by three hours or by ten minutes.
-func chart(period When, events []Event, from, until time.Time, zone *time.Location) []Bar {
+func chart(h Home, period When, events []Event, from, until time.Time) []Bar {
+	zone := zone(h)
 	var starts []time.Time
 	var labels []string
 	switch period {
@@ -180,7 +178,7 @@ func chart(period When, events []Event, from, until time.Time, zone *time.Locati
 			if !at.Before(until) {
 				break
 			}
-			starts, labels = append(starts, at), append(labels, at.Format("Mon 2 Jan"))
+			starts, labels = append(starts, at), append(labels, h.Names.Time(at, "Mon 2 Jan"))
 		}
 	case Daily:
 		first := from.Hour() - from.Hour()%3
@@ -189,7 +187,7 @@ func chart(period When, events []Event, from, until time.Time, zone *time.Locati
 			if !at.Before(until) {
 				break
 			}
-			starts, labels = append(starts, at), append(labels, at.Format("Mon 15:04"))
+			starts, labels = append(starts, at), append(labels, h.Names.Time(at, "Mon 15:04"))
 		}
 	default:
 		for at := from; at.Before(until); at = at.Add(10 * time.Minute) {
@@ -212,90 +210,93 @@ func chart(period When, events []Event, from, until time.Time, zone *time.Locati
 	return bars
 }
 
-var periodWords = map[When]string{Hourly: "hour", Daily: "day", Weekly: "week"}
+// subjects are those of digests, with the day on which they end.
+var subjects = map[When]string{Hourly: "Kinward: your hour, %s", Daily: "Kinward: your day, %s", Weekly: "Kinward: your week, %s"}
 
-// Subject is the digest's, without any name that was asked for.
-func (d Digest) Subject() string {
-	s := fmt.Sprintf("Kinward: your %s, %s", periodWords[d.Period], d.Until.Format("Mon 2 Jan"))
+// subject is the digest's, without any name that was asked for.
+func (d Digest) subject(h Home) string {
+	s := h.Names.Textf(subjects[d.Period], h.Names.Time(d.Until, "Mon 2 Jan"))
 	if d.Calm() {
-		return s + ": all calm"
+		return s + h.Names.Text(": all calm")
 	}
 	return s
 }
 
 // headline says it in a sentence.
-func (d Digest) headline() string {
+func (d Digest) headline(h Home) string {
 	if d.Calm() {
-		return "All calm: nothing was recorded that you asked to hear of."
+		return h.Names.Text("All calm: nothing was recorded that you asked to hear of.")
 	}
+	recorded := one(h, d.Total, "1 incident was recorded", "%d incidents were recorded")
 	switch s := len(d.Signals); {
 	case d.Total == 0 && s == 0:
-		return "Nothing was recorded by name."
+		return h.Names.Text("Nothing was recorded by name.")
 	case s == 0:
-		return plural(d.Total, "incident was", "incidents were") + " recorded."
+		return recorded + "."
 	default:
-		return fmt.Sprintf("%s recorded, and %s noticed.", plural(d.Total, "incident was", "incidents were"), plural(s, "thing was", "things were"))
+		return h.Names.Textf("%s, and %s.", recorded, one(h, s, "1 thing was noticed", "%d things were noticed"))
 	}
 }
 
-func plural(n int, one, many string) string {
+// one counts something, in the words for one or in those for several.
+func one(h Home, n int, single, several string) string {
 	if n == 1 {
-		return "1 " + one
+		return h.Names.Text(single)
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return h.Names.Textf(several, n)
 }
 
-func (d Digest) spanText() string {
+func (d Digest) span(h Home) string {
 	const layout = "Mon 2 Jan 15:04"
-	return d.From.Format(layout) + " – " + d.Until.Format(layout)
+	return h.Names.Textf("Family %s, %s – %s", d.Family, h.Names.Time(d.From, layout), h.Names.Time(d.Until, layout))
 }
 
 // line says a category's part, without the count.
-func (c CategoryDigest) line() string {
+func (c CategoryDigest) line(h Home) string {
 	s := c.Name
 	if len(c.Services) > 0 {
-		s += ": " + someOf(c.Services)
+		s += ": " + someOf(h, c.Services)
 	}
-	s += " (" + someOf(c.Devices)
+	s += " (" + someOf(h, c.Devices)
 	if c.Watched > 0 {
-		s += fmt.Sprintf("; %d allowed and recorded", c.Watched)
+		s += h.Names.Textf("; %d allowed and recorded", c.Watched)
 	}
 	return s + ")"
 }
 
 // someOf joins the first few of a list and counts the others.
-func someOf(list []string) string {
+func someOf(h Home, list []string) string {
 	const most = 4
 	if len(list) <= most {
 		return strings.Join(list, ", ")
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	return h.Names.Textf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
 }
 
-// Text writes the digest as plain text, with its chart as bars.
-func (d Digest) Text(link string) string {
+// text writes the digest as plain text, with its chart as bars.
+func (d Digest) text(h Home, link string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Family %s, %s\n%s\n", d.Family, d.spanText(), d.headline())
+	fmt.Fprintf(&b, "%s\n%s\n", d.span(h), d.headline(h))
 	for _, p := range d.Profiles {
-		fmt.Fprintf(&b, "\nProfile %s\n", p.Name)
+		fmt.Fprintf(&b, "\n%s\n", h.Names.Textf("Profile %s", p.Name))
 		for _, c := range p.Categories {
-			fmt.Fprintf(&b, "%5d  %s\n", c.Total, c.line())
+			fmt.Fprintf(&b, "%5d  %s\n", c.Total, c.line(h))
 		}
 	}
 	if len(d.Signals) > 0 {
-		b.WriteString("\nNoticed\n")
+		fmt.Fprintf(&b, "\n%s\n", h.Names.Text("Noticed"))
 		for _, s := range d.Signals[:min(len(d.Signals), mostSignals)] {
 			fmt.Fprintf(&b, "  %s\n", s)
 		}
 		if n := len(d.Signals) - mostSignals; n > 0 {
-			fmt.Fprintf(&b, "  and %d more\n", n)
+			fmt.Fprintf(&b, "  %s\n", h.Names.Textf("and %d more", n))
 		}
 	}
-	for _, s := range d.asides() {
+	for _, s := range d.asides(h) {
 		fmt.Fprintf(&b, "\n%s\n", s)
 	}
 	if len(d.Chart) > 0 {
-		b.WriteString("\nWhen\n")
+		fmt.Fprintf(&b, "\n%s\n", h.Names.Text("When"))
 		width := d.labelWidth()
 		for _, bar := range d.Chart {
 			line := fmt.Sprintf("  %-*s  %s", width, bar.Label, strings.Repeat("█", d.scaled(bar.N, 30)))
@@ -305,33 +306,38 @@ func (d Digest) Text(link string) string {
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
 	}
-	fmt.Fprintf(&b, "\nTimes are of %s. %s\n", d.Zone, lookUp)
+	fmt.Fprintf(&b, "\n%s\n", d.note(h))
 	if link != "" {
-		fmt.Fprintf(&b, "See more in Kinward: %s\n", link)
+		fmt.Fprintf(&b, "%s\n", h.Names.Textf("See more in Kinward: %s", link))
 	}
 	return b.String()
+}
+
+// note is what stands below every digest.
+func (d Digest) note(h Home) string {
+	return h.Names.Textf("Times are of %s.", d.Zone) + " " + h.Names.Text(lookUp)
 }
 
 const mostSignals = 10
 
 // asides are what is said besides: that has no names.
-func (d Digest) asides() []string {
+func (d Digest) asides(h Home) []string {
 	var out []string
 	for _, c := range d.Counted {
-		out = append(out, fmt.Sprintf("Profile %s: %s was looked up %s; it is counted, not named.", c.Profile, c.Name, plural(int(c.Tries), "time", "times")))
+		out = append(out, h.Names.Textf("Profile %s: %s was looked up %s; it is counted, not named.", c.Profile, c.Name, one(h, int(c.Tries), "once", "%d times")))
 	}
 	if d.Offline > 0 {
-		out = append(out, fmt.Sprintf("Names were looked up while everything was blocked (%s). Devices also do so by themselves.", plural(d.Offline, "time span", "time spans")))
+		out = append(out, h.Names.Textf("Names were looked up while everything was blocked (%s). Devices also do so by themselves.", one(h, d.Offline, "1 time span", "%d time spans")))
 	}
 	if d.More {
-		out = append(out, "There were more than this sums up.")
+		out = append(out, h.Names.Text("There were more than this sums up."))
 	}
 	return out
 }
 
 func (d Digest) labelWidth() (w int) {
 	for _, b := range d.Chart {
-		w = max(w, len(b.Label))
+		w = max(w, utf8.RuneCountInString(b.Label))
 	}
 	return w
 }
@@ -349,8 +355,8 @@ func (d Digest) scaled(n, longest int) int {
 	return max(1, n*longest/most)
 }
 
-// HTML writes the digest as a page. The chart is a table that can be read aloud.
-func (d Digest) HTML(link string) string {
+// html writes the digest as a page. The chart is a table that can be read aloud.
+func (d Digest) html(h Home, link string) string {
 	type bar struct {
 		Bar
 		Percent int
@@ -360,50 +366,53 @@ func (d Digest) HTML(link string) string {
 		Line string
 	}
 	type profile struct {
-		Name  string
+		Title string
 		Parts []part
 	}
 	data := struct {
-		Span, Headline, Zone, Note, Link, Summary string
-		Profiles                                  []profile
-		Signals, Asides                           []string
-		MoreSignals                               int
-		Bars                                      []bar
+		Span, Headline, Noticed, Caption, Note, Link, See string
+		Profiles                                          []profile
+		Signals, Asides                                   []string
+		Bars                                              []bar
 	}{
-		Span: "Family " + d.Family + ", " + d.spanText(), Headline: d.headline(), Zone: d.Zone, Note: lookUp, Link: link,
-		Signals: d.Signals[:min(len(d.Signals), mostSignals)], MoreSignals: max(len(d.Signals)-mostSignals, 0), Asides: d.asides(),
+		Span: d.span(h), Headline: d.headline(h), Noticed: h.Names.Text("Noticed"), Caption: h.Names.Text("When: incidents by time"),
+		Note: d.note(h), Link: link, See: h.Names.Text("See more in Kinward"),
+		Signals: slices.Clone(d.Signals[:min(len(d.Signals), mostSignals)]), Asides: d.asides(h),
+	}
+	if n := len(d.Signals) - mostSignals; n > 0 {
+		data.Signals = append(data.Signals, h.Names.Textf("and %d more", n))
 	}
 	for _, p := range d.Profiles {
 		parts := []part{}
 		for _, c := range p.Categories {
-			parts = append(parts, part{c.Total, c.line()})
+			parts = append(parts, part{c.Total, c.line(h)})
 		}
-		data.Profiles = append(data.Profiles, profile{p.Name, parts})
+		data.Profiles = append(data.Profiles, profile{h.Names.Textf("Profile %s", p.Name), parts})
 	}
 	for _, b := range d.Chart {
 		data.Bars = append(data.Bars, bar{b, d.scaled(b.N, 100)})
 	}
-	return page(d.Subject(), data, digestPage())
+	return page(h, d.subject(h), data, digestPage())
 }
 
 var digestPage = pageOf("digest", `{{with .Data}}<p>{{.Span}}</p>
 <p><strong>{{.Headline}}</strong></p>
-{{range .Profiles}}<h2 style="font-size:1rem">Profile {{.Name}}</h2>
+{{range .Profiles}}<h2 style="font-size:1rem">{{.Title}}</h2>
 <ul>{{range .Parts}}<li><strong>{{.N}}</strong> {{.Line}}</li>{{end}}</ul>
-{{end}}{{if .Signals}}<h2 style="font-size:1rem">Noticed</h2>
-<ul>{{range .Signals}}<li>{{.}}</li>{{end}}{{if .MoreSignals}}<li>and {{.MoreSignals}} more</li>{{end}}</ul>
+{{end}}{{if .Signals}}<h2 style="font-size:1rem">{{.Noticed}}</h2>
+<ul>{{range .Signals}}<li>{{.}}</li>{{end}}</ul>
 {{end}}{{range .Asides}}<p>{{.}}</p>
-{{end}}{{if .Bars}}<table style="border-collapse:collapse;width:100%"><caption style="text-align:left;font-weight:bold">When: incidents by time</caption>
+{{end}}{{if .Bars}}<table style="border-collapse:collapse;width:100%"><caption style="text-align:left;font-weight:bold">{{.Caption}}</caption>
 {{range .Bars}}<tr><th scope="row" style="text-align:left;font-weight:normal;white-space:nowrap;padding-right:.5rem">{{.Label}}</th><td style="width:100%">{{if .N}}<div aria-hidden="true" style="background:#2a6f97;height:1em;width:{{.Percent}}%"></div>{{end}}</td><td style="text-align:right;padding-left:.5rem">{{.N}}</td></tr>
 {{end}}</table>
-{{end}}<p style="font-size:.875rem">Times are of {{.Zone}}. {{.Note}}</p>
-{{with .Link}}<p><a href="{{.}}">See more in Kinward</a></p>
+{{end}}<p style="font-size:.875rem">{{.Note}}</p>
+{{if .Link}}<p><a href="{{.Link}}">{{.See}}</a></p>
 {{end}}{{end}}`)
 
-// letter makes a message of the digest.
-func (d Digest) letter(link string) Letter {
+// letter makes a message of the digest for whom h is made for.
+func (d Digest) letter(h Home, link string) Letter {
 	return Letter{
-		Subject: d.Subject(), Short: d.headline(), Text: d.Text(link), HTML: d.HTML(link),
+		Lang: h.Lang, Subject: d.subject(h), Short: d.headline(h), Text: d.text(h, link), HTML: d.html(h, link),
 		Fields: struct {
 			Type   string `json:"type"`
 			Digest Digest `json:"digest"`

@@ -43,8 +43,9 @@ type Config struct {
 	Store   Store
 	Feeds   map[Feed]Reader
 	Senders map[Kind]Sender
-	// Home tells of a family what is needed to write to its guardians.
-	Home func(context.Context, policy.FamilyID) (Home, error)
+	// Home tells of a family what is needed to write to one of its guardians, in
+	// their language.
+	Home func(context.Context, policy.FamilyID, policy.GuardianID) (Home, error)
 	// Event reads one event; the error wraps [ErrForgotten] where it is kept no more.
 	Event func(context.Context, policy.FamilyID, Feed, string) (Event, error)
 	// Between reads a family's events and counts of a span of time, and whether
@@ -178,7 +179,7 @@ func (e *Engine) family(ctx context.Context, id policy.FamilyID) (f family, err 
 	if f.preferences, err = e.c.Store.Preferences(ctx, id); err != nil {
 		return f, err
 	}
-	f.home, err = e.c.Home(ctx, id)
+	f.home, err = e.c.Home(ctx, id, Household)
 	return f, err
 }
 
@@ -348,17 +349,18 @@ func Plan(p Preferences, now time.Time, zone *time.Location) map[When]time.Time 
 
 // Digest makes a guardian's digest of a span of time. It holds all that the
 // guardian hears of at least as often: one that left out what was told at once
-// could say that all was calm.
-func (e *Engine) Digest(ctx context.Context, id policy.FamilyID, g policy.GuardianID, period When, from, until time.Time) (Digest, error) {
+// could say that all was calm. The letter is how it would come.
+func (e *Engine) Digest(ctx context.Context, id policy.FamilyID, g policy.GuardianID, period When, from, until time.Time) (Digest, Letter, error) {
 	f := family{}
 	var err error
 	if f.preferences, err = e.c.Store.Preferences(ctx, id); err != nil {
-		return Digest{}, err
+		return Digest{}, Letter{}, err
 	}
-	if f.home, err = e.c.Home(ctx, id); err != nil {
-		return Digest{}, err
+	if f.home, err = e.c.Home(ctx, id, g); err != nil {
+		return Digest{}, Letter{}, err
 	}
-	return e.digest(ctx, f, id, g, period, from, until)
+	d, err := e.digest(ctx, f, id, g, period, from, until)
+	return d, d.letter(f.home, e.c.Link), err
 }
 
 // muted returns what tells of which events a guardian wants to hear nothing.

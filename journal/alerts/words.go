@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"html/template"
 	"slices"
@@ -17,12 +18,14 @@ import (
 type Home struct {
 	Name      string
 	Zone      *time.Location // of its clock
-	Names     journal.Names
+	Lang      string         // BCP 47: that its reader is written to; "" is English
+	Names     journal.Names  // in that language
 	Guardians map[policy.GuardianID]string
 }
 
 // Letter is a message in all the forms that channels take.
 type Letter struct {
+	Lang    string // BCP 47; "" is English
 	Subject string // of an e-mail, and the title of a push: never a domain
 	Short   string // of a push or ntfy: never a domain
 	Text    string
@@ -81,65 +84,66 @@ func alertLetter(h Home, events []Event, total int, link string) Letter {
 		})
 	}
 	if n := total - len(short); n > 0 {
-		short = append(short, fmt.Sprintf("and %d more", n))
+		short = append(short, h.Names.Textf("and %d more", n))
 	}
-	l := Letter{Subject: alertSubject(h, events, total), Short: strings.Join(short, "\n"), Fields: fields}
+	l := Letter{Lang: h.Lang, Subject: alertSubject(h, events, total), Short: strings.Join(short, "\n"), Fields: fields}
 	var b strings.Builder
 	for _, line := range lines {
 		b.WriteString(line + "\n\n")
 	}
+	moreText, note := "", ""
 	if more > 0 {
-		fmt.Fprintf(&b, "And %d more.\n\n", more)
+		moreText = h.Names.Textf("And %d more.", more)
+		b.WriteString(moreText + "\n\n")
 	}
-	note := ""
 	if slices.ContainsFunc(events, attempted) {
-		note = lookUp
+		note = h.Names.Text(lookUp)
 		b.WriteString(note + "\n\n")
 	}
-	b.WriteString(whatToDo(events, link))
+	b.WriteString(whatToDo(h, events, link))
 	l.Text = b.String()
-	l.HTML = page(l.Subject, struct {
-		Lines []string
-		More  int
-		Note  string
-		Do    string
-		Link  string
-	}{lines, more, lookUp, whatToDo(events, ""), link}, alertPage())
+	l.HTML = page(h, l.Subject, struct{ Lines, More, Note, Do, Link, See any }{
+		lines, moreText, note, whatToDo(h, events, ""), link, h.Names.Text("See it in Kinward"),
+	}, alertPage())
 	return l
 }
 
+// somethingNew is the subject of what does not say what it is about.
+const somethingNew = "Kinward: something to know"
+
 func alertSubject(h Home, events []Event, total int) string {
 	if len(events) == 0 {
-		return "Kinward: something to know"
+		return h.Names.Text(somethingNew)
 	}
 	if events[0].Feed == Waits && total == 1 {
-		return "Kinward: a change that waits"
+		return h.Names.Text("Kinward: a change that waits")
 	}
 	who := profileName(events[0], h)
 	for _, e := range events {
 		if e.Profile != events[0].Profile {
-			return fmt.Sprintf("Kinward: %d things to know", total)
+			return h.Names.Textf("Kinward: %d things to know", total)
 		}
 	}
 	if total == 1 {
-		return fmt.Sprintf("Kinward: profile %s, %s", who, topic(events[0], h))
+		return h.Names.Textf("Kinward: profile %s, %s", who, topic(events[0], h))
 	}
-	return fmt.Sprintf("Kinward: profile %s, %d things to know", who, total)
+	return h.Names.Textf("Kinward: profile %s, %d things to know", who, total)
 }
 
 // whatToDo says where to read more, without frightening anybody.
-func whatToDo(events []Event, link string) string {
+func whatToDo(h Home, events []Event, link string) string {
 	s := "What to do: nothing has to be done at once. Talk about it when there is a calm moment."
 	if len(events) > 0 && !slices.ContainsFunc(events, attempted) {
 		s = "What to do: answer it in Kinward, under requests or history."
 	}
+	lines := []string{h.Names.Text(s)}
 	if link != "" {
-		s += "\nSee it in Kinward: " + link
+		lines = append(lines, h.Names.Textf("See it in Kinward: %s", link))
 	}
 	if len(events) > 0 {
-		s += "\nOn the server: kinward incidents --profile, --since. How messages come: kinward alerts"
+		lines = append(lines, h.Names.Text("On the server: kinward incidents --profile, --since. How messages come: kinward alerts"))
 	}
-	return s
+	return strings.Join(lines, "\n")
 }
 
 // attempted reports whether e is of something that a device tried.
@@ -148,18 +152,26 @@ func attempted(e Event) bool { return e.Feed != Requests && e.Feed != Waits }
 // topic says what an event is about, in plain words without any name.
 func topic(e Event, h Home) string {
 	if e.Kind != "" {
-		return signalTopic(e.Kind)
+		return h.Names.Text(signalTopic(e.Kind))
 	}
 	if name := named(h.Names.Category, e.Category); name != "" {
-		return fmt.Sprintf("%q", name)
+		return h.Names.Textf("%q", name)
+	}
+	return categoryName(e, h)
+}
+
+// categoryName names the kind of thing that an incident is about.
+func categoryName(e Event, h Home) string {
+	if name := named(h.Names.Category, e.Category); name != "" {
+		return name
 	}
 	switch e.Incident.Reason {
 	case policy.ByRule.String():
-		return "one of the family's own rules"
+		return h.Names.Text("one of the family's own rules")
 	case policy.ByList.String():
-		return "one of the family's lists"
+		return h.Names.Text("one of the family's lists")
 	}
-	return "something that was recorded"
+	return h.Names.Text("something that was recorded")
 }
 
 // signalTopic says what a signal is, in a few calm words.
@@ -190,24 +202,24 @@ func signalTopic(kind string) string {
 }
 
 func shortLine(e Event, h Home) string {
-	at := e.At.In(zone(h)).Format("Mon 15:04")
+	at := h.Names.Time(e.At.In(zone(h)), "Mon 15:04")
 	if e.Feed == Waits {
-		return at + ": " + signalTopic(e.Kind)
+		return at + ": " + topic(e, h)
 	}
 	if e.Kind != "" {
-		return fmt.Sprintf("%s, %s: %s", at, deviceName(e, h), signalTopic(e.Kind))
+		return fmt.Sprintf("%s, %s: %s", at, deviceName(e, h), topic(e, h))
 	}
-	return fmt.Sprintf("%s, %s: %s was looked up; it was %s", at, deviceName(e, h), topic(e, h), outcome(e))
+	return h.Names.Textf("%s, %s: %s was looked up; %s", at, deviceName(e, h), topic(e, h), h.Names.Text(outcome(e)))
 }
 
 func outcome(e Event) string {
 	switch e.Incident.Verdict {
 	case policy.Watch.String():
-		return "allowed and recorded"
+		return "it was allowed and recorded"
 	case policy.Rewrite.String():
-		return "answered with its safe mode"
+		return "it was answered with its safe mode"
 	}
-	return "blocked"
+	return "it was blocked"
 }
 
 // aName stands in messages where an incident has a domain.
@@ -215,16 +227,16 @@ const aName = "something"
 
 // sentence tells an event in a line without a domain; a service is named.
 func sentence(e Event, h Home) string {
-	at := e.At.In(zone(h)).Format("Mon 2 Jan 15:04")
+	at, aName := h.Names.Time(e.At.In(zone(h)), "Mon 2 Jan 15:04"), h.Names.Text(aName)
 	switch e.Feed {
 	case Requests: // what a child writes with it may be anything, and is read in Kinward
-		thing := "something"
+		thing := aName
 		if e.Service != "" {
 			thing = named(h.Names.Service, e.Service)
 		}
-		return fmt.Sprintf("%s, %s (profile %s): asks for %s.", at, deviceName(e, h), profileName(e, h), thing)
+		return h.Names.Textf("%s, %s (profile %s): asks for %s.", at, deviceName(e, h), profileName(e, h), thing)
 	case Waits:
-		return fmt.Sprintf("%s: %s wants a change that weakens protection. It waits.", at, e.Who)
+		return h.Names.Textf("%s: %s wants a change that weakens protection. It waits.", at, e.Who)
 	}
 	if e.Kind != "" {
 		s := e.Signal
@@ -257,19 +269,19 @@ func profileName(e Event, h Home) string {
 			return s
 		}
 	}
-	return "(removed)"
+	return h.Names.Text("(removed)")
 }
 
 func deviceName(e Event, h Home) string {
 	if e.Device == 0 {
-		return "an unknown device"
+		return h.Names.Text("an unknown device")
 	}
 	if h.Names.Device != nil {
 		if s := h.Names.Device(e.Device); s != "" {
 			return s
 		}
 	}
-	return "a removed device"
+	return h.Names.Text("a removed device")
 }
 
 func named(f func(string) string, id string) string {
@@ -288,11 +300,12 @@ func zone(h Home) *time.Location {
 
 // testLetter is what alerts test sends.
 func testLetter(h Home, now time.Time, link string) Letter {
-	const subject, text = "Kinward: a test", "This is a test: messages of Kinward arrive here."
-	body := text + " It was sent at " + now.In(zone(h)).Format("Mon 2 Jan 15:04") + ".\n"
+	subject, text := h.Names.Text("Kinward: a test"), h.Names.Text("This is a test: messages of Kinward arrive here.")
+	sent := h.Names.Textf("It was sent at %s.", h.Names.Time(now.In(zone(h)), "Mon 2 Jan 15:04"))
+	body := text + " " + sent + "\n"
 	return Letter{
-		Subject: subject, Short: text, Text: body,
-		HTML: page(subject, struct{ Lines []string }{[]string{body}}, testPage()),
+		Lang: h.Lang, Subject: subject, Short: text, Text: body,
+		HTML: page(h, subject, struct{ Lines []string }{[]string{body}}, testPage()),
 		Fields: struct {
 			Type   string    `json:"type"`
 			Family string    `json:"family"`
@@ -303,19 +316,19 @@ func testLetter(h Home, now time.Time, link string) Letter {
 }
 
 // brief takes from a letter what it is about.
-func (l Letter) brief() Letter {
-	l.Subject, l.Short = "Kinward: something to know", "There is something new. Open Kinward to read it."
+func (l Letter) brief(h Home) Letter {
+	l.Subject, l.Short = h.Names.Text(somethingNew), h.Names.Text("There is something new. Open Kinward to read it.")
 	return l
 }
 
 // page writes an HTML page that needs nothing from elsewhere: mail programs load
 // nothing, and nobody is told that it was opened.
-func page(title string, data any, body *template.Template) string {
+func page(h Home, title string, data any, body *template.Template) string {
 	var b bytes.Buffer
 	err := body.Execute(&b, struct {
-		Title string
-		Data  any
-	}{title, data})
+		Lang, Title string
+		Data        any
+	}{cmp.Or(h.Lang, "en"), title, data})
 	if err != nil { // of a template that tests run
 		return ""
 	}
@@ -324,7 +337,7 @@ func page(title string, data any, body *template.Template) string {
 
 const (
 	pageHead = `<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"><title>{{.Title}}</title></head>
+<html lang="{{.Lang}}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"><title>{{.Title}}</title></head>
 <body style="font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:0 auto;padding:1rem">
 <h1 style="font-size:1.25rem">{{.Title}}</h1>
 `
@@ -335,10 +348,10 @@ const (
 // things to do.
 var (
 	alertPage = pageOf("alert", `{{with .Data}}{{range .Lines}}<p>{{.}}</p>
-{{end}}{{if .More}}<p>And {{.More}} more.</p>
+{{end}}{{with .More}}<p>{{.}}</p>
 {{end}}<p style="font-size:.875rem">{{.Note}}</p>
 <p style="font-size:.875rem;white-space:pre-line">{{.Do}}</p>
-{{with .Link}}<p><a href="{{.}}">See it in Kinward</a></p>
+{{with .Link}}<p><a href="{{.}}">{{$.Data.See}}</a></p>
 {{end}}{{end}}`)
 
 	testPage = pageOf("test", `{{range .Data.Lines}}<p>{{.}}</p>

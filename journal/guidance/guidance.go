@@ -11,6 +11,8 @@ import (
 	"cmp"
 	"embed"
 	"fmt"
+	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -72,8 +74,18 @@ type Book struct {
 	lines      []Line
 }
 
-// Languages returns the languages that guidance is written in, English first.
-func Languages() []string { return []string{English, "de"} }
+// Languages returns the languages that guidance is written in, English first: those
+// of data.
+func Languages() []string {
+	all := []string{English}
+	names, _ := fs.Glob(data, "data/*.txt") // the pattern is well-formed
+	for _, name := range names {
+		if l := strings.TrimSuffix(path.Base(name), ".txt"); l != English {
+			all = append(all, l)
+		}
+	}
+	return all
+}
 
 // Embedded returns the guidance that comes with the program. The error names the
 // languages that there are where language is none of them.
