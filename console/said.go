@@ -155,6 +155,9 @@ func (s *sayings) known(english string) (string, bool) {
 	if words, ok := s.exact[english]; ok && !strings.Contains(words, "%") {
 		return words, true
 	}
+	if words, ok := s.exact[english+"."]; ok && !strings.Contains(words, "%") { // a sentence within another
+		return strings.TrimSuffix(words, "."), true
+	}
 	return s.when(english)
 }
 

@@ -92,6 +92,9 @@ func newGerman(t *testing.T) *german {
 	}
 	for key, text := range english {
 		s, single := text.(string)
+		if key == "language.name" { // stands there for whoever reads that one
+			continue
+		}
 		if letters := hole.ReplaceAllString(regexp.QuoteMeta(s), ""); single && !same[s] && len(letters) > 3 {
 			g.texts[key] = regexp.MustCompile(`^` + hole.ReplaceAllString(regexp.QuoteMeta(s), `.*`) + `$`)
 		}
@@ -252,6 +255,7 @@ func TestGermanPages(t *testing.T) {
 	eva := newVisitor(t, base).speaksGerman()
 	g.holds("a weak password", eva.tries(link, "for", "home", "called", "Eva", "name", "eva", "password", "kurz", "again", "kurz"))
 	eva.post(link, http.StatusOK, "for", "home", "called", "Eva", "name", "eva", "password", goodPassword, "again", goodPassword)
+	h.must("guardians", "remove", "Maria")
 	h.must("profiles", "rename", "Lea", "Ida")
 	h.must("devices", "remove", "Phone")
 	h.must("alerts", "add", "email", "eva@example.org", "--guardian", "Eva")
