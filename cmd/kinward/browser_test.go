@@ -64,6 +64,12 @@ func openChrome(t *testing.T, base string) *chrome {
 	if err != nil {
 		t.Fatalf("starting Chromium: %v", err)
 	}
+	return openChromeIn(t, first, base)
+}
+
+// openChromeIn is openChrome in a browser other than that of most tests.
+func openChromeIn(t *testing.T, first context.Context, base string) *chrome {
+	t.Helper()
 	b := &chrome{t: t, base: strings.TrimSuffix(base, "/")}
 	ctx, err := newWindow(t, first)
 	if err != nil {
