@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: run build test check unit fuzz bench bench-families bench-peers bench-console perf soak cover screenshots tools clean
+.PHONY: run build test check unit fuzz bench bench-families bench-growth bench-peers bench-console perf soak cover screenshots tools clean
 
 run: build ## Build and start on loopback; prints what to do next
 	@bin/kinward serve
@@ -42,7 +42,7 @@ bench: ## Benchmarks; LIST=FILE POPULAR=FILE measures the index on a real list
 ifdef LIST
 	LIST="$(abspath $(LIST))" POPULAR="$(abspath $(POPULAR))" $(GO) test -run "^$$" -bench "^BenchmarkList$$" -count $(or $(COUNT),1) ./blocklists
 else
-	$(GO) test -run "^$$" -bench . -benchmem -count $(or $(COUNT),6) ./blocklists ./policy ./journal ./resolver
+	$(GO) test -run "^$$" -bench . -skip Growth -benchmem -count $(or $(COUNT),6) ./blocklists ./policy ./journal ./resolver
 endif
 
 bench-families: ## The directory with a million families; FAMILIES=N for another number
@@ -50,6 +50,9 @@ bench-families: ## The directory with a million families; FAMILIES=N for another
 
 perf: tools build ## The whole program: CPU a query under dnsperf on loopback, time to the first answer; LIST=FILE with a real list, too
 	$(if $(LIST),LIST="$(abspath $(LIST))") $(GO) test -tags perf -count=1 -v -run '^TestPerf(Console|Secure|Start|)$$' ./cmd/kinward
+
+bench-growth: ## What a question costs as names, families, rules, devices, answers and clients grow
+	$(GO) test -run "^$$" -bench "^BenchmarkGrowth$$" -timeout 60m -count $(or $(COUNT),3) ./resolver
 
 bench-peers: tools build ## CPU a question beside an answerer in C and Debian's resolvers, in one run; NAMES=N FAMILIES=N COUNT=N SECONDS=N, ALONE=1 without the resolvers
 	$(GO) test -tags perf -count=1 -v -timeout 60m -run '^TestPerfPeers$$' ./cmd/kinward

@@ -42,6 +42,7 @@ type ACME struct {
 	Directory  string // its URL
 	Challenges []Challenge
 	HTTP       string         // IP:PORT or :PORT to answer HTTP01 on, which must be reached at port 80 of the name
+	Other      http.Handler   // answers there who is no authority; nil: 404
 	TLSALPN    string         // where a listener has TLSConfig, which must be reached at port 443; "": one is made for it
 	Roots      *x509.CertPool // who is believed about the directory; nil: the system's authorities
 	AccountID  string         // external account binding (RFC 8555 §7.3.4)
@@ -156,7 +157,11 @@ func newOrders(c Config) (*orders, error) {
 	issuer := certmagic.NewACMEIssuer(o.magic, template)
 	o.magic.Issuers = []certmagic.Issuer{issuer}
 	o.authority = &magicAuthority{issuer}
-	o.serve = issuer.HTTPChallengeHandler(http.NotFoundHandler())
+	other := a.Other
+	if other == nil {
+		other = http.NotFoundHandler()
+	}
+	o.serve = issuer.HTTPChallengeHandler(other)
 	return o, nil
 }
 
@@ -184,7 +189,7 @@ func (o *orders) close() error {
 	return nil
 }
 
-// Limits of the listener for HTTP01, which has nothing for anybody but a
+// Limits of the listener for HTTP01, which has little for anybody but a
 // certificate authority.
 const (
 	httpConns   = 64

@@ -15,7 +15,7 @@ import (
 
 // BlockPage answers, in plain HTTP, whatever name a device asks it for: a name that
 // is blocked leads here. It tells the device why, shows the portal at its own name,
-// and knows no sessions: nobody signs in at it, and it neither sets nor reads a
+// leads who asks for the console's public name (c.URL) there, and knows no sessions: nobody signs in at it, and it neither sets nor reads a
 // cookie.
 //
 // The name that a request is for is what any device may write, so it is looked at
@@ -76,7 +76,7 @@ func (b *BlockPage) handler() http.Handler {
 	portal.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
 		b.visit(w, q, func(v *visit) error { return v.portalFail(&Refusal{Kind: NotFound}) })
 	})
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	return ToSecure(b.server.url, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		host, port := splitHost(q.Host)
 		switch a, err := netip.ParseAddr(host); {
 		case host == portalHost, err == nil && isLocal(q, a):
@@ -90,7 +90,7 @@ func (b *BlockPage) handler() http.Handler {
 		default:
 			b.visit(w, q, func(v *visit) error { return v.blockedPage(host, port) })
 		}
-	})
+	}))
 }
 
 // isLocal reports whether a is the address at which q arrived: then nobody was led

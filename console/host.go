@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -46,6 +47,29 @@ func reached(q *http.Request) netip.Addr {
 		return netip.Addr{}
 	}
 	return p.Addr().Unmap().WithZone("")
+}
+
+// ToSecure answers, at an address without encryption, who asks for the console
+// by its public name: it is to be asked for by https. Everybody else gets
+// next's answer (nil: 404), and all do where u is not https.
+func ToSecure(u *url.URL, next http.Handler) http.Handler {
+	if next == nil {
+		next = http.NotFoundHandler()
+	}
+	if u == nil || u.Scheme != "https" {
+		return next
+	}
+	name := strings.ToLower(u.Hostname())
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if hostOf(q) != name || q.Method != http.MethodGet && q.Method != http.MethodHead {
+			next.ServeHTTP(w, q) // a form that came this way was read along already
+			return
+		}
+		// Made of its parts: what stands in a request must not become another host.
+		to := url.URL{Scheme: "https", Host: u.Host, Path: q.URL.Path, RawPath: q.URL.RawPath, RawQuery: q.URL.RawQuery}
+		setHeaders(w.Header(), false)
+		http.Redirect(w, q, to.String(), http.StatusMovedPermanently)
+	})
 }
 
 // isSecure reports whether what is between the browser and this server is

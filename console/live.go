@@ -31,7 +31,7 @@ const (
 // value is ready, and safe for concurrent use.
 type streams struct {
 	mu     sync.Mutex
-	of     map[streamOwner][]chan struct{}
+	of     map[streamOwner][]chan bool
 	closed bool
 }
 
@@ -40,36 +40,38 @@ type streamOwner struct {
 	family, guardian int64
 }
 
-// open adds a stream. ended is closed where another takes its place, or where the
-// server stops; leave takes the stream away.
-func (s *streams) open(who streamOwner) (ended <-chan struct{}, leave func()) {
+// open adds a stream. ended holds true where another takes its place, and is closed
+// where the server stops; leave takes the stream away.
+func (s *streams) open(who streamOwner) (ended <-chan bool, leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := make(chan struct{})
+	c := make(chan bool, 1)
 	if s.closed {
 		close(c)
 		return c, func() {}
 	}
 	if s.of == nil {
-		s.of = map[streamOwner][]chan struct{}{}
+		s.of = map[streamOwner][]chan bool{}
 	}
 	if list := s.of[who]; len(list) == maxStreams {
-		close(list[0])
+		list[0] <- true
 		s.of[who] = list[1:]
 	}
 	s.of[who] = append(s.of[who], c)
 	return c, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		var left []chan struct{}
+		var left []chan bool
 		for _, other := range s.of[who] {
 			if other != c {
 				left = append(left, other)
 			}
 		}
-		if s.of[who] = left; len(left) == 0 {
-			delete(s.of, who)
+		if len(left) == 0 {
+			delete(s.of, who) // also where close has forgotten all
+			return
 		}
+		s.of[who] = left
 	}
 }
 
@@ -88,7 +90,9 @@ func (s *streams) close() {
 
 // live tells a page that something of the family may have changed, by server-sent
 // events. It says no more than that: the page asks for itself, as whoever it is by
-// then. It ends with the session, with the server, and where the browser goes.
+// then. It ends with the session, with the server, and where the browser goes. A
+// page is told of an end that lasts; where the server stops it is not, and so
+// connects again by itself, to the server that starts next.
 func live(v *visit) error {
 	changes, stop := v.server.desk.Watch(v.actor)
 	defer stop()
@@ -99,7 +103,7 @@ func live(v *visit) error {
 }
 
 // tell writes the stream until it ends; in says whether the session still lasts.
-func (v *visit) tell(changes, ended <-chan struct{}, in func() bool) {
+func (v *visit) tell(changes <-chan struct{}, ended <-chan bool, in func() bool) {
 	c := http.NewResponseController(v.w)
 	_ = c.SetReadDeadline(time.Time{}) // that of requests would end it; where it cannot be set there is none
 	h := v.w.Header()
@@ -119,8 +123,10 @@ func (v *visit) tell(changes, ended <-chan struct{}, in func() bool) {
 		select {
 		case <-v.request.Context().Done():
 			return
-		case <-ended:
-			send("event: end\ndata:\n\n")
+		case replaced := <-ended:
+			if replaced {
+				send("event: end\ndata:\n\n")
+			}
 			return
 		case <-beat.C:
 		case <-changes:

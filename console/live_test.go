@@ -19,7 +19,7 @@ func TestTell(t *testing.T) {
 		defer cancel()
 		w := &heard{ResponseRecorder: httptest.NewRecorder()}
 		v := &visit{w: w, request: httptest.NewRequestWithContext(ctx, "GET", "/live", nil)}
-		changes, ended := make(chan struct{}, 1), make(chan struct{})
+		changes, ended := make(chan struct{}, 1), make(chan bool, 1)
 		var in atomic.Bool
 		in.Store(true)
 		done := make(chan struct{})
@@ -59,7 +59,7 @@ func TestTell(t *testing.T) {
 // TestStreams: a guardian's streams are bounded, and the newest one is kept.
 func TestStreams(t *testing.T) {
 	var s streams
-	isOver := func(c <-chan struct{}) bool {
+	isOver := func(c <-chan bool) bool {
 		select {
 		case <-c:
 			return true
@@ -68,7 +68,7 @@ func TestStreams(t *testing.T) {
 		}
 	}
 	eva, karl := streamOwner{1, 1}, streamOwner{1, 2}
-	var open []<-chan struct{}
+	var open []<-chan bool
 	var leave []func()
 	for range maxStreams + 1 {
 		c, l := s.open(eva)
@@ -89,6 +89,34 @@ func TestStreams(t *testing.T) {
 	s.close()
 	if late, _ := s.open(eva); !isOver(other) || !isOver(late) {
 		t.Error("a stream outlives the server")
+	}
+}
+
+// TestTellEnds: a page learns of an end that lasts, and hears nothing of a server that
+// stops, so that it connects again by itself.
+func TestTellEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(*streams)
+		want string
+	}{
+		{"another page takes its place", func(s *streams) {
+			for range maxStreams {
+				s.open(streamOwner{1, 1})
+			}
+		}, "retry: 5000\n\nevent: end\ndata:\n\n"},
+		{"the server stops", (*streams).close, "retry: 5000\n\n"},
+	} {
+		var s streams
+		ended, leave := s.open(streamOwner{1, 1})
+		tt.end(&s)
+		w := httptest.NewRecorder()
+		v := &visit{w: w, request: httptest.NewRequest("GET", "/live", nil)}
+		v.tell(nil, ended, func() bool { return true })
+		leave()
+		if got := w.Body.String(); got != tt.want {
+			t.Errorf("%s: the page is told %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }
 

@@ -32,7 +32,9 @@ func testVisit(t *testing.T, by Actor, method, path string, form url.Values) (*v
 		q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	w := httptest.NewRecorder()
-	return &visit{server: s, w: w, request: q, actor: by, lang: s.language(q)}, w
+	v := &visit{server: s, w: w, request: q, actor: by}
+	v.lang = v.language()
+	return v, w
 }
 
 var mother = Actor{Family: 1, Guardian: 1, Name: "Maria", Role: policy.Owner}
@@ -85,5 +87,25 @@ func TestSetLanguage(t *testing.T) {
 		if to := w.Header().Get("Location"); to != c.to || cookie != c.cookie {
 			t.Errorf("%q from %q: cookie %q, to %q", c.lang, c.back, cookie, to)
 		}
+	}
+}
+
+// What a note and the language are kept in is bound to this host wherever the
+// browser's connection is encrypted, also where a proxy before us does that.
+func TestCookiesAreOfHost(t *testing.T) {
+	v, w := testVisit(t, mother, "POST", "/language", url.Values{"lang": {"de"}, "back": {"/"}})
+	v.secure = true
+	v.note("error.conflict")
+	if err := setLanguage(v); err != nil {
+		t.Fatal(err)
+	}
+	cookies := w.Result().Cookies()
+	for _, c := range cookies {
+		if !strings.HasPrefix(c.Name, "__Host-") || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" {
+			t.Errorf("the cookie is %v", c)
+		}
+	}
+	if len(cookies) != 2 {
+		t.Errorf("cookies: %v", cookies)
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"net/http"
 	"strings"
+	"time"
 )
 
-const noteCookie = "kinward-note"
+const noteCookie = "note"
 
 // note has the next page say a text, once: v.note("children.saved", "Name",
 // name). It travels in a cookie that holds the text's key and what is put in,
@@ -20,17 +20,17 @@ func (v *visit) note(key string, pairs ...any) {
 		return // the change is made all the same, and the page shows it
 	}
 	sealed := append(v.server.noteSeal(b), b...)
-	v.setNote(base64.RawURLEncoding.EncodeToString(sealed), 60)
+	v.setCookie(noteCookie, base64.RawURLEncoding.EncodeToString(sealed), time.Minute)
 }
 
 // Note is what the last change said, once.
 func (v *visit) Note() string {
-	c, err := v.request.Cookie(noteCookie)
-	if err != nil {
+	value := v.cookie(noteCookie)
+	if value == "" {
 		return ""
 	}
-	v.setNote("", -1)
-	b, err := base64.RawURLEncoding.DecodeString(c.Value)
+	v.setCookie(noteCookie, "", -1)
+	b, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil || len(b) < sha256.Size || !hmac.Equal(b[:sha256.Size], v.server.noteSeal(b[sha256.Size:])) {
 		return ""
 	}
@@ -42,32 +42,24 @@ func (v *visit) Note() string {
 	return v.lang.text(key, parts[1:]...)
 }
 
-func (v *visit) setNote(value string, age int) {
-	http.SetCookie(v.w, &http.Cookie{
-		Name: noteCookie, Value: value, Path: "/", MaxAge: age, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.request.TLS != nil,
-	})
-}
-
 func (s *Server) noteSeal(b []byte) []byte {
 	m := hmac.New(sha256.New, s.noteKey[:])
 	m.Write(b)
 	return m.Sum(nil)
 }
 
-const languageCookie = "kinward-lang"
+const languageCookie = "lang"
 
 var languageRoutes = []route{
 	{"POST /language", anyone, setLanguage},
 }
 
 // language is what the visitor chose, else what the browser asks for.
-func (s *Server) language(q *http.Request) *textLanguage {
-	if c, err := q.Cookie(languageCookie); err == nil {
-		if l := s.languageOf(c.Value); l != nil {
-			return l
-		}
+func (v *visit) language() *textLanguage {
+	if l := v.server.languageOf(v.cookie(languageCookie)); l != nil {
+		return l
 	}
-	return s.texts.choose(q.Header.Get("Accept-Language"))
+	return v.server.texts.choose(v.request.Header.Get("Accept-Language"))
 }
 
 // languageOf returns the language of a tag; nil where the console has none such.
@@ -82,9 +74,7 @@ func (s *Server) languageOf(tag string) *textLanguage {
 
 // keepLanguage has the browser ask for a language from now on.
 func (v *visit) keepLanguage(l *textLanguage) {
-	http.SetCookie(v.w, &http.Cookie{
-		Name: languageCookie, Value: l.tag, Path: "/", MaxAge: 365 * 24 * 60 * 60, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.request.TLS != nil,
-	})
+	v.setCookie(languageCookie, l.tag, 365*24*time.Hour)
 }
 
 // setLanguage keeps the language in this browser and goes back to the page.

@@ -37,9 +37,10 @@ const maxForm = 64 << 10
 func (s *Server) visit(w http.ResponseWriter, q *http.Request, r route) {
 	q.Body = http.MaxBytesReader(w, q.Body, maxForm)
 	v := &visit{
-		server: s, w: w, request: q, lang: s.language(q), zone: time.Local, now: s.now(),
+		server: s, w: w, request: q, zone: time.Local, now: s.now(),
 		client: s.clientOf(q), secure: s.isSecure(q),
 	}
+	v.lang = v.language()
 	setHeaders(w.Header(), v.secure)
 	if err := v.answer(r); err != nil {
 		v.fail(err)
@@ -99,11 +100,19 @@ func setHeaders(h http.Header, secure bool) {
 	if secure {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
-	h.Set("Permissions-Policy", "accelerometer=(), camera=(), geolocation=(), gyroscope=(), microphone=(), payment=(), usb=()")
+	h.Set("Permissions-Policy", permissions)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Embedder-Policy", "require-corp")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("X-Permitted-Cross-Domain-Policies", "none")
 	h.Set("Cache-Control", "no-store")
 }
+
+// permissions are what no page of ours may use, whatever got into it. What they do
+// use is passkeys, push, and writing to the clipboard.
+const permissions = "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), display-capture=(), encrypted-media=(), " +
+	"fullscreen=(), gamepad=(), geolocation=(), gyroscope=(), hid=(), idle-detection=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), " +
+	"payment=(), picture-in-picture=(), screen-wake-lock=(), serial=(), usb=(), window-management=(), xr-spatial-tracking=()"
 
 // page answers with a page, whole or not at all.
 func (v *visit) page(status int, name string, data any) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,6 +49,7 @@ type chrome struct {
 	t    *testing.T
 	base string // the console's own URL
 	ctx  context.Context
+	also []string // further hosts, with their ports, that the visitor goes to
 
 	mu       sync.Mutex
 	foreign  []string // requests to others than the console
@@ -64,6 +66,12 @@ func openChrome(t *testing.T, base string) *chrome {
 	if err != nil {
 		t.Fatalf("starting Chromium: %v", err)
 	}
+	return openChromeIn(t, first, base)
+}
+
+// openChromeIn is openChrome in a browser other than that of most tests.
+func openChromeIn(t *testing.T, first context.Context, base string) *chrome {
+	t.Helper()
 	b := &chrome{t: t, base: strings.TrimSuffix(base, "/")}
 	ctx, err := newWindow(t, first)
 	if err != nil {
@@ -115,7 +123,7 @@ func (b *chrome) hear(event any) {
 	switch e := event.(type) {
 	case *cdnetwork.EventRequestWillBeSent:
 		u, err := url.Parse(e.Request.URL)
-		if own, _ := url.Parse(b.base); err != nil || u.Scheme != "data" && u.Scheme != "about" && u.Scheme != "blob" && u.Host != own.Host {
+		if own, _ := url.Parse(b.base); err != nil || u.Scheme != "data" && u.Scheme != "about" && u.Scheme != "blob" && u.Host != own.Host && !slices.Contains(b.also, u.Host) {
 			b.foreign = append(b.foreign, e.Request.URL)
 		}
 	case *cdlog.EventEntryAdded:

@@ -18,6 +18,7 @@ import (
 
 	"kinward/blocklists"
 	"kinward/certs"
+	"kinward/console"
 	"kinward/resolver"
 )
 
@@ -197,6 +198,11 @@ func (n *node) openKeeper(ctx context.Context, s *settings, registry *prometheus
 	}
 	c := *s.certs
 	c.Secrets, c.Logger, c.Registerer = n.db.Secrets(), n.log, registry
+	if c.ACME != nil {
+		a := *c.ACME
+		a.Other = console.ToSecure(n.consoleURL(s), nil)
+		c.ACME = &a
+	}
 	return certs.New(ctx, c)
 }
 

@@ -14,7 +14,7 @@ func (n *node) openBlockPage(set *settings, r prometheus.Registerer) (*console.B
 	if set.blockPage == "" {
 		return nil, nil
 	}
-	b, err := console.NewBlockPage(console.Config{Listen: set.blockPage, Desk: newDesk(n), Device: n.deviceAt, Logger: n.log, Registerer: r})
+	b, err := console.NewBlockPage(console.Config{Listen: set.blockPage, URL: n.consoleURL(set), Desk: newDesk(n), Device: n.deviceAt, Logger: n.log, Registerer: r})
 	if err != nil {
 		return nil, explainBindError(err)
 	}

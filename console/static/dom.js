@@ -25,6 +25,11 @@ export async function part(path, id) {
   return page.getElementById(id);
 }
 
+// served remembers an element as the server sent it: scripts and people change it
+// (what is open, what is copied), and that is nothing new from the server.
+const sent = new WeakMap();
+export const served = (element) => { sent.set(element, element.outerHTML); };
+
 // swap replaces an element that has an id by what the server shows for it now.
 // Where the focus is in it, the focus stays at the element with the same id;
 // where somebody is writing in it, or has it open, it is left as it is.
@@ -35,7 +40,8 @@ export async function swap(old, path = location.href) {
   const fresh = await part(path, old.id);
   if (!fresh || !old.isConnected) return old;
   const taken = document.adoptNode(fresh);
-  if (taken.isEqualNode(old)) return old;
+  if (taken.isEqualNode(old) || taken.outerHTML === sent.get(old)) return old;
+  served(taken);
   for (const open of old.querySelectorAll('details[open][id]')) {
     taken.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute('open', '');
   }

@@ -20,15 +20,26 @@ export default async function (form) {
     event.preventDefault();
     event.stopImmediatePropagation();
     try {
-      const options = { userVisibleOnly: true, applicationServerKey: bytes(form.dataset.key) };
-      const old = await registration.pushManager.getSubscription();
-      const subscription = old ?? await registration.pushManager.subscribe(options);
+      const key = bytes(form.dataset.key);
+      let subscription = await registration.pushManager.getSubscription();
+      if (subscription && !isFor(subscription, key)) {
+        await subscription.unsubscribe();
+        subscription = null;
+      }
+      subscription ??= await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
       form.elements.to.value = JSON.stringify(subscription);
       form.requestSubmit(button);
     } catch {
       said.textContent = form.dataset.denied;
     }
   });
+}
+
+// isFor tells whether a subscription is for the server's key. One for a key from
+// before, as after a restore, is worth nothing: its notes would be refused.
+function isFor(subscription, key) {
+  const its = subscription.options?.applicationServerKey;
+  return !its || `${new Uint8Array(its)}` === `${key}`;
 }
 
 // end offers to end the subscription. The server learns of it from the push
