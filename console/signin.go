@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"kinward/store"
@@ -37,10 +38,13 @@ func (v *visit) signInView(next, name, problem string) signInView {
 	return signInView{Next: localPath(next), Name: name, Problem: problem, Plain: v.Plain()}
 }
 
-// Plain reports whether somebody on the way could read along.
+// Plain reports whether somebody on the way could read along. What arrives from this
+// machine itself may come from elsewhere by a proxy: then it is called by the name
+// that the console has outside.
 func (v *visit) Plain() bool {
 	host := hostOf(v.request)
-	return !v.secure && host != "localhost" && !reached(v.request).IsLoopback()
+	outside := v.server.url != nil && host == strings.ToLower(v.server.url.Hostname())
+	return !v.secure && host != "localhost" && (outside || !reached(v.request).IsLoopback())
 }
 
 func signInPage(v *visit) error {
