@@ -1,6 +1,9 @@
 package console
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // chart is a bar chart: drawn as SVG without script or style of its own, and
 // beside it the same numbers as a table, for whoever reads or hears them.
@@ -61,10 +64,11 @@ func (c chart) Drawn() []drawn {
 		if b.N > 0 {
 			d.H = max(3, float64(chartHeight-2)*float64(b.N)/float64(most))
 		}
+		half := 3.5 * float64(utf8.RuneCountInString(b.Tick)) // of the label, about
 		switch d.Y = chartHeight - d.H; {
-		case d.TickX < 16:
+		case d.TickX < half:
 			d.TickX, d.Anchor = 0, "start"
-		case d.TickX > chartWidth-16:
+		case d.TickX > chartWidth-half:
 			d.TickX, d.Anchor = chartWidth, "end"
 		}
 		out[i] = d

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -232,7 +233,7 @@ func (v *visit) todayChart(p *todayPage, c todayChild) *chart {
 		b := bar{Label: v.at(at), N: c.Bars[k]}
 		switch {
 		case daily:
-			b.Label, b.Tick = v.lang.day(at), v.lang.weekday(at)
+			b.Label, b.Tick = v.lang.day(at), v.lang.text("times.short-"+strings.ToLower(at.Format("Mon")))
 		case at.Hour()%6 == 0:
 			b.Tick = v.lang.clock(at)
 		}
