@@ -153,17 +153,3 @@ func (a *album) index() {
 	}()}))
 	must(a.t, os.WriteFile(filepath.Join(a.dir, "index.html"), page.Bytes(), 0o644))
 }
-
-// picture is what the page looks like, as a PNG, down to at most so many pixels.
-func (b *chrome) picture(s size, scheme string, most float64) []byte {
-	b.t.Helper()
-	b.as(s, scheme)
-	height := min(evaluate[float64](b, `document.documentElement.scrollHeight`), most)
-	b.do(chromedp.EmulateViewport(s.width, int64(max(height, float64(s.height)))))
-	evaluate[bool](b, `new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => r(true))))`)
-	r, err := chromedp.Call(b.ctx, cdpage.CaptureScreenshot, cdpage.CaptureScreenshotParams{Format: cdpage.CaptureScreenshotFormatPng})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return r.Data
-}

@@ -17,6 +17,7 @@ import (
 	cdemulation "github.com/chromedp/cdproto/emulation"
 	cdlog "github.com/chromedp/cdproto/log"
 	cdnetwork "github.com/chromedp/cdproto/network"
+	cdpage "github.com/chromedp/cdproto/page"
 	cdruntime "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -357,6 +358,20 @@ func (b *chrome) fits(where string) {
 	if over := evaluate[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
 		b.t.Errorf("%s: the page is %d px wider than a phone", where, over)
 	}
+}
+
+// picture is what the page looks like, as a PNG, down to at most so many pixels.
+func (b *chrome) picture(s size, scheme string, most float64) []byte {
+	b.t.Helper()
+	b.as(s, scheme)
+	height := min(evaluate[float64](b, `document.documentElement.scrollHeight`), most)
+	b.do(chromedp.EmulateViewport(s.width, int64(max(height, float64(s.height)))))
+	evaluate[bool](b, `new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => r(true))))`)
+	r, err := chromedp.Call(b.ctx, cdpage.CaptureScreenshot, cdpage.CaptureScreenshotParams{Format: cdpage.CaptureScreenshotFormatPng})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return r.Data
 }
 
 // cookie gives the window a cookie of the console.
