@@ -73,19 +73,30 @@ var englishWords = regexp.MustCompile(`\b([Tt]he|[Aa]nd|[Ii]s|[Aa]re|[Ww]ere|[Oo
 // german finds English in pages.
 type german struct {
 	t       *testing.T
-	texts   map[string]*regexp.Regexp // what English pages say and German ones do not, by its key
-	names   *strings.Replacer         // takes out what things are called
+	texts   map[string]bool   // what English pages say and German ones do not
+	holed   []holedText       // those in which something is put in
+	known   map[string]bool   // what was read already
+	names   *strings.Replacer // takes out what things are called
 	read    int
 	english map[string][]string // where which was found
 }
 
+// holedText is a text with what it holds for sure, so that most need no match.
+type holedText struct {
+	part  string
+	match *regexp.Regexp
+}
+
+// unspoken are commands and sources, which are told as they are.
+var unspoken = regexp.MustCompile(`\([^()]*(\(\d\)[^()]*)?, gelesen \d{4}-\d{2}\)|kinward [a-z]+( --[a-z-]+,?)*`)
+
 func newGerman(t *testing.T) *german {
 	t.Helper()
-	g := &german{t: t, texts: map[string]*regexp.Regexp{}, english: map[string][]string{}}
+	g := &german{t: t, texts: map[string]bool{}, known: map[string]bool{}, english: map[string][]string{}}
 	var english, other map[string]any
 	must(t, yaml.Unmarshal([]byte(readFile(t, "console/texts/en.yaml")), &english))
 	must(t, yaml.Unmarshal([]byte(readFile(t, "console/texts/de.yaml")), &other))
-	hole := regexp.MustCompile(`\\\{\\\{.*?\\\}\\\}`)
+	hole := regexp.MustCompile(`\{\{.*?\}\}`)
 	same := map[string]bool{}
 	for _, text := range other {
 		same[fmt.Sprint(text)] = true
@@ -95,8 +106,15 @@ func newGerman(t *testing.T) *german {
 		if key == "language.name" { // stands there for whoever reads that one
 			continue
 		}
-		if letters := hole.ReplaceAllString(regexp.QuoteMeta(s), ""); single && !same[s] && len(letters) > 3 {
-			g.texts[key] = regexp.MustCompile(`^` + hole.ReplaceAllString(regexp.QuoteMeta(s), `.*`) + `$`)
+		if parts := hole.Split(s, -1); single && !same[s] && len(strings.Join(parts, "")) > 3 {
+			g.texts[s] = true
+			if len(parts) > 1 {
+				longest := slices.MaxFunc(parts, func(a, b string) int { return len(a) - len(b) })
+				for i := range parts {
+					parts[i] = regexp.QuoteMeta(parts[i])
+				}
+				g.holed = append(g.holed, holedText{longest, regexp.MustCompile(`^` + strings.Join(parts, `.*`) + `$`)})
+			}
 		}
 	}
 	catalogue, err := blocklists.Embedded()
@@ -127,10 +145,14 @@ func (g *german) holds(where, page string) {
 			continue
 		}
 		g.read++
-		text := g.names.Replace(p.text)
-		found := englishWords.MatchString(text)
-		for _, m := range g.texts {
-			found = found || m.MatchString(text)
+		if g.known[p.text] {
+			continue
+		}
+		g.known[p.text] = true
+		text := g.names.Replace(unspoken.ReplaceAllString(p.text, ""))
+		found := englishWords.MatchString(text) || g.texts[text]
+		for _, h := range g.holed {
+			found = found || strings.Contains(text, h.part) && h.match.MatchString(text)
 		}
 		if found || strings.Contains(text, "[") && textKey.MatchString(text) {
 			g.english[p.text] = append(g.english[p.text], where)
