@@ -263,7 +263,7 @@ var apiDevices = []apiRoute{
 	},
 	{
 		method: "GET", path: "/devices/{device}/apple-profile", id: "getAppleProfile", topic: "Devices", operation: "devices-apple", scopes: scopeWrite,
-		says: "The profile (mobileconfig) that sets an Apple device up, where it has a private-DNS name. It holds the device's secret.",
+		says:   "The profile (mobileconfig) that sets an Apple device up, where it has a private-DNS name. It holds the device's secret.",
 		inputs: []input{pathInput("device", "device", "Tablet")},
 	},
 	{
