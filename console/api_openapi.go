@@ -179,7 +179,7 @@ func (o *apiOperation) answerSchema(s *schemas) object {
 		if len(o.without) == 0 {
 			return s.of(o.answer)
 		}
-		return s.structure(slices.DeleteFunc(members(o.answer), func(m member) bool { return slices.Contains(o.without, m.json) }))
+		return s.structure(o.id, slices.DeleteFunc(members(o.answer), func(m member) bool { return slices.Contains(o.without, m.json) }))
 	}
 	items := member{}
 	var rest []member
@@ -191,9 +191,9 @@ func (o *apiOperation) answerSchema(s *schemas) object {
 			rest = append(rest, m)
 		}
 	}
-	schema := s.structure(rest)
+	schema := s.structure(o.id, rest)
 	properties := schema["properties"].(object)
-	properties["items"] = s.of(items.kind)
+	properties["items"] = s.described(o.id, "items", s.of(items.kind))
 	properties["next"] = object{"type": "string", "description": "The cursor of the next page; missing on the last."}
 	schema["required"] = append(schema["required"].([]string), "items")
 	return schema

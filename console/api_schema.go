@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"fmt"
@@ -119,10 +120,11 @@ type schemas struct {
 	named map[string]object
 	names map[reflect.Type]string
 	types map[string]reflect.Type
+	says  map[string]string // of [FieldTexts]
 }
 
 func newSchemas() *schemas {
-	return &schemas{map[string]object{}, map[reflect.Type]string{}, map[string]reflect.Type{}}
+	return &schemas{map[string]object{}, map[reflect.Type]string{}, map[string]reflect.Type{}, FieldTexts()}
 }
 
 // of returns the schema of what a type is in JSON.
@@ -170,12 +172,14 @@ func (s *schemas) refer(t reflect.Type) object {
 	if !known {
 		name = s.nameFor(t)
 		s.names[t], s.types[name] = name, t
-		s.named[name] = s.structure(members(t))
+		s.named[name] = s.structure(name, members(t))
 	}
 	return object{"$ref": "#/components/schemas/" + name}
 }
 
-func (s *schemas) structure(all []member) object {
+// structure is the schema of an object of some fields; name is what its own texts
+// of [FieldTexts] stand under.
+func (s *schemas) structure(name string, all []member) object {
 	properties, required := object{}, []string{}
 	for _, m := range all {
 		schema := s.of(m.kind)
@@ -185,9 +189,17 @@ func (s *schemas) structure(all []member) object {
 				schema = object{"anyOf": []any{schema, object{"type": "null"}}}
 			}
 		}
-		properties[m.name] = schema
+		properties[m.name] = s.described(name, m.name, schema)
 	}
 	return object{"type": "object", "properties": properties, "required": required}
+}
+
+// described is a schema with what a field of its means, where that is written down.
+func (s *schemas) described(name, field string, schema object) object {
+	if says := cmp.Or(s.says[name+"."+field], s.says[field]); says != "" {
+		schema["description"] = says
+	}
+	return schema
 }
 
 // nameFor names a struct in the document: without what only the code means.

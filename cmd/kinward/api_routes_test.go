@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"kinward/console"
@@ -174,6 +175,7 @@ func TestAPIRoutes(t *testing.T) {
 		set[id] = map[string]any{"id": r.Incidents[0].ID}
 	}
 	d := fetchDocument(t, eva.base)
+	d.explains()
 	told := map[string]bool{"listen": true} // of its own test
 	var p *apiClient
 	for n, step := range apiStory {
@@ -205,6 +207,44 @@ func TestAPIRoutes(t *testing.T) {
 	for _, id := range slices.Sorted(maps.Keys(d.routes)) {
 		if !told[id] {
 			t.Errorf("nothing asks %s", id)
+		}
+	}
+}
+
+// explains holds that the document says of each field that is answered what it
+// means, and that nothing is written down of a field that there is not.
+func (d *apiDocument) explains() {
+	d.t.Helper()
+	texts := console.FieldTexts()
+	used := map[string]bool{}
+	look := func(name string, schema map[string]any) {
+		for field, v := range d.properties(schema) {
+			said, _ := v.(map[string]any)["description"].(string)
+			if said == "" {
+				d.t.Errorf("the document does not say what %s.%s is; write it in console/api_fields.txt", name, field)
+			}
+			if own := name + "." + field; texts[own] != "" {
+				used[own] = true
+			} else {
+				used[field] = true
+			}
+		}
+	}
+	schemas := d.find("api.json#/components/schemas")
+	for name := range schemas {
+		look(name, schemas[name].(map[string]any))
+	}
+	for _, r := range d.routes {
+		for status := range r.Responses {
+			content := d.find("api.json#/paths/" + escape(r.Path) + "/" + strings.ToLower(r.Method) + "/responses/" + status + "/content/application~1json")
+			if schema, ok := content["schema"].(map[string]any); ok { // a named one has no properties here
+				look(r.OperationID, schema)
+			}
+		}
+	}
+	for field := range texts {
+		if !used[field] {
+			d.t.Errorf("console/api_fields.txt explains %s, which is answered nowhere", field)
 		}
 	}
 }
