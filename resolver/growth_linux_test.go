@@ -103,7 +103,9 @@ func (g growth) measure(b *testing.B) {
 }
 
 func allowedName(i int) string { return fmt.Sprintf("host%d.allowed.example", i) }
-func growthName(i int) string  { return fmt.Sprintf("site-%x.listed%d.com", uint32(i)*2654435761, i%977) }
+func growthName(i int) string {
+	return fmt.Sprintf("site-%x.listed%d.com", uint32(i)*2654435761, i%977)
+}
 
 // client returns the ith address that asks: a family's or, where there is one, one
 // of its home.
