@@ -39,9 +39,15 @@ type did struct {
 func (d *did) Sentence() string { return sentence(d.What) }
 
 // sentence makes a sentence of what stands in the record of changes.
-func sentence(s string) string {
+func sentence(s string) string { return capital(s) + "." }
+
+// capital makes the first letter of s a capital.
+func capital(s string) string {
+	if s == "" {
+		return ""
+	}
 	first, size := utf8.DecodeRuneInString(s)
-	return string(unicode.ToUpper(first)) + s[size:] + "."
+	return string(unicode.ToUpper(first)) + s[size:]
 }
 
 type changeShowRequest struct {

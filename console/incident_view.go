@@ -80,9 +80,9 @@ func (i incidentView) Thing() string {
 func halves(sentence string) (when, what string) {
 	when, what, found := strings.Cut(sentence, "  ")
 	if !found {
-		return "", sentence
+		return "", capital(sentence)
 	}
-	return when, what
+	return when, capital(what)
 }
 
 // query writes an address with the values that are not empty.
