@@ -193,7 +193,7 @@ func (a *album) forms(b *chrome) {
 		b.open("/devices")
 		b.click("Lea's phone")
 		b.click(platform)
-		b.until("the steps or a button", `document.querySelector("main ol, main form button")`)
+		b.until("the steps or a button", `location.pathname.includes("/setup/") && document.querySelector("main ol, main form button")`)
 		if evaluate[bool](b, `!document.querySelector("main ol")`) {
 			b.click("Make it and show the steps")
 			b.until("the steps", `document.querySelector("main ol")`)
