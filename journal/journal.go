@@ -34,7 +34,7 @@ const (
 )
 
 const (
-	defaultHeld  = 8192   // incidents: some 200 ms of the store's one writer
+	defaultHeld  = 16_384 // incidents: some 400 ms of the store's one writer
 	defaultOpen  = 20_000 // some 10 MB when full, which only a device gone mad fills in a home
 	defaultFlush = 250 * time.Millisecond
 	maxSeen      = 1000 // devices a transaction
@@ -58,9 +58,9 @@ type Config struct {
 	Registerer prometheus.Registerer // nil: the metrics are not exported
 	Now        func() time.Time      // default time.Now; says when open incidents have ended
 	Spool      spool.Config          // where attempts wait for the store; without a folder what is not stored ends with the process
-	Held       int                   // changed incidents that wait in memory for the store; then the spool holds what comes; default 8192
+	Held       int                   // changed incidents that wait in memory for the store; then the spool holds what comes; default 16,384
 	Open       int                   // incidents that can still grow; default 20,000
-	FlushEvery time.Duration         // how long a change waits for its batch; default 250 ms
+	FlushEvery time.Duration         // how long a change waits for its batch, longer where batches take long; default 250 ms
 }
 
 // Journal merges attempts and writes incidents. All methods are safe for

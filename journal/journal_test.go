@@ -31,6 +31,7 @@ type memory struct {
 	losses []Loss
 	err    error         // of every call
 	wait   chan struct{} // where set, a write waits for it or its context
+	takes  time.Duration // how long a write takes
 }
 
 func (s *memory) OpenIncidents(_ context.Context, since time.Time, limit int) ([]Row, error) {
@@ -57,8 +58,9 @@ func (s *memory) Position(context.Context) (Position, error) {
 
 func (s *memory) Write(ctx context.Context, b Batch) error {
 	s.mu.Lock()
-	wait := s.wait
+	wait, takes := s.wait, s.takes
 	s.mu.Unlock()
+	time.Sleep(takes)
 	if wait != nil {
 		select {
 		case <-wait:

@@ -30,6 +30,8 @@ type loop struct {
 
 	writing chan error // the result of the write that is under way; nil: none is
 	cancel  context.CancelFunc
+	began   time.Time     // when it began
+	rest    time.Duration // until the next one; see restAfter
 	backoff time.Duration // 0: the store takes what it is given
 	ended   bool          // incidents have ended whose rows still have their key
 	closing time.Time     // the write under way takes the keys before this
@@ -203,7 +205,7 @@ func (l *loop) arm(ctx context.Context) {
 	}
 	if l.writing == nil && !l.armed && (l.m.waits() || l.backoff > 0) {
 		l.armed = true
-		l.flush.Reset(max(l.flushEvery, l.backoff))
+		l.flush.Reset(max(l.flushEvery, l.backoff, l.rest))
 	}
 	if !l.ticks && (len(l.m.open) > 0 || len(l.m.windows) > 0 || l.pos > l.written || l.ended) {
 		l.ticks = true
@@ -228,9 +230,19 @@ func (l *loop) write(ctx context.Context) {
 	b := l.take()
 	ctx, l.cancel = context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	done := make(chan error, 1)
-	l.writing = done
+	l.writing, l.began = done, time.Now()
 	go func() { done <- l.store.Write(ctx, b) }() // Run waits for it: see stop
 }
+
+// restAfter returns how long the store is left alone after a write that took that
+// long, if nobody waits for a flush and there is room to merge. A home's writes take
+// milliseconds, so that it sees at once what happens. Where thousands of incidents
+// go on at the same time each write takes long, and their rows would be written
+// again and again: then a row takes more attempts at once.
+func restAfter(took time.Duration) time.Duration { return min(30*took, maxRest) }
+
+// maxRest is how old what is stored may be under load.
+const maxRest = 10 * time.Second
 
 func (l *loop) take() Batch {
 	b := l.m.take()
@@ -255,7 +267,7 @@ func (l *loop) wrote(err error) {
 		if l.backoff > 0 {
 			l.log.Info("the store takes incidents again")
 		}
-		l.backoff, l.closing = 0, time.Time{}
+		l.backoff, l.closing, l.rest = 0, time.Time{}, restAfter(time.Since(l.began))
 		select {
 		case l.changes <- struct{}{}:
 		default: // it will look anyway

@@ -479,3 +479,37 @@ func BenchmarkOpenIncident(b *testing.B) {
 		runtime.KeepAlive(m)
 	}
 }
+
+// A store that takes long is written to seldom, and not kept busy with the same rows;
+// one that is quick is written to at once. Who flushes waits for neither.
+func TestStoreRests(t *testing.T) {
+	for _, c := range []struct{ takes, between time.Duration }{
+		{time.Millisecond, 250 * time.Millisecond},
+		{100 * time.Millisecond, 3 * time.Second},
+		{time.Second, 10 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &memory{takes: c.takes}
+			j, _ := start(t, Config{Store: s})
+			const span = time.Minute
+			for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+				j.Record(try("omegle.com", time.Now()))
+			}
+			most := int(span/(c.between+c.takes)) + 2
+			s.mu.Lock()
+			n := s.writes
+			s.mu.Unlock()
+			if n > most || n < most/2 {
+				t.Errorf("%d writes of %v in %v, wanted about one in %v", n, c.takes, span, c.between+c.takes)
+			}
+			j.Record(try("other.com", time.Now()))
+			begun := time.Now()
+			if err := j.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begun); took > 2*c.takes {
+				t.Errorf("a flush took %v", took)
+			}
+		})
+	}
+}

@@ -66,10 +66,16 @@ func (f *flights) join(wg *sync.WaitGroup, k question, start func() (*entry, err
 // fetch asks the upstreams for k, or waits for those who do already. The answer
 // is in the cache when the flight is done. ctx is the server's, not the query's:
 // an answer that comes too late for who asked is there for the next. It returns
-// nil where too much is under way.
-func (s *Server) fetch(ctx context.Context, set *settings, k question) *flight {
+// nil where too much is under way. An answer that another flight brought just
+// before is taken, unless anew is set.
+func (s *Server) fetch(ctx context.Context, set *settings, k question, anew bool) *flight {
 	return s.fetching.join(&s.flights, k, func() (e *entry, err error) {
 		defer s.recoverFlight(k, &err)
+		if now := s.now(); !anew {
+			if e := s.cache.get(k, now); e != nil && e.alive(now) {
+				return e, nil
+			}
+		}
 		ctx, cancel := context.WithTimeout(ctx, s.limits.QueryDeadline)
 		defer cancel()
 		e, err = s.resolve(ctx, set.peersFor(k.name), k)

@@ -46,6 +46,31 @@ func TestEqualQuestionsFlyOnce(t *testing.T) {
 	}
 }
 
+// Who comes just after a flight has ended takes what it brought; a prefetch does not.
+func TestFlightAfterFlight(t *testing.T) {
+	up := newFake(t, "ok.example. 60 IN A 192.0.2.1")
+	s := start(t, config(t, up))
+	set, k := s.settings.Load(), keyFor("ok.example")
+	for i, c := range []struct {
+		anew  bool
+		asked int
+	}{{false, 1}, {false, 0}, {true, 1}} {
+		f := s.fetch(t.Context(), set, k, c.anew)
+		if <-f.done; f.err != nil || f.e == nil {
+			t.Fatalf("flight %d: %v", i, f.err)
+		}
+		asked := 0
+		for _, q := range up.queries() { // since the last look
+			if q.msg.Question[0].Name == "ok.example." {
+				asked++
+			}
+		}
+		if asked != c.asked {
+			t.Errorf("flight %d asked %d times, want %d", i, asked, c.asked)
+		}
+	}
+}
+
 // Who shares a flight shares the answer, never the verdict.
 func TestFlightsShareNoVerdicts(t *testing.T) {
 	up := newFake(t, "leads.example. 60 IN CNAME www.stranger.example.", "www.stranger.example. 60 IN A 192.0.2.3")
@@ -82,13 +107,13 @@ func TestPanicInAFlight(t *testing.T) {
 	s := start(t, c)
 	set := s.settings.Load()
 	broken := &settings{peers: []*peer{nil}}
-	f := s.fetch(context.Background(), broken, keyFor("broken.example"))
+	f := s.fetch(context.Background(), broken, keyFor("broken.example"), false)
 	<-f.done
 	if f.err == nil || f.e != nil {
 		t.Errorf("a flight with a fault ends with %v, %v", f.e, f.err)
 	}
 	broken.peers = []*peer{{name: "faulty", client: new(upstream.Client), m: set.peers[0].m}}
-	f = s.fetch(context.Background(), broken, keyFor("broken.example"))
+	f = s.fetch(context.Background(), broken, keyFor("broken.example"), false)
 	<-f.done
 	if f.err == nil {
 		t.Error("a try with a fault ends well")

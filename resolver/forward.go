@@ -50,7 +50,7 @@ func (s *Server) forward(ctx context.Context, q *query) step {
 	ended, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	err := errManyFlights
-	if f := s.fetch(ctx, q.set, q.fetch); f != nil {
+	if f := s.fetch(ctx, q.set, q.fetch, false); f != nil {
 		select {
 		case <-f.done:
 			if err = f.err; err == nil && !(q.stale != nil && f.e.isFailure()) {

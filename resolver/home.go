@@ -161,7 +161,7 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 		ended, cancel := context.WithTimeout(ctx, s.limits.QueryDeadline)
 		defer cancel()
 		err := errManyFlights
-		f := s.fetch(ctx, q.set, k)
+		f := s.fetch(ctx, q.set, k, false)
 		if f != nil {
 			select {
 			case <-f.done:

@@ -57,5 +57,5 @@ func (s *Server) prefetch(ctx context.Context, set *settings, k question) {
 	}
 	s.metrics.prefetched.Inc()
 	k.name = blocklists.Name(strings.Clone(string(k.name))) // it outlives the question that wants it
-	s.fetch(ctx, set, k)
+	s.fetch(ctx, set, k, true)
 }
