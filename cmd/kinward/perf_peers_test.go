@@ -35,25 +35,31 @@ type contender struct {
 	micros, p99 map[string][]float64 // by load
 }
 
-// peerLoads are the questions. Names are listed by their numbers.
+// hot is how many names are asked again and again, blocked or not.
+const hot = 10_000
+
+// peerLoads are the questions, of a list of that many names.
 var peerLoads = []struct {
 	name  string
-	query func(i int) string
+	query func(i, names int) string
 }{
-	{"cached", hotName},
-	{"blocked", listedName},
-	{"mix", func(i int) string { // 10 % blocked, 80 % cached, 10 % missed
+	{"cached", func(i, _ int) string { return hotName(i) }},
+	{"blocked", hotListed},
+	{"mix", func(i, names int) string { // 10 % blocked, 80 % cached, 10 % missed
 		switch i % 10 {
 		case 0:
-			return listedName(i)
+			return hotListed(i/10, names)
 		case 5:
-			return fmt.Sprintf("miss%d-%d.nothing.example", i, os.Getpid())
+			return fmt.Sprintf("miss%d.nothing.example", i)
 		}
 		return hotName(i)
 	}},
 }
 
-func hotName(i int) string { return fmt.Sprintf("host%d.allowed.example", i%10_000) }
+func hotName(i int) string { return fmt.Sprintf("host%d.allowed.example", i%hot) }
+
+func hotListed(i, names int) string { return listedName(i % hot * (names / hot)) }
+
 func listedName(i int) string {
 	return fmt.Sprintf("site-%x.listed%d.com", uint32(i)*2654435761, i%977)
 }
@@ -84,7 +90,7 @@ func TestPerfPeers(t *testing.T) {
 	queries := map[string]string{}
 	for _, l := range peerLoads {
 		queries[l.name] = filepath.Join(dir, l.name)
-		writeLines(t, queries[l.name], 50_000, func(i int) string { return l.query(i*(names/50_000)) + " A" })
+		writeLines(t, queries[l.name], 5*hot, func(i int) string { return l.query(i, names) + " A" })
 	}
 
 	c := &contender{name: "answerer in C", port: bothFree(t)}
@@ -107,6 +113,8 @@ func TestPerfPeers(t *testing.T) {
 		t.Logf("%-22s resident memory %d MB", p.name, residentKB(t, p.pid)/1024)
 	}
 	for round := range rounds {
+		each := seconds * 200_000 // more than anybody answers, and other names each time: what is missed is missed
+		writeLines(t, queries["mix"], each, func(i int) string { return peerLoads[2].query(i+(round+1)*10*each, names) + " A" })
 		for _, l := range peerLoads {
 			for _, p := range all {
 				if p.only != "" && p.only != l.name {
@@ -430,7 +438,7 @@ func tailLatency(t *testing.T, port string, perSecond, seconds int) float64 {
 	m := new(dns.Msg)
 	begin := time.Now()
 	for i := range n {
-		m.SetQuestion(hotName(i%10_000)+".", dns.TypeA)
+		m.SetQuestion(hotName(i)+".", dns.TypeA)
 		m.Id = uint16(i)
 		wire, err := m.Pack()
 		if err != nil {
