@@ -154,37 +154,6 @@ func TestIndexFileDamaged(t *testing.T) {
 	try("a text", bytes.Repeat([]byte("example.com\n"), 100))
 }
 
-// TestIndexMemoryIsGivenBack: indexes that nobody holds any more do not pile up.
-func TestIndexMemoryIsGivenBack(t *testing.T) {
-	names := benchmarkNames(50_000)
-	before := mappedBytes(t)
-	for range 40 {
-		benchmarkIndex(t, names)
-	}
-	for range 10 { // cleanups run after a collection, in their own goroutine
-		runtime.GC()
-		runtime.Gosched()
-	}
-	if grown := mappedBytes(t) - before; grown > 20*50_000*10 {
-		t.Errorf("after 40 indexes %d bytes more are mapped; want at most some of them", grown)
-	}
-}
-
-// mappedBytes returns the size of the process (proc(5), statm); 0 where there
-// is no /proc.
-func mappedBytes(t *testing.T) int {
-	t.Helper()
-	text, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	var pages int
-	if _, err := fmt.Sscan(string(text), &pages); err != nil {
-		t.Fatal(err)
-	}
-	return pages * os.Getpagesize()
-}
-
 func FuzzOpenIndex(f *testing.F) {
 	lists := sampleLists()
 	x, err := Compile(&Catalogue{}, lists)

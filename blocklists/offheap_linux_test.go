@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -50,4 +51,24 @@ func TestTableMemory(t *testing.T) {
 		runtime.Gosched()
 	}
 	t.Error("the table of an index that is garbage is still mapped")
+}
+
+// TestIndexMemoryIsGivenBack: indexes that nobody holds any more do not pile up.
+func TestIndexMemoryIsGivenBack(t *testing.T) {
+	names := benchmarkNames(50_000)
+	before := offHeapBytes.Load()
+	for range 40 {
+		x := benchmarkIndex(t, names)
+		if offHeapBytes.Load() < before+50_000*8 {
+			t.Fatal("an index of 50,000 names takes nothing outside the heap")
+		}
+		runtime.KeepAlive(x)
+	}
+	grown := func() int64 { return offHeapBytes.Load() - before }
+	for end := time.Now().Add(time.Minute); grown() > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		runtime.GC() // cleanups run after a collection, in their own goroutine
+	}
+	if n := grown(); n > 0 {
+		t.Errorf("after 40 indexes %d bytes more are held", n)
+	}
 }

@@ -4,10 +4,14 @@ package blocklists
 
 import (
 	"runtime"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
+
+// offHeapBytes is the memory that offHeap returned and that was not given back yet.
+var offHeapBytes atomic.Int64
 
 // offHeap returns n zeroed words outside the garbage collector's heap, which
 // are given back once owner is garbage. There the table neither counts towards
@@ -22,6 +26,11 @@ func offHeap(owner *Index, n int) []uint64 {
 	if err != nil {
 		return make([]uint64, n) // the heap does as well
 	}
-	runtime.AddCleanup(owner, func(mem []byte) { _ = unix.Munmap(mem) }, mem)
+	offHeapBytes.Add(int64(len(mem)))
+	runtime.AddCleanup(owner, func(mem []byte) {
+		if unix.Munmap(mem) == nil {
+			offHeapBytes.Add(-int64(len(mem)))
+		}
+	}, mem)
 	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(huge(mem, n*8)))), n)
 }
