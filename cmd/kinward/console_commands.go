@@ -200,7 +200,7 @@ func consoleReset(ctx context.Context, n *node, req accountRequest, _ progress) 
 	}
 	a, err := n.db.Accounts().ByName(ctx, req.Name)
 	if err != nil {
-		return r, coded(err)
+		return r, coded(fmt.Errorf("looking for the account %q: %w", req.Name, err))
 	}
 	secret, until := console.NewPassSecret(), time.Now().Add(passLife)
 	if err := n.db.Accounts().Reset(ctx, a.ID, secret, until, req.Bare); err != nil {
@@ -221,7 +221,7 @@ func consoleSessions(ctx context.Context, n *node, req accountRequest, _ progres
 	r := sessionsReply{Sessions: []sessionView{}}
 	a, err := n.db.Accounts().ByName(ctx, req.Name)
 	if err != nil {
-		return r, coded(err)
+		return r, coded(fmt.Errorf("looking for the account %q: %w", req.Name, err))
 	}
 	all, err := n.db.Accounts().Sessions(ctx, a.ID)
 	for _, s := range all {
@@ -233,7 +233,7 @@ func consoleSessions(ctx context.Context, n *node, req accountRequest, _ progres
 func consoleSignOut(ctx context.Context, n *node, req accountRequest, _ progress) (done, error) {
 	a, err := n.db.Accounts().ByName(ctx, req.Name)
 	if err != nil {
-		return done{}, coded(err)
+		return done{}, coded(fmt.Errorf("looking for the account %q: %w", req.Name, err))
 	}
 	ended, err := n.db.Accounts().EndSessions(ctx, a.ID, 0)
 	if err != nil {
