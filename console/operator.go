@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"kinward/blocklists"
@@ -338,6 +339,9 @@ type operatorListsView struct {
 	Problem    string
 }
 
+// ownCatalogue is read for what categories are called, which no edition changes.
+var ownCatalogue = sync.OnceValues(blocklists.Embedded)
+
 func (v *visit) operatorLists() (view operatorListsView, err error) {
 	if view.serverLists, err = callServerLists.do(v, struct{}{}); err != nil {
 		return view, err
@@ -351,7 +355,7 @@ func (v *visit) operatorLists() (view operatorListsView, err error) {
 			view.Offers = append(view.Offers, o)
 		}
 	}
-	catalogue, err := blocklists.Embedded()
+	catalogue, err := ownCatalogue()
 	if err != nil {
 		return view, err
 	}

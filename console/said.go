@@ -140,8 +140,7 @@ func (s *sayings) sayBy(english string, finds []func(string) (string, bool)) (st
 					continue
 				}
 				if unicode.IsUpper(first) {
-					f, n := utf8.DecodeRuneInString(words)
-					words = string(unicode.ToUpper(f)) + words[n:]
+					words = capital(words)
 				}
 				return words + stop, true
 			}
@@ -279,8 +278,7 @@ func (l *textLanguage) refusal(english string) string {
 			find = find[:2]
 		}
 		if words, ok := l.sayings.sayBy(rest, find); ok {
-			f, n := utf8.DecodeRuneInString(words)
-			return string(unicode.ToUpper(f)) + words[n:]
+			return capital(words)
 		}
 		if doing == "" {
 			_, rest, _ = strings.Cut(rest, ": ")

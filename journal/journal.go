@@ -34,7 +34,7 @@ const (
 )
 
 const (
-	defaultHeld  = 16_384 // incidents: some 400 ms of the store's one writer
+	defaultHeld  = 16_384 // incidents; half of them took the store's one writer some 200 ms
 	defaultOpen  = 20_000 // some 10 MB when full, which only a device gone mad fills in a home
 	defaultFlush = 250 * time.Millisecond
 	maxSeen      = 1000 // devices a transaction

@@ -6,10 +6,10 @@ import (
 )
 
 // front is a loop's own way into the cache: where the entries are that it gave out
-// lately. It takes no lock and writes nothing that other loops read, so that names
-// that everybody asks for cost the same with many cores as with one. An entry is
-// taken from here only while the cache has it, and once a second from the cache
-// itself, so that the order of use there stays true.
+// lately. It takes no lock and writes nothing that other loops read, so that loops do
+// not wait for each other at names that everybody asks for. An entry is taken from
+// here only while the cache has it, and once a second from the cache itself, so that
+// the order of use there stays true.
 type front struct {
 	seed  maphash.Seed
 	slots [frontSlots]*entry

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batchSize is how many datagrams a system call takes at most. The first of them
-// waits for the last, some 30 µs for a full batch, which there is only under load.
+// batchSize is how many datagrams a system call takes at most. The first answer
+// waits for the last; a full batch there is only under load.
 const batchSize = 32
 
 // manyPackets reads and sends with recvmmsg(2) and sendmmsg(2): a question that

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"kinward/policy"
@@ -97,32 +98,29 @@ func changes(ctx context.Context, q querier, where string, args ...any) ([]Chang
 // the path that [policy.Delta] gives it, newest first, at most limit. Of a change
 // that did not keep what it changed nobody knows.
 func (db *DB) ChangesOf(ctx context.Context, family policy.FamilyID, path string, limit int) ([]Change, error) {
+	touched := map[uint64]bool{}
+	err := db.each(ctx, func(rows *sql.Rows) error {
+		var revision uint64
+		var parts string
+		var delta policy.Delta
+		if err := rows.Scan(&revision, &parts); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(parts), &delta); err != nil {
+			return fmt.Errorf("reading change %d: %w", revision, err)
+		}
+		touched[revision] = delta.Touches([]string{path})
+		return nil
+	}, `SELECT revision, delta FROM changes WHERE family_id = $1 AND delta <> ''`, int64(family))
+	if err != nil {
+		return nil, fmt.Errorf("reading changes: %w", err)
+	}
 	all, err := db.Changes(ctx, family, KeptChanges)
 	if err != nil {
 		return nil, err
 	}
-	out := []Change{}
-	for _, c := range all {
-		if len(out) == limit {
-			break
-		}
-		var parts string
-		err := db.read.QueryRowContext(ctx, `SELECT delta FROM changes WHERE family_id = $1 AND revision = $2`, int64(family), int64(c.Revision)).Scan(&parts)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && parts == "" { // forgotten since, or not kept
-			continue
-		}
-		var delta policy.Delta
-		if err == nil {
-			err = json.Unmarshal([]byte(parts), &delta)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading change %d: %w", c.Revision, explain(err))
-		}
-		if delta.Touches([]string{path}) {
-			out = append(out, c)
-		}
-	}
-	return out, nil
+	all = slices.DeleteFunc(all, func(c Change) bool { return !touched[c.Revision] })
+	return all[:min(limit, len(all))], nil
 }
 
 // Undo takes back what a change changed, as a change of its own; what was

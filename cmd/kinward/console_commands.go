@@ -193,14 +193,23 @@ func consoleLink(ctx context.Context, n *node, req consoleLinkRequest, _ progres
 	return consoleLinkReply{base + console.PassPath(store.PassFirst, secret), until, "This link sets the console up; one that was made before is worth nothing now."}, nil
 }
 
+// account finds the account of a name.
+func (n *node) account(ctx context.Context, name string) (store.Account, error) {
+	a, err := n.db.Accounts().ByName(ctx, name)
+	if err != nil {
+		return a, coded(fmt.Errorf("looking for the account %q: %w", name, err))
+	}
+	return a, nil
+}
+
 func consoleReset(ctx context.Context, n *node, req accountRequest, _ progress) (r consoleLinkReply, err error) {
 	base, err := n.consoleRunning()
 	if err != nil {
 		return r, err
 	}
-	a, err := n.db.Accounts().ByName(ctx, req.Name)
+	a, err := n.account(ctx, req.Name)
 	if err != nil {
-		return r, coded(fmt.Errorf("looking for the account %q: %w", req.Name, err))
+		return r, err
 	}
 	secret, until := console.NewPassSecret(), time.Now().Add(passLife)
 	if err := n.db.Accounts().Reset(ctx, a.ID, secret, until, req.Bare); err != nil {
@@ -219,9 +228,9 @@ func consoleReset(ctx context.Context, n *node, req accountRequest, _ progress) 
 
 func consoleSessions(ctx context.Context, n *node, req accountRequest, _ progress) (sessionsReply, error) {
 	r := sessionsReply{Sessions: []sessionView{}}
-	a, err := n.db.Accounts().ByName(ctx, req.Name)
+	a, err := n.account(ctx, req.Name)
 	if err != nil {
-		return r, coded(fmt.Errorf("looking for the account %q: %w", req.Name, err))
+		return r, err
 	}
 	all, err := n.db.Accounts().Sessions(ctx, a.ID)
 	for _, s := range all {
@@ -231,9 +240,9 @@ func consoleSessions(ctx context.Context, n *node, req accountRequest, _ progres
 }
 
 func consoleSignOut(ctx context.Context, n *node, req accountRequest, _ progress) (done, error) {
-	a, err := n.db.Accounts().ByName(ctx, req.Name)
+	a, err := n.account(ctx, req.Name)
 	if err != nil {
-		return done{}, coded(fmt.Errorf("looking for the account %q: %w", req.Name, err))
+		return done{}, err
 	}
 	ended, err := n.db.Accounts().EndSessions(ctx, a.ID, 0)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"time"
 
@@ -79,6 +80,9 @@ func (c *cli) printInvitation(w io.Writer, r inviteReply) {
 	fmt.Fprintf(w, "%s (%s) gets into the console of family %s by this link. It works once, until %s:\n  %s\n",
 		r.Name, r.Role, r.Family, shown(r.Until, r.Until.Location()), r.URL)
 	c.linkCode(w, r.URL)
+	if u, err := url.Parse(r.URL); err == nil && isLoopbackHost(u.Hostname()) {
+		fmt.Fprintln(w, "It opens on this machine alone. For theirs, start the server with a --console address of the home, or with\na public name (tls: name), and invite again.")
+	}
 	fmt.Fprintln(w, "Whoever has it becomes this guardian: hand it to nobody else.")
 }
 

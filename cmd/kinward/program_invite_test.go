@@ -46,7 +46,7 @@ func TestProgramInvite(t *testing.T) {
 		t.Errorf("the first guardian of a family is invited as %+v", first)
 	}
 	text := h.must("guardians", "invite", "Mia", "--family", "Berger")
-	if !strings.Contains(text, "works once, until") || !strings.Contains(text, eva.base+"/join/") {
+	if !strings.Contains(text, "works once, until") || !strings.Contains(text, eva.base+"/join/") || !strings.Contains(text, "It opens on this machine alone.") {
 		t.Errorf("invite prints\n%s", text)
 	}
 	visitor := newVisitor(t, eva.base)
