@@ -29,7 +29,7 @@ func TestEqualQuestionsFlyOnce(t *testing.T) {
 			}
 		})
 	}
-	for s.inFlight.Load() < many {
+	for s.inFlight.Load() < many || s.fetching.count.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if n := s.fetching.count.Load(); n != 1 {
@@ -88,7 +88,7 @@ func TestFlightsShareNoVerdicts(t *testing.T) {
 			}
 		})
 	}
-	for s.inFlight.Load() < 2 {
+	for s.inFlight.Load() < 2 || s.fetching.count.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if n := s.fetching.count.Load(); n != 1 {
