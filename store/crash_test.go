@@ -102,8 +102,13 @@ func TestKillLosesNothingThatIsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- j.Run(ctx) }()
+	if err := j.Flush(t.Context()); err != nil { // it takes up what is left, however long that takes
+		t.Fatal(err)
+	}
 	cancel()
-	if err := j.Run(ctx); err != nil { // takes up what is left, and ends
+	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
 	stored := map[string]uint64{}
