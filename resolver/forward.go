@@ -47,8 +47,8 @@ func (s *Server) forward(ctx context.Context, q *query) step {
 	if q.stale != nil {
 		wait = min(wait, staleAfter)
 	}
-	ended, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
+	late := time.NewTimer(wait)
+	defer late.Stop()
 	err := errManyFlights
 	if f := s.fetch(ctx, q.set, q.fetch, false); f != nil {
 		select {
@@ -56,8 +56,11 @@ func (s *Server) forward(ctx context.Context, q *query) step {
 			if err = f.err; err == nil && !(q.stale != nil && f.e.isFailure()) {
 				return s.release(q, f.e)
 			}
-		case <-ended.Done():
-			err = ended.Err()
+		case <-late.C:
+			err = context.DeadlineExceeded
+			s.metrics.deadlines.Inc()
+		case <-ctx.Done():
+			err = ctx.Err()
 			s.metrics.deadlines.Inc()
 		}
 	}
@@ -138,7 +141,7 @@ func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry
 		left = append(left[:i], left[i+1:]...)
 		start(context.WithoutCancel(ctx), p)
 	}
-	slow := time.NewTimer(0)
+	slow := time.NewTimer(s.limits.QueryDeadline) // next sets it
 	defer slow.Stop()
 	next := func() {
 		p := left[0]

@@ -24,6 +24,16 @@ type udpSocket struct {
 	// from 192.168.1.3.
 	wild bool
 	addr netip.Addr
+	late lateAnswers
+}
+
+// packets returns what reads and sends on the socket, and how many datagrams at a
+// time.
+func (u *udpSocket) packets(s *Server) (packets, int, error) {
+	if s.plainPackets {
+		return &onePacket{conn: u.conn}, 1, nil
+	}
+	return newPackets(u.conn)
 }
 
 func listenUDP(network string, host netip.AddrPort) (*udpSocket, error) {
@@ -47,13 +57,12 @@ func listenUDP(network string, host netip.AddrPort) (*udpSocket, error) {
 // waiting is answered in the loop, in buffers that are used again; the rest is
 // handed off.
 func (u *udpSocket) serve(ctx context.Context, s *Server, l *lane) error {
-	var io packets = &onePacket{conn: u.conn}
-	size := 1
-	if !s.plainPackets {
-		var err error
-		if io, size, err = newPackets(u.conn); err != nil {
-			return err
-		}
+	io, size, err := u.packets(s)
+	if err != nil {
+		return err
+	}
+	if u.late.io, _, err = u.packets(s); err != nil {
+		return err
 	}
 	oob := 0
 	if u.wild {
@@ -115,16 +124,13 @@ func (u *udpSocket) answer(ctx context.Context, s *Server, q *query, p *packet, 
 	}
 	switch s.answerNear(ctx, q) {
 	case pass:
-		far, back, from := q.detach(), bytes.Clone(p.back), p.from
-		s.goFar(ctx, far, func() { u.send(far, back, from) })
+		far, a := q.detach(), lateAnswer{back: bytes.Clone(p.back), to: p.from, name: bytes.Clone(p.name)}
+		s.goFar(ctx, far, func() {
+			a.out = far.out
+			u.late.send(a)
+		})
 		q.out = q.out[:0]
 	case quiet:
 		q.out = q.out[:0]
 	}
-}
-
-// send sends an answer that had to wait. Nobody is told if that fails: the client
-// asks again.
-func (u *udpSocket) send(q *query, back []byte, to netip.AddrPort) {
-	u.conn.WriteMsgUDPAddrPort(q.out, back, to)
 }

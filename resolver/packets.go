@@ -12,6 +12,7 @@ type packet struct {
 	msg  []byte         // what came: the first part of buf
 	cut  bool           // it was longer than buf
 	from netip.AddrPort // where it came from
+	name []byte         // that as the system writes it; nil where a call takes from
 	back []byte         // the control message that the answer is sent with; part of oob
 	out  []byte         // the answer; empty: none is due
 }
@@ -25,6 +26,8 @@ type packets interface {
 	// send sends the answers of the n packets that were read last. Of one that
 	// cannot be sent nobody is told: the client asks again.
 	send(n int)
+	// sendTo sends answers to whom they name, in the same way.
+	sendTo(list []lateAnswer)
 }
 
 // newBatch makes room for n messages of up to the given number of bytes.
@@ -63,5 +66,11 @@ func (o *onePacket) send(n int) {
 		if p := &o.last[i]; len(p.out) > 0 {
 			o.conn.WriteMsgUDPAddrPort(p.out, p.back, p.from)
 		}
+	}
+}
+
+func (o *onePacket) sendTo(list []lateAnswer) {
+	for _, a := range list {
+		o.conn.WriteMsgUDPAddrPort(a.out, a.back, a.to)
 	}
 }

@@ -3,6 +3,7 @@ package resolver
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -107,6 +108,7 @@ func (m *manyPackets) read(batch []packet) (int, error) {
 		p.msg = p.buf[:min(int(m.in[i].size), len(p.buf))]
 		p.cut = h.Flags&unix.MSG_TRUNC != 0
 		p.from = m.address((*socketAddress)(unsafe.Pointer(h.Name)))
+		p.name = unsafe.Slice(h.Name, h.Namelen)
 		p.back = nil
 		if len(p.oob) > 0 {
 			p.back = replyFrom(p.oob[:h.Controllen])
@@ -135,6 +137,24 @@ func (m *manyPackets) send(n int) {
 		out++
 	}
 	m.sendAll(out)
+}
+
+func (m *manyPackets) sendTo(list []lateAnswer) {
+	for part := range slices.Chunk(list, batchSize) {
+		for i, a := range part {
+			h := &m.out[i].head
+			h.Name, h.Namelen = &a.name[0], uint32(len(a.name))
+			h.Iov.Base = &a.out[0]
+			h.Iov.SetLen(len(a.out))
+			h.Control = nil
+			h.SetControllen(0)
+			if len(a.back) > 0 {
+				h.Control = &a.back[0]
+				h.SetControllen(len(a.back))
+			}
+		}
+		m.sendAll(len(part))
+	}
 }
 
 // sendAll sends the first n messages of m.out. A call stops at one that cannot be

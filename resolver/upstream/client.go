@@ -35,6 +35,16 @@ type Client struct {
 	stats counters
 	plain *plainClient // UDP alone
 	via   exchanger    // everything else; TCP for plain's second try
+
+	dialUDP func(context.Context, netip.AddrPort) (net.Conn, error)
+}
+
+func dialUDP(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+	c, err := new(net.Dialer).DialUDP(ctx, "udp", netip.AddrPort{}, addr)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // exchanger sends a message and returns what came back, its ID checked. The
@@ -69,10 +79,14 @@ func New(spec Spec, o Options) *Client {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	c := &Client{spec: spec, opt: o, dialUDP: dialUDP}
 	if o.Dial == nil {
-		o.Dial = (&net.Dialer{}).DialContext
+		c.opt.Dial = (&net.Dialer{}).DialContext
+	} else {
+		c.dialUDP = func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+			return o.Dial(ctx, "udp", addr.String())
+		}
 	}
-	c := &Client{spec: spec, opt: o}
 	switch spec.scheme {
 	case UDP:
 		c.plain = newPlainClient(c)
@@ -94,6 +108,9 @@ func New(spec Spec, o Options) *Client {
 // Close closes the connections; what is under way fails. It returns when all
 // goroutines of the client have ended.
 func (c *Client) Close() error {
+	if c.plain != nil {
+		c.plain.sockets.close()
+	}
 	if err := c.via.close(); err != nil {
 		return fmt.Errorf("closing the connections to %s: %w", c.spec.Label(), err)
 	}

@@ -1,11 +1,13 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +25,8 @@ type plainClient struct {
 	cookie [8]byte                // RFC 7873 §4.1: the client's part, random, for this upstream alone
 	server atomic.Pointer[[]byte] // the upstream's part, nil while it has given none
 
+	sockets sockets
+
 	folds    atomic.Int32 // answers in a row that spelled the name otherwise
 	spellsAt atomic.Int64 // Unix seconds from which the case is mixed again; 0: it is mixed
 }
@@ -37,7 +41,7 @@ const (
 )
 
 func newPlainClient(c *Client) *plainClient {
-	p := &plainClient{c: c}
+	p := &plainClient{c: c, sockets: sockets{dial: c.dialUDP, now: c.opt.Now}}
 	rand.Read(p.cookie[:])
 	return p
 }
@@ -134,26 +138,30 @@ func (p *plainClient) checkCookie(m *dns.Msg) bool {
 	return true
 }
 
-// exchange sends m from a socket of its own, so that every question leaves from
-// a port that the system chose at random (RFC 5452 §9.2), connected, so that only
-// the upstream's address is heard.
-func (p *plainClient) exchange(ctx context.Context, m *message) ([]byte, match, error) {
+// exchange sends m from a socket that has no other question.
+func (p *plainClient) exchange(ctx context.Context, m *message) (_ []byte, _ match, err error) {
 	addr, i := p.c.addr()
-	conn, err := p.c.opt.Dial(ctx, "udp", addr.String())
+	conn, err := p.sockets.get(ctx, addr)
 	if err != nil {
 		p.c.skip(i)
 		return nil, noMatch, err
 	}
-	defer conn.Close()
+	defer p.sockets.put(conn)
 	if t, ok := ctx.Deadline(); ok {
 		conn.SetDeadline(t)
 	}
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if !stop() || err != nil { // an answer may come late
+			conn.failed = true
+		}
+	}()
 	if _, err := conn.Write(m.wire()); err != nil {
 		p.c.skip(i)
 		return nil, noMatch, err
 	}
-	var buf [4096]byte // more than what is asked for: some send what they like
+	buf := rooms.Get().(*room)
+	defer rooms.Put(buf)
 	for {
 		n, err := conn.Read(buf[:])
 		if err != nil {
@@ -165,11 +173,17 @@ func (p *plainClient) exchange(ctx context.Context, m *message) ([]byte, match, 
 		how := m.matches(buf[:n])
 		if how == noMatch { // a forged one, or one that comes too late: wait on
 			p.c.stats.mismatches.Add(1)
+			conn.failed = true
 			continue
 		}
-		return append([]byte(nil), buf[:n]...), how, nil
+		return bytes.Clone(buf[:n]), how, nil
 	}
 }
+
+// room is for an answer: more than what is asked for, since some send what they like.
+type room [4096]byte
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
 
 // unmix writes the asked name in lower case wherever the answer repeats it as it
 // was sent: the case was ours, and nobody else's business.

@@ -1,0 +1,103 @@
+package upstream
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// sockets are UDP sockets to the addresses of one upstream, each connected, so that
+// only that address is heard, and each on a port that the system chose at random
+// (RFC 5452 §9.2). A socket has one question at a time. It is used again a few
+// times, since making one costs more than asking does, but is closed before anybody
+// who looks for open ports could find it, and at once after anything went wrong on
+// it: a guesser's second guess goes to another port.
+type sockets struct {
+	dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	now  func() time.Time
+
+	mu     sync.Mutex
+	idle   []*socket // the one used last is the last
+	sweep  *time.Timer
+	closed bool
+}
+
+// socket is one of them.
+type socket struct {
+	net.Conn
+	to     netip.AddrPort
+	made   time.Time
+	asked  int  // questions
+	failed bool // it must not be used again
+}
+
+const (
+	socketUses = 16          // questions a socket
+	socketLife = time.Second // since it was made; scanning for it takes a minute and more
+	socketIdle = 64          // sockets that wait for their next question
+)
+
+// get returns a socket to addr. Whoever gets it puts it back.
+func (s *sockets) get(ctx context.Context, addr netip.AddrPort) (*socket, error) {
+	if c := s.waiting(addr); c != nil {
+		c.asked++
+		return c, nil
+	}
+	conn, err := s.dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &socket{Conn: conn, to: addr, made: s.now(), asked: 1}, nil
+}
+
+// waiting returns a socket to addr that was used before, nil for none.
+func (s *sockets) waiting(addr netip.AddrPort) *socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := len(s.idle); n > 0; n = len(s.idle) {
+		c := s.idle[n-1]
+		s.idle[n-1], s.idle = nil, s.idle[:n-1]
+		if c.to == addr && s.now().Sub(c.made) < socketLife {
+			return c
+		}
+		c.Close()
+	}
+	return nil
+}
+
+// put takes a socket back.
+func (s *sockets) put(c *socket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.failed || c.asked >= socketUses || len(s.idle) >= socketIdle || s.closed || s.now().Sub(c.made) >= socketLife {
+		c.Close()
+		return
+	}
+	s.idle = append(s.idle, c)
+	if s.sweep == nil {
+		s.sweep = time.AfterFunc(socketLife, s.tidy)
+	} else if len(s.idle) == 1 {
+		s.sweep.Reset(socketLife)
+	}
+}
+
+// tidy closes all that wait: no port is open for long where nothing is asked.
+func (s *sockets) tidy() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.idle {
+		c.Close()
+	}
+	clear(s.idle)
+	s.idle = s.idle[:0]
+}
+
+// close closes what waits, and what comes back later.
+func (s *sockets) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.tidy()
+}
