@@ -26,20 +26,20 @@ var errUnreadable = upstream.ErrUnreadable
 // entry is an answer, made ready to be given to anybody. It is immutable, but
 // for the label sets, which are swapped whole, and what the cache notes of it.
 type entry struct {
-	wire   []byte            // header, question in lower case, records; no OPT
-	ttlAt  []uint16          // where each record's TTL stands in wire, in order
-	leads  []blocklists.Name // what the answer leads to, besides the asked name; each once
-	home   bool              // an address among the answers leads into the asker's own network
-	stored time.Time
-	life   time.Duration // 0: good for the questions that wait for it, not to be kept
-	sets   atomic.Pointer[labelSets]
-
-	key     question     // what it answers, once it is in the cache
-	gone    atomic.Bool  // it is in the cache no more
-	touched atomic.Int64 // Unix seconds of when the cache last moved it to the front
-
-	used   atomic.Uint32 // how often it was given out, up to prefetchUses
-	failed atomic.Int64  // Unix nanoseconds of the latest failure to replace it; 0: none
+	// What every question looks at comes first, in as few cache lines as it needs.
+	key     question      // what it answers, once it is in the cache
+	touched atomic.Int64  // Unix seconds of when the cache last moved it to the front
+	set     atomic.Uint64 // see [entry.setIn]
+	life    time.Duration // 0: good for the questions that wait for it, not to be kept
+	gone    atomic.Bool   // it is in the cache no more
+	home    bool          // an address among the answers leads into the asker's own network
+	used    atomic.Uint32 // how often it was given out, up to prefetchUses
+	stored  time.Time
+	wire    []byte            // header, question in lower case, records; no OPT
+	leads   []blocklists.Name // what the answer leads to, besides the asked name; each once
+	ttlAt   []uint16          // where each record's TTL stands in wire, in order
+	sets    atomic.Pointer[labelSets]
+	failed  atomic.Int64 // Unix nanoseconds of the latest failure to replace it; 0: none
 }
 
 // labelSets are the label sets of an entry's leads in one index.
@@ -185,6 +185,18 @@ func (e *entry) useful(now time.Time) bool {
 		return e.alive(now)
 	}
 	return e.age(now) < e.life+staleFor
+}
+
+// setIn returns the label set of the name that e answers, which is in the cache. It
+// is kept, with the index that it is of, until another index asks.
+func (e *entry) setIn(x *blocklists.Index) blocklists.SetID {
+	generation := x.Generation() << 32 // one process never makes as many indexes
+	if kept := e.set.Load(); kept>>32<<32 == generation {
+		return blocklists.SetID(kept)
+	}
+	set := x.Lookup(e.key.name)
+	e.set.Store(generation | uint64(set))
+	return set
 }
 
 // labels returns the label sets of e.leads in x. They are kept until another

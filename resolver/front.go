@@ -12,20 +12,28 @@ import (
 // the order of use there stays true.
 type front struct {
 	seed  maphash.Seed
-	slots [frontSlots]*entry
+	slots [frontSlots]frontSlot
+}
+
+// frontSlot has room for two entries, so that two names that meet in a slot do not
+// push each other out by turns.
+type frontSlot struct {
+	marks   [2]uint32 // of the names' hashes; others need not be looked at
+	entries [2]*entry // the later one first
 }
 
 const (
 	frontSlots = 2048
 	// frontBytes is the longest entry that is kept here, since it stays until
-	// another takes its slot.
+	// others take its slot: 5 MB a loop at most.
 	frontBytes = maxEDNSUDP
 )
 
 func newFront() *front { return &front{seed: maphash.MakeSeed()} }
 
-func (f *front) slot(k question) **entry {
-	return &f.slots[(maphash.String(f.seed, string(k.name))+uint64(k.qtype))%frontSlots]
+func (f *front) slot(k question) (s *frontSlot, mark uint32) {
+	h := maphash.String(f.seed, string(k.name)) + uint64(k.qtype)
+	return &f.slots[h%frontSlots], uint32(h >> 32)
 }
 
 // get returns the entry for k where it can be given out as it is. f may be nil.
@@ -33,21 +41,28 @@ func (f *front) get(k question, now time.Time) *entry {
 	if f == nil {
 		return nil
 	}
-	at := f.slot(k)
-	e := *at
-	if e == nil || e.key != k {
-		return nil
+	s, mark := f.slot(k)
+	for i, e := range s.entries {
+		if s.marks[i] != mark || e == nil || e.key != k {
+			continue
+		}
+		if e.gone.Load() || !e.alive(now) || e.touched.Load() != now.Unix() {
+			s.entries[i] = nil
+			return nil
+		}
+		return e
 	}
-	if e.gone.Load() || !e.alive(now) || e.touched.Load() != now.Unix() {
-		*at = nil
-		return nil
-	}
-	return e
+	return nil
 }
 
 // put keeps e, which the cache has.
 func (f *front) put(e *entry) {
-	if f != nil && len(e.wire) <= frontBytes {
-		*f.slot(e.key) = e
+	if f == nil || len(e.wire) > frontBytes {
+		return
 	}
+	s, mark := f.slot(e.key)
+	if s.entries[0] != nil && s.entries[0].key != e.key {
+		s.marks[1], s.entries[1] = s.marks[0], s.entries[0]
+	}
+	s.marks[0], s.entries[0] = mark, e
 }

@@ -110,6 +110,7 @@ type query struct {
 	alias  []dns.RR          // local CNAMEs that lead from the asked name to target, outside
 	target blocklists.Name
 	stale  *entry // an answer that is over, for where there is none better
+	recent *entry // what front has for the question
 
 	out     []byte
 	outcome outcome

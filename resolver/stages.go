@@ -136,10 +136,17 @@ func (s *Server) identify(_ context.Context, q *query) step {
 	return pass
 }
 
-// decide asks the policy.
+// decide asks the policy. What is known of a name that was asked for lately lies
+// beside its answer.
 func (s *Server) decide(_ context.Context, q *query) step {
+	x, ask := q.state.Index, policy.Question{Name: q.name, Time: q.now}
+	if q.recent = q.front.get(q.question, q.now); q.recent != nil {
+		ask.Labels = x.Refine(q.recent.setIn(x), q.name, q.qtype)
+	} else {
+		ask.Labels = x.Known(q.name, q.qtype)
+	}
 	var about blocklists.Name
-	if q.verdict, about = policy.DecideName(q.state.Index, q.asker.Policy, q.name, q.qtype, q.now); about != q.name {
+	if q.verdict, about = policy.DecideKnown(x, q.asker.Policy, ask, q.qtype); about != q.name {
 		q.hidden = about
 	}
 	if s.watch != nil && q.verdict.Reason != policy.ByHelp && q.verdict.Reason != policy.ByPlumbing {
@@ -178,7 +185,10 @@ func (s *Server) recall(ctx context.Context, q *query) step {
 	if q.alias != nil {
 		return pass // follow's
 	}
-	e := q.front.get(q.fetch, q.now)
+	e := q.recent
+	if q.fetch != q.question { // rewritten
+		e = q.front.get(q.fetch, q.now)
+	}
 	if e == nil {
 		if e = s.cache.get(q.fetch, q.now); e != nil {
 			q.front.put(e)
