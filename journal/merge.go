@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"hash/maphash"
 	"maps"
 	"slices"
 	"time"
@@ -50,6 +51,8 @@ type merger struct {
 
 	losses, lossesFlight []Loss
 
+	lately lately
+
 	closedEarly uint64
 	buf         []byte
 }
@@ -70,6 +73,7 @@ type incident struct {
 	queued bool   // it is in dirty
 
 	prev, next *incident // the ring; nil once it cannot grow any more
+	moved      int64     // Unix ms of when it was last put to the ring's end
 }
 
 // ofDay is what is counted, countKey when.
@@ -88,15 +92,16 @@ type tally struct{ tries, queries uint64 }
 
 func newMerger(maxOpen int) *merger {
 	m := &merger{
-		open: map[key]*incident{}, maxOpen: maxOpen,
+		lately: lately{seed: maphash.MakeSeed(), known: map[uint64]*repeat{}},
+		open:   map[key]*incident{}, maxOpen: maxOpen,
 		counts: map[countKey]tally{}, windows: map[ofDay]int64{},
 	}
 	m.oldest.prev, m.oldest.next = &m.oldest, &m.oldest
 	return m
 }
 
-// add merges one attempt.
-func (m *merger) add(a *policy.Attempt) outcome {
+// add merges one attempt. e is its encoding, empty where it is not known.
+func (m *merger) add(a *policy.Attempt, e spool.Encoded) outcome {
 	v := &a.Verdict
 	if v.Action == policy.Allow || v.Keep == policy.KeepNothing {
 		return unkept
@@ -114,7 +119,7 @@ func (m *merger) add(a *policy.Attempt) outcome {
 	k, m.buf = keyOf(a, domain, client, m.buf)
 
 	i := m.open[k]
-	if i != nil && (ms-i.last >= gapMillis || i.first-ms >= gapMillis) { // the latter after the clock was set back
+	if i != nil && i.ended(ms) {
 		m.drop(i)
 		i = nil
 	}
@@ -122,10 +127,13 @@ func (m *merger) add(a *policy.Attempt) outcome {
 		if v.Quiet && v.Bypass != policy.BypassRoutine { // what is routine anyway is told apart from the rest
 			return quiet
 		}
-		m.insert(newIncident(a, k, ms, client))
+		i = newIncident(a, k, ms, client)
+		m.lately.remember(e, i, i.look(a))
+		m.insert(i)
 		return opened
 	}
-	i.raise(a, ms)
+	i.at(ms)
+	m.lately.remember(e, i, i.look(a))
 	m.touch(i)
 	m.change(i)
 	return merged
@@ -183,7 +191,6 @@ func newIncident(a *policy.Attempt, k key, ms int64, client string) *incident {
 	}
 	kind := kindOf(a)
 	if kind == offline {
-		i.look(a)
 		return i
 	}
 	i.Domain = registrable(a.Name).String()
@@ -207,45 +214,52 @@ func newIncident(a *policy.Attempt, k key, ms int64, client string) *incident {
 	if a.Pattern != "" {
 		i.Entry = a.Pattern
 	}
-	i.look(a)
 	return i
 }
 
-// raise adds an attempt to an open incident. Why it was blocked stays as it was
-// when the incident opened.
-func (i *incident) raise(a *policy.Attempt, ms int64) {
+// ended reports whether an attempt at ms is no part of i any more.
+func (i *incident) ended(ms int64) bool {
+	return ms-i.last >= gapMillis || i.first-ms >= gapMillis // the latter after the clock was set back
+}
+
+// at notes that an open incident goes on. Why it was blocked stays as it was when
+// it opened.
+func (i *incident) at(ms int64) {
 	i.first, i.last = min(i.first, ms), max(i.last, ms)
 	if outside(ms, i.Window) {
 		i.Tries++
 		i.Window = ms
 	}
-	i.look(a)
 }
 
-func (i *incident) look(a *policy.Attempt) {
+// look counts what was asked for, and returns where its name is counted, noName
+// where it is not.
+func (i *incident) look(a *policy.Attempt) (place int) {
 	i.Queries++
 	if kindOf(a) == offline {
-		return // what was asked for is nobody's business: it was not why it was blocked
+		return noName // what was asked for is nobody's business: it was not why it was blocked
 	}
 	if a.Verdict.Quiet {
 		i.Embedded++
 	}
-	i.addName(a.Name.String(), a.Verdict.Quiet)
 	if !slices.Contains(i.Types, a.Type) && len(i.Types) < maxTypes {
 		i.Types = append(i.Types, a.Type)
 	}
+	return i.addName(a.Name.String(), a.Verdict.Quiet)
 }
+
+const noName = -1
 
 // addName counts a name in bounded memory (Metwally's space saving): where all
 // places are taken, the new name inherits the place and count of the rarest.
 // Counts are then upper bounds, and a name asked for more than an eighth of the
-// time is never pushed out.
-func (i *incident) addName(name string, quiet bool) {
+// time is never pushed out. It returns the name's place.
+func (i *incident) addName(name string, quiet bool) (place int) {
 	rarest := 0
 	for n := range i.Names {
 		if i.Names[n].Name == name {
 			i.Names[n].Queries++
-			return
+			return n
 		}
 		if i.Names[n].Queries < i.Names[rarest].Queries {
 			rarest = n
@@ -253,10 +267,11 @@ func (i *incident) addName(name string, quiet bool) {
 	}
 	if len(i.Names) < maxNames {
 		i.Names = append(i.Names, nameCount{name, 1, quiet})
-		return
+		return len(i.Names) - 1
 	}
 	i.Names[rarest].Name, i.Names[rarest].Quiet = name, quiet
 	i.Names[rarest].Queries++
+	return rarest
 }
 
 // insert makes i open, at the cost of the one touched longest ago if there are
@@ -272,6 +287,7 @@ func (m *merger) insert(i *incident) {
 }
 
 func (m *merger) link(i *incident) {
+	i.moved = i.last
 	i.prev, i.next = m.oldest.prev, &m.oldest
 	i.prev.next, i.next.prev = i, i
 }
@@ -371,6 +387,7 @@ func (m *merger) erase(family policy.FamilyID, profile policy.ProfileID) {
 	m.dirty = slices.DeleteFunc(m.dirty, func(i *incident) bool { return of(i.family, i.profile) })
 	maps.DeleteFunc(m.counts, func(k countKey, _ tally) bool { return of(k.family, k.profile) })
 	maps.DeleteFunc(m.windows, func(k ofDay, _ int64) bool { return of(k.family, k.profile) })
+	m.lately.tidy()
 }
 
 // unsaved returns how many attempts the store does not have.
@@ -405,6 +422,7 @@ func (m *merger) sweep(now int64) (n int) {
 			delete(m.windows, of)
 		}
 	}
+	m.lately.tidy()
 	return n
 }
 

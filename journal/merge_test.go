@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kinward/blocklists"
+	"kinward/journal/spool"
 	"kinward/policy"
 )
 
@@ -19,7 +20,7 @@ func stored(t testing.TB, attempts ...policy.Attempt) *memory {
 	t.Helper()
 	m, s := newMerger(1000), &memory{}
 	for i := range attempts {
-		m.add(&attempts[i])
+		m.add(&attempts[i], spool.Encoded{})
 	}
 	settle(t, m, s)
 	return s
@@ -249,7 +250,7 @@ func TestRestartGoesOnMerging(t *testing.T) {
 	s := &memory{}
 	first := newMerger(10)
 	for _, a := range []policy.Attempt{try("omegle.com", noon, omegle), try("other.com", noon)} {
-		first.add(&a)
+		first.add(&a, spool.Encoded{})
 	}
 	settle(t, first, s)
 
@@ -263,7 +264,7 @@ func TestRestartGoesOnMerging(t *testing.T) {
 		try("omegle.com", noon.Add(Gap-time.Second), omegle),
 		try("other.com", noon.Add(Gap)),
 	} {
-		second.add(&a)
+		second.add(&a, spool.Encoded{})
 	}
 	settle(t, second, s)
 	var got []string
@@ -280,7 +281,7 @@ func TestOpenIncidentsAreBoundedAndTheOldestEndsFirst(t *testing.T) {
 	m, s := newMerger(3), &memory{}
 	for _, name := range []string{"a.com", "b.com", "c.com", "a.com", "d.com", "a.com", "b.com"} {
 		a := try(name, noon)
-		m.add(&a)
+		m.add(&a, spool.Encoded{})
 		if len(m.open) > 3 {
 			t.Fatalf("%d incidents are open, want at most 3", len(m.open))
 		}
@@ -303,7 +304,7 @@ func TestSweepForgetsWhatCannotGrow(t *testing.T) {
 	for _, a := range []policy.Attempt{
 		try("old.com", noon), try("young.com", noon.Add(5*time.Minute)), try("future.com", noon.Add(24*time.Hour)), try("tinder.com", noon, count),
 	} {
-		m.add(&a)
+		m.add(&a, spool.Encoded{})
 	}
 	if n := m.sweep(noon.Add(Gap + late).UnixMilli()); n != 2 || len(m.open) != 1 || len(m.windows) != 0 {
 		t.Errorf("%d forgotten, %d open, %d windows; want 2, 1 and 0", n, len(m.open), len(m.windows))
@@ -332,13 +333,13 @@ func TestEveryAttemptIsAccountedFor(t *testing.T) {
 				a.Verdict.Keep = policy.Keep(rapid.IntRange(0, 2).Draw(t, "keep"))
 				a.Verdict.Action = policy.Action(rapid.IntRange(0, 2).Draw(t, "action"))
 				recorded++
-				outcomes[m.add(&a)]++
+				outcomes[m.add(&a, spool.Encoded{})]++
 			case 0, 1:
 				b := m.take()
 				if rapid.Bool().Draw(t, "raced") { // attempts go on while a batch is written
 					a := try("a.com", now)
 					recorded++
-					outcomes[m.add(&a)]++
+					outcomes[m.add(&a, spool.Encoded{})]++
 				}
 				if rapid.Bool().Draw(t, "fails") {
 					m.failed()

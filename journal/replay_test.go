@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"kinward/journal/spool"
 	"kinward/policy"
 )
 
@@ -54,7 +55,7 @@ func TestHouseholdsDayShrinksAndLosesNothing(t *testing.T) {
 		attempts, hits := household(seed)
 		m, s := newMerger(defaultOpen), &memory{}
 		for i := range attempts {
-			m.add(&attempts[i])
+			m.add(&attempts[i], spool.Encoded{})
 			if i%500 == 0 {
 				m.sweep(attempts[i].Time.UnixMilli())
 			}

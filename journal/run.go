@@ -135,7 +135,7 @@ func (l *loop) read() {
 	l.more, err = l.spool.Read(func(r spool.Record) bool {
 		switch {
 		case r.Attempt != nil:
-			l.add(r.Attempt)
+			l.add(&r)
 		case r.Tally != nil:
 			l.m.addTally(r.Tally)
 			l.metrics.counted.Add(float64(r.Tally.Queries))
@@ -143,6 +143,13 @@ func (l *loop) read() {
 			l.m.losses = append(l.m.losses, *r.Loss)
 		}
 		return !l.paused()
+	}, func(e spool.Encoded) (known, more bool) {
+		if !l.m.again(e) {
+			return false, true
+		}
+		l.merged = time.UnixMilli(e.Time)
+		l.metrics.merged.Inc()
+		return true, !l.paused()
 	})
 	if err != nil {
 		l.log.Error("the spool cannot be read; it is tried again", "error", err)
@@ -151,9 +158,9 @@ func (l *loop) read() {
 	l.pos = l.spool.Position().Seq
 }
 
-func (l *loop) add(a *policy.Attempt) {
-	l.merged = a.Time
-	switch l.m.add(a) {
+func (l *loop) add(r *spool.Record) {
+	l.merged = r.Attempt.Time
+	switch l.m.add(r.Attempt, r.Encoded) {
 	case opened:
 		l.metrics.incidents.Inc()
 		l.metrics.merged.Inc()

@@ -150,7 +150,7 @@ func TestWhatCannotBeCountedSmallerGoesAndIsTold(t *testing.T) {
 				}
 			}
 			return true
-		})
+		}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func TestFullRingIsCountedAndTold(t *testing.T) {
 				names++
 			}
 			return true
-		})
+		}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,5 +242,61 @@ func TestFullRingIsCountedAndTold(t *testing.T) {
 	want := []Loss{{From: attempt(kept).Time, Until: attempt(n - 1).Time, Count: uint64(n - kept)}}
 	if d := cmp.Diff(want, losses); d != "" || names != kept {
 		t.Errorf("%d read, want %d; losses (-want +got):\n%s", names, kept, d)
+	}
+}
+
+// Where a segment went whole beside one of which the numbers are left, those stay;
+// and what is told as lost is what is counted as lost, once.
+func TestNumbersStayBesideWhatGoesWhole(t *testing.T) {
+	s, err := Open(Config{RingBytes: minRing, DiskBytes: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	put := func(profile policy.ProfileID) {
+		a := attempt(n)
+		a.Profile = profile
+		if !s.Record(&a) {
+			t.Fatalf("attempt %d finds no room", n)
+		}
+		if n++; n%50 == 0 {
+			if err := s.Pull(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 300 {
+		put(1)
+	}
+	for p := range policy.ProfileID(3000) { // of whose segments there is nothing to be summed up
+		put(2 + p)
+	}
+	if err := s.Pull(); err != nil {
+		t.Fatal(err)
+	}
+	read, told := map[policy.ProfileID]uint64{}, uint64(0)
+	for more := true; more; {
+		more, err = s.Read(func(r Record) bool {
+			switch {
+			case r.Attempt != nil:
+				read[r.Attempt.Profile]++
+			case r.Tally != nil:
+				read[r.Tally.Profile] += r.Tally.Queries
+			default:
+				told += r.Loss.Count
+			}
+			return true
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := told
+	for _, queries := range read {
+		all += queries
+	}
+	if stats := s.Stats(); read[1] != 300 || told == 0 || told != stats.Full+stats.Shed || all != uint64(n) {
+		t.Errorf("of the first profile %d are left, want 300; %d are told as lost, %d counted; %d of %d are accounted for",
+			read[1], told, stats.Full+stats.Shed, all, n)
 	}
 }

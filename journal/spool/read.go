@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -16,14 +17,39 @@ type Record struct {
 	Attempt *policy.Attempt
 	Loss    *Loss
 	Tally   *Tally
+	Encoded Encoded // of Attempt
+}
+
+// Encoded is an attempt as it lies in the spool. It holds until the function that
+// got it returns. Two attempts that differ in nothing but their time have the same
+// Head and Rest.
+type Encoded struct {
+	Time int64 // Unix milliseconds
+	Head [fixedBytes - 8]byte
+	Rest []byte
+}
+
+// Quiet is the attempt's Verdict.Quiet.
+func (e *Encoded) Quiet() bool { return e.Head[0]>>4&1 == 1 }
+
+// encodedOf takes an attempt's payload apart, unless it is none.
+func encodedOf(payload []byte) (e Encoded, ok bool) {
+	if len(payload) < fixedBytes {
+		return e, false
+	}
+	const at = len(e.Head)
+	return Encoded{int64(binary.LittleEndian.Uint64(payload[at:])), [at]byte(payload), payload[fixedBytes:]}, true
 }
 
 // Read hands what is next, a bounded number of records, to each, which returns
 // false in order to have no more for now. It reports whether there is more to
 // read. An error is the disk's; the same records are tried again by the next
 // call. One goroutine reads.
-func (s *Spool) Read(each func(Record) bool) (more bool, err error) {
-	return s.next(each, true)
+//
+// Where again is not nil it is handed each attempt first. Where it says that it
+// knows what to do with it, each does not get it, which saves decoding it.
+func (s *Spool) Read(each func(Record) bool, again func(Encoded) (known, more bool)) (more bool, err error) {
+	return s.next(each, again, true)
 }
 
 // Peek returns when the next record was, the zero time where there is none. It
@@ -34,18 +60,20 @@ func (s *Spool) Peek() (at time.Time, err error) {
 			at = r.Attempt.Time
 		}
 		return at.IsZero()
-	}, false)
+	}, nil, false)
 	return at, err
 }
 
-func (s *Spool) next(each func(Record) bool, advance bool) (more bool, err error) {
+func (s *Spool) next(each func(Record) bool, again func(Encoded) (known, more bool), advance bool) (more bool, err error) {
 	chunk, seq, lost, err := s.fetch()
 	if err != nil || len(chunk) == 0 && lost == nil {
 		return false, err
 	}
 	if lost != nil && !each(Record{Loss: lost}) {
+		s.advance(seq)
 		return true, nil
 	}
+	begin := seq
 	var a policy.Attempt
 	for going := true; going; {
 		kind, size, payload, ok := frameAt(chunk, seq)
@@ -55,9 +83,17 @@ func (s *Spool) next(each func(Record) bool, advance bool) (more bool, err error
 		switch kind {
 		case kindPad:
 		case kindAttempt:
+			e, whole := encodedOf(payload)
+			if whole && again != nil {
+				var known bool
+				if known, going = again(e); known {
+					s.lastTime = time.UnixMilli(e.Time).UTC()
+					break
+				}
+			}
 			if err = decode(string(payload), &a); err == nil {
 				s.lastTime = a.Time
-				going = each(Record{Attempt: &a})
+				going = each(Record{Attempt: &a, Encoded: e})
 			}
 		case kindLoss:
 			var l Loss
@@ -83,11 +119,13 @@ func (s *Spool) next(each func(Record) bool, advance bool) (more bool, err error
 	if advance {
 		return s.advance(seq), nil
 	}
+	s.advance(begin)
 	return true, nil
 }
 
 // fetch returns what is next, as far as it is sound: at least one whole frame,
-// or nothing. Where some of the stream is missing it says so.
+// or nothing. Where some of the stream is missing it says so. Until advance is
+// called nobody changes the segment that it comes from.
 func (s *Spool) fetch() (chunk []byte, seq uint64, lost *Loss, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,6 +144,7 @@ func (s *Spool) fetch() (chunk []byte, seq uint64, lost *Loss, err error) {
 			return nil, 0, nil, err
 		}
 		if _, _, _, ok := frameAt(s.buf[:n], s.read); ok {
+			s.reading = seg
 			return s.buf[:n], s.read, lost, nil
 		}
 		if n > 0 || !seg.condensed { // it is torn, or was never written out
@@ -147,7 +186,7 @@ func (s *Spool) missing(before *Loss, bytes uint64) *Loss {
 func (s *Spool) advance(seq uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.read = seq
+	s.read, s.reading = seq, nil
 	if len(s.segments) == 0 {
 		return false
 	}

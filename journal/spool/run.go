@@ -111,7 +111,7 @@ func (s *Spool) pull(always bool) error {
 				s.log.Warn("attempts were lost: there was no room for them", "count", l.Count, "from", l.From, "until", l.Until)
 			}
 		}
-		b, _ := s.ring.ready(readBytes)
+		b, _ := s.ring.ready(max(min(readBytes, int(s.fullAt)), maxFrame))
 		if len(b) == 0 {
 			return nil
 		}

@@ -21,6 +21,7 @@ type segment struct {
 	base, end uint64 // units of the stream
 	bytes     int64  // of the file, header included
 	condensed bool
+	buried    bool // it went whole, by this process
 	f         file
 	name      string // "" where there is no folder
 	synced    bool   // the folder knows of it

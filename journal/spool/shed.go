@@ -42,7 +42,7 @@ func (s *Spool) shed(need int64) bool {
 			s.log.Error("a segment of the spool cannot be dropped", "error", err)
 			return false
 		}
-		if i > 0 && s.spare(s.segments[i-1]) && s.segments[i-1].bytes <= tombstoneBytes {
+		if i > 0 && s.spare(s.segments[i-1]) && s.segments[i-1].buried {
 			if err := s.join(i - 1); err != nil {
 				return false
 			}
@@ -58,7 +58,7 @@ const tombstoneBytes = segmentHead + (headBytes+3*8+unit-1)/unit*unit
 // spare reports whether seg may be changed: it is not written to, and read not at
 // all or whole.
 func (s *Spool) spare(seg *segment) bool {
-	return seg != s.active && (seg.base >= s.read || seg.end <= s.read)
+	return seg != s.active && seg != s.reading && (seg.base >= s.read || seg.end <= s.read)
 }
 
 // frames calls each for the sound frames of a segment.
@@ -158,7 +158,7 @@ func (s *Spool) condense(seg *segment) error {
 // lose leaves of a segment what went with it. Where it was read already that is
 // told only if the process is killed before the store has it.
 func (s *Spool) lose(seg *segment) error {
-	l, err := s.holds(seg)
+	l, before, err := s.holds(seg)
 	if err != nil {
 		l = Loss{From: s.lastTime, Until: s.lastTime, Count: (seg.end - seg.base) * unit / smallestFrame}
 	}
@@ -166,7 +166,7 @@ func (s *Spool) lose(seg *segment) error {
 		return err
 	}
 	if seg.end > s.read {
-		s.stats.shed.Add(l.Count)
+		s.stats.shed.Add(l.Count - before)
 		s.log.Error("attempts were lost: the spool is full, and its oldest segment had to go", "count", l.Count)
 	}
 	return nil
@@ -178,7 +178,7 @@ func (s *Spool) bury(seg *segment, end uint64, l Loss) error {
 	if err != nil {
 		return err
 	}
-	seg.end, seg.condensed = end, true
+	seg.end, seg.condensed, seg.buried = end, true, true
 	s.bytes += seg.bytes - before
 	return nil
 }
@@ -187,11 +187,11 @@ func (s *Spool) bury(seg *segment, end uint64, l Loss) error {
 // number i.
 func (s *Spool) join(i int) error {
 	first, second := s.segments[i], s.segments[i+1]
-	a, err := s.holds(first)
+	a, _, err := s.holds(first)
 	if err != nil {
 		return err
 	}
-	b, err := s.holds(second)
+	b, _, err := s.holds(second)
 	if err != nil {
 		return err
 	}
@@ -217,8 +217,9 @@ func (l Loss) and(m Loss) Loss {
 	return l
 }
 
-// holds returns what would be lost with a segment.
-func (s *Spool) holds(seg *segment) (all Loss, err error) {
+// holds returns what would be lost with a segment, and how many of them were lost,
+// and counted, before they came into it.
+func (s *Spool) holds(seg *segment) (all Loss, before uint64, err error) {
 	err = s.frames(seg, func(_ uint64, kind byte, _, payload []byte) {
 		switch kind {
 		case kindAttempt:
@@ -234,8 +235,9 @@ func (s *Spool) holds(seg *segment) (all Loss, err error) {
 		case kindLoss:
 			if l, err := decodeLoss(string(payload)); err == nil {
 				all = all.and(l)
+				before += l.Count
 			}
 		}
 	})
-	return all, err
+	return all, before, err
 }

@@ -83,6 +83,7 @@ type Spool struct {
 	active    *segment   // the last of them, which is written to; nil: none
 	bytes     int64      // of all of them
 	read      uint64     // up to here all was handed to the reader
+	reading   *segment   // what the reader has in hand comes from it; nil: it has nothing
 	committed uint64
 	toldLoss  time.Time
 	toldShed  time.Time

@@ -69,7 +69,7 @@ func drain(t testing.TB, s *Spool) (names []string, lost uint64) {
 				names = append(names, fmt.Sprintf("%d of category %s", r.Tally.Queries, r.Tally.Category))
 			}
 			return true
-		})
+		}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +181,7 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 				t.Fatalf("attempt (-want +got):\n%s", d)
 			}
 			return true
-		}); err != nil || n != 1 {
+		}, nil); err != nil || n != 1 {
 			t.Fatalf("%d records, %v", n, err)
 		}
 		s.Committed(s.Position().Seq)
@@ -243,7 +243,7 @@ func TestManyProducers(t *testing.T) {
 					total++
 					got[r.Attempt.Revision] = append(got[r.Attempt.Revision], int(r.Attempt.Time.Sub(noon).Milliseconds()))
 					return true
-				})
+				}, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -427,7 +427,7 @@ func FuzzStream(f *testing.F) {
 			t.Fatalf("the ring is not emptied: %d of %d", head, tail)
 		}
 		for more := true; more; {
-			if more, err = s.Read(func(Record) bool { return true }); err != nil {
+			if more, err = s.Read(func(Record) bool { return true }, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
