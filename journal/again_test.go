@@ -124,7 +124,7 @@ func told(t *rapid.T, s *memory) (out []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, string(text))
+		out = append(out, fmt.Sprintf("%s %s", text, r.Details))
 	}
 	for c, n := range s.counts {
 		out = append(out, fmt.Sprint(c, n))
