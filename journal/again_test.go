@@ -34,7 +34,7 @@ func TestRepetitionsMergeAlike(t *testing.T) {
 		var pool []policy.Attempt // that come again and again
 		for range rapid.IntRange(1, 30).Draw(t, "pool") {
 			a := try(rapid.SampledFrom([]string{"", "a.", "b.", "c.", "d.", "e.", "f.", "g.", "h.", "i."}).Draw(t, "host")+"a.com", noon)
-			odd := func(what string) bool { return rapid.IntRange(0, 5).Draw(t, what) == 0 }
+			odd := func(what string) bool { return rapid.IntRange(0, 19).Draw(t, what) == 0 }
 			v := &a.Verdict
 			if odd("device") {
 				a.Device = 9
@@ -65,7 +65,7 @@ func TestRepetitionsMergeAlike(t *testing.T) {
 		}
 		now := noon
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
-			now = now.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 300, 4000, 6000, 700_000, -200, -700_000}).Draw(t, "ms")) * time.Millisecond)
+			now = now.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 2, 3, 300, 400, 500, 600, 4000, 5000, 6000, 700_000, -1, -200, -300, -700_000}).Draw(t, "ms")) * time.Millisecond)
 			switch rapid.IntRange(0, 19).Draw(t, "step") {
 			case 0:
 				settle(quick, &quickly)
