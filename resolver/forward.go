@@ -107,15 +107,14 @@ type reply struct {
 // resolve asks the upstreams until one answers: the first of inOrder, the next
 // where one fails or takes longer than it usually does, and those that did not
 // answer in time a second time, for as long as ctx lasts. The error is the first
-// upstream's.
+// upstream's. What is still asked when it returns is not waited for: the caller
+// ends ctx.
 func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry, error) {
 	var order [16]*peer
 	left := inOrder(order[:0], peers, s.now())
 	if len(left) == 0 {
 		return nil, errNoUpstream
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // what is still asked then is not waited for
 	firsts := len(left)
 	replies := make(chan reply, 2*firsts)
 	started, running := 0, 0
