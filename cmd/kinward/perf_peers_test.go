@@ -87,6 +87,13 @@ func TestPerfPeers(t *testing.T) {
 
 	list := filepath.Join(dir, "names.txt")
 	writeLines(t, list, names, listedName)
+	var parts []string // of a size that is fetched
+	const most = 2_500_000
+	for from := 0; from < names; from += most {
+		part := filepath.Join(dir, fmt.Sprintf("names-%d.txt", from))
+		writeLines(t, part, min(most, names-from), func(i int) string { return listedName(from + i) })
+		parts = append(parts, part)
+	}
 	queries := map[string]string{}
 	for _, l := range peerLoads {
 		queries[l.name] = filepath.Join(dir, l.name)
@@ -96,10 +103,10 @@ func TestPerfPeers(t *testing.T) {
 	c := &contender{name: "answerer in C", port: bothFree(t)}
 	c.start(t, dir, 0, answerer, c.port)
 	all := []*contender{c}
-	all = append(all, kinwardContender(t, "kinward", list, upstream.port, families, ""))
-	all = append(all, kinwardContender(t, "kinward, no record", list, upstream.port, 1, "blocked"))
+	all = append(all, kinwardContender(t, "kinward", parts, upstream.port, families, ""))
+	all = append(all, kinwardContender(t, "kinward, no record", parts, upstream.port, 1, "blocked"))
 	if families != 1 {
-		all = append(all, kinwardContender(t, "kinward, 1 family", list, upstream.port, 1, ""))
+		all = append(all, kinwardContender(t, "kinward, 1 family", parts, upstream.port, 1, ""))
 	}
 	if os.Getenv("ALONE") == "" {
 		all = append(all, peerContenders(t, dir, list, names, upstream.port)...)
@@ -215,12 +222,14 @@ func (c *contender) start(t *testing.T, dir string, core int, args ...string) {
 	t.Fatalf("%s does not answer\n%s", c.name, text)
 }
 
-// kinwardContender starts Kinward with the list, a child whose device asks, with a
+// kinwardContender starts Kinward with the lists, a child whose device asks, with a
 // schedule, among that many families.
-func kinwardContender(t *testing.T, name, list, upstream string, families int, only string) *contender {
+func kinwardContender(t *testing.T, name string, lists []string, upstream string, families int, only string) *contender {
 	t.Helper()
 	h := startHome(t, &dnsServer{addr: "127.0.0.1:" + upstream})
-	h.must("lists", "add", list, "--category", "dating")
+	for _, list := range lists {
+		h.must("lists", "add", list, "--category", "dating")
+	}
 	h.must("profiles", "add", "Lea", "D")
 	h.must("profiles", "add", "Tom", "B")
 	h.must("schedules", "add", "Lea", "Games", "block", "games-chat", "Mon-Fri 16:00-17:30")
