@@ -324,6 +324,20 @@ func TestUnknownDevices(t *testing.T) {
 	if len(s.Unknown(1)) != 3 {
 		t.Error("another family's flood took them")
 	}
+	for i := range 2 * maxUnknown { // many families, each with a device
+		note(policy.FamilyID(100+i), policy.Clues{Addr: a("192.168.1.20")})
+	}
+	kept := 0
+	for _, own := range u.families {
+		kept += own.Len()
+	}
+	if kept != maxUnknown || u.all.Len() != kept {
+		t.Errorf("%d are kept by family, %d of all, want %d", kept, u.all.Len(), maxUnknown)
+	}
+	if len(s.Unknown(100)) != 0 || len(s.Unknown(100+2*maxUnknown-1)) != 1 {
+		t.Error("of many families not the latest are kept")
+	}
+	note(3, policy.Clues{Addr: a("10.0.31.255")})
 	same := &query{clues: policy.Clues{Addr: a("10.0.31.255")}, now: clock.now()}
 	same.asker.Family = 3
 	if n := testing.AllocsPerRun(1000, func() { u.note(same) }); n != 0 {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"kinward/policy"
 )
 
@@ -28,8 +30,9 @@ type unknowns struct {
 	seed maphash.Seed
 	seen [4096]atomic.Uint64 // the hash of a device, its minute added
 
-	mu  sync.Mutex
-	all map[unknownKey]time.Time
+	mu       sync.Mutex
+	all      *simplelru.LRU[unknownKey, time.Time] // the latest of all families
+	families map[policy.FamilyID]*simplelru.LRU[unknownKey, struct{}]
 }
 
 type unknownKey struct {
@@ -44,7 +47,15 @@ const (
 )
 
 func newUnknowns() *unknowns {
-	return &unknowns{seed: maphash.MakeSeed(), all: map[unknownKey]time.Time{}}
+	u := &unknowns{seed: maphash.MakeSeed(), families: map[policy.FamilyID]*simplelru.LRU[unknownKey, struct{}]{}}
+	u.all, _ = simplelru.NewLRU[unknownKey, time.Time](maxUnknown, func(k unknownKey, _ time.Time) { // the only error is a size below 1
+		own := u.families[k.family]
+		own.Remove(k)
+		if own.Len() == 0 {
+			delete(u.families, k.family)
+		}
+	})
+	return u
 }
 
 // note remembers who asks, if it is a device that its family has not named.
@@ -69,30 +80,17 @@ func (u *unknowns) note(q *query) {
 func (u *unknowns) keep(k unknownKey, minute time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if _, ok := u.all[k]; !ok {
-		own := 0
-		for o := range u.all {
-			if o.family == k.family {
-				own++
-			}
-		}
-		if own >= maxUnknownPerFamily || len(u.all) >= maxUnknown {
-			u.forget(k.family, own >= maxUnknownPerFamily)
-		}
+	own := u.families[k.family]
+	if own != nil && own.Len() >= maxUnknownPerFamily && !own.Contains(k) {
+		oldest, _, _ := own.GetOldest()
+		u.all.Remove(oldest)
 	}
-	u.all[k] = minute
-}
-
-// forget drops the oldest of all, or of a family.
-func (u *unknowns) forget(family policy.FamilyID, only bool) {
-	var oldest unknownKey
-	var at time.Time
-	for k, t := range u.all {
-		if (!only || k.family == family) && (at.IsZero() || t.Before(at)) {
-			oldest, at = k, t
-		}
+	if own = u.families[k.family]; own == nil {
+		own, _ = simplelru.NewLRU[unknownKey, struct{}](maxUnknownPerFamily, nil)
+		u.families[k.family] = own
 	}
-	delete(u.all, oldest)
+	own.Add(k, struct{}{})
+	u.all.Add(k, minute)
 }
 
 // Unknown returns the devices that asked for a family since the start and that it
@@ -102,10 +100,12 @@ func (s *Server) Unknown(family policy.FamilyID) []Unknown {
 	s.unknown.mu.Lock()
 	defer s.unknown.mu.Unlock()
 	out := []Unknown{}
-	for k, t := range s.unknown.all {
-		if k.family != family {
-			continue
-		}
+	own := s.unknown.families[family]
+	if own == nil {
+		return out
+	}
+	for _, k := range own.Keys() {
+		t, _ := s.unknown.all.Peek(k)
 		if a, ok := directory.IdentifyIn(family, policy.Clues{Addr: k.addr, MAC: k.mac}, now); !ok || a.Device == 0 {
 			out = append(out, Unknown{k.family, k.addr, k.mac, t})
 		}
