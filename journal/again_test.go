@@ -70,6 +70,11 @@ func TestRepetitionsMergeAlike(t *testing.T) {
 			case 0:
 				settle(quick, &quickly)
 				settle(plain, &plainly)
+			case 3:
+				quick.take() // which the store does not take
+				quick.failed()
+				plain.take()
+				plain.failed()
 			case 1:
 				quick.sweep(now.UnixMilli())
 				plain.sweep(now.UnixMilli())

@@ -234,7 +234,9 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 	case pass:
 		q = q.detach()
 		sent := make(chan struct{})
-		s.goFar(work, q, func() { close(sent) })
+		if !s.goFar(work, q, func() { close(sent) }) {
+			close(sent)
+		}
 		select {
 		case <-sent:
 		case <-r.Context().Done(): // the client left; the answer is for the cache

@@ -237,8 +237,9 @@ func (c *quicConn) answer(work context.Context, str *quic.Stream) {
 	case st == pass:
 		q = q.detach()
 		sent := make(chan struct{})
-		c.s.goFar(work, q, func() { close(sent) })
-		<-sent
+		if c.s.goFar(work, q, func() { close(sent) }) {
+			<-sent
+		}
 	}
 	str.SetWriteDeadline(time.Now().Add(c.s.limits.TCPWrite))
 	if _, err := str.Write(append(appendWord(nil, uint16(len(q.out))), q.out...)); err != nil {

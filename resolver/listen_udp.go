@@ -125,11 +125,13 @@ func (u *udpSocket) answer(ctx context.Context, s *Server, q *query, p *packet, 
 	switch s.answerNear(ctx, q) {
 	case pass:
 		far, a := q.detach(), lateAnswer{back: bytes.Clone(p.back), to: p.from, name: bytes.Clone(p.name)}
-		s.goFar(ctx, far, func() {
+		q.out = q.out[:0]
+		if !s.goFar(ctx, far, func() {
 			a.out = far.out
 			u.late.send(a)
-		})
-		q.out = q.out[:0]
+		}) {
+			q.out = append(q.out, far.out...) // leaves with the batch
+		}
 	case quiet:
 		q.out = q.out[:0]
 	}

@@ -129,7 +129,7 @@ type Server struct {
 	devices    atomic.Pointer[Hosts]
 	leases     atomic.Pointer[Hosts]
 	checks     checks
-	sockets    chan struct{} // one is held for each socket to an upstream
+	sockets    chan struct{} // one is held for each question that is put to an upstream
 
 	addrs         []netip.AddrPort
 	udp           []*udpSocket
@@ -446,20 +446,21 @@ func (s *Server) laneOf(q *query) *lane {
 }
 
 // goFar answers q in a goroutine of its own and then calls send. Where too many
-// are under way it says so to the asker instead, and calls send at once.
-func (s *Server) goFar(ctx context.Context, q *query, send func()) {
+// are under way it answers at once that it is so, and returns false: the caller
+// sends that.
+func (s *Server) goFar(ctx context.Context, q *query, send func()) (away bool) {
 	if s.inFlight.Add(1) > int64(s.limits.InFlight) {
 		s.inFlight.Add(-1)
 		s.metrics.overload.Inc()
 		s.finish(q, q.plain(rcodeServFail, errBusy, outFailed))
-		send()
-		return
+		return false
 	}
 	s.flights.Go(func() {
 		s.answerFar(ctx, q)
 		s.inFlight.Add(-1)
 		send()
 	})
+	return true
 }
 
 // recoverFlight makes an error of a panic while an answer was fetched: a bad

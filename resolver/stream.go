@@ -153,7 +153,10 @@ func (c *streamConn) readOne(ctx context.Context, r io.Reader, asked *sync.WaitG
 	case pass:
 		far := q.detach()
 		asked.Add(1)
-		c.s.goFar(ctx, far, func() { c.send(far); asked.Done() })
+		send := func() { c.send(far); asked.Done() }
+		if !c.s.goFar(ctx, far, send) {
+			send()
+		}
 	case done:
 		c.send(q)
 	}

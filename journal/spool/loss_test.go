@@ -300,3 +300,81 @@ func TestNumbersStayBesideWhatGoesWhole(t *testing.T) {
 			read[1], told, stats.Full+stats.Shed, all, n)
 	}
 }
+
+// What the store has a part of stays as it is: the next process begins in the
+// middle of it.
+func TestWhatIsStoredInPartIsNotChanged(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir, Config{RingBytes: minRing, DiskBytes: 64 << 10})
+	all := record(t, s, 0, 100)
+	if err := s.Pull(); err != nil {
+		t.Fatal(err)
+	}
+	var half Position
+	for read := 0; read < len(all); {
+		if _, err := s.Read(func(Record) bool { read++; return read%30 != 0 }, nil); err != nil {
+			t.Fatal(err)
+		}
+		if half == (Position{}) {
+			half = s.Position()
+		}
+	}
+	s.Committed(half.Seq)
+	if err := s.Erase(t.Context(), func(policy.FamilyID, policy.ProfileID) bool { return false }); err != nil { // ends the segment
+		t.Fatal(err)
+	}
+	for n := 1000; n < 4000; n += 50 {
+		for i := range 50 {
+			a := attempt(n + i)
+			a.Profile = policy.ProfileID(n + i)
+			s.Record(&a)
+		}
+		if err := s.Pull(); err != nil {
+			break // full
+		}
+	}
+	next := openIn(t, dir, Config{RingBytes: minRing, DiskBytes: 64 << 10, Position: half})
+	var left int
+	var told uint64
+	for more := true; more; {
+		var err error
+		if more, err = next.Read(func(r Record) bool {
+			switch {
+			case r.Attempt != nil && r.Attempt.Profile < 1000:
+				left++
+			case r.Loss != nil:
+				told += r.Loss.Count
+			}
+			return true
+		}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left+30 < len(all) {
+		t.Errorf("of %d attempts 30 are stored and %d left (%d are told as lost)", len(all), left, told)
+	}
+}
+
+// Who looks ahead takes nothing away, not even a loss.
+func TestPeekLeavesALoss(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir, Config{})
+	record(t, s, 0, 10)
+	if err := s.Pull(); err != nil {
+		t.Fatal(err)
+	}
+	seg := s.segments[0]
+	if _, err := seg.f.WriteAt([]byte("torn"), segmentHead+20); err != nil {
+		t.Fatal(err)
+	}
+	seg.end = seg.base + uint64(seg.bytes-segmentHead)/unit
+	if _, err := s.Peek(); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Stats().Torn; n != 0 {
+		t.Errorf("%d are counted by a look", n)
+	}
+	if _, lost := drain(t, s); lost == 0 || lost != s.Stats().Torn {
+		t.Errorf("%d are told, %d counted", lost, s.Stats().Torn)
+	}
+}

@@ -49,22 +49,27 @@ func encodedOf(payload []byte) (e Encoded, ok bool) {
 // Where again is not nil it is handed each attempt first. Where it says that it
 // knows what to do with it, each does not get it, which saves decoding it.
 func (s *Spool) Read(each func(Record) bool, again func(Encoded) (known, more bool)) (more bool, err error) {
-	return s.next(each, again, true)
+	return s.next(each, again)
 }
 
 // Peek returns when the next record was, the zero time where there is none. It
 // must not be called while another goroutine reads.
 func (s *Spool) Peek() (at time.Time, err error) {
+	s.mu.Lock()
+	read, torn := s.read, s.stats.torn.Load()
+	s.mu.Unlock()
 	_, err = s.next(func(r Record) bool {
 		if r.Attempt != nil {
 			at = r.Attempt.Time
 		}
 		return at.IsZero()
-	}, nil, false)
+	}, nil)
+	s.advance(read) // what was missing is told, and counted, by who reads
+	s.stats.torn.Store(torn)
 	return at, err
 }
 
-func (s *Spool) next(each func(Record) bool, again func(Encoded) (known, more bool), advance bool) (more bool, err error) {
+func (s *Spool) next(each func(Record) bool, again func(Encoded) (known, more bool)) (more bool, err error) {
 	chunk, seq, lost, err := s.fetch()
 	if err != nil || len(chunk) == 0 && lost == nil {
 		return false, err
@@ -73,7 +78,6 @@ func (s *Spool) next(each func(Record) bool, again func(Encoded) (known, more bo
 		s.advance(seq)
 		return true, nil
 	}
-	begin := seq
 	var a policy.Attempt
 	for going := true; going; {
 		kind, size, payload, ok := frameAt(chunk, seq)
@@ -116,11 +120,7 @@ func (s *Spool) next(each func(Record) bool, again func(Encoded) (known, more bo
 		}
 		chunk, seq = chunk[size:], seq+uint64(size/unit)
 	}
-	if advance {
-		return s.advance(seq), nil
-	}
-	s.advance(begin)
-	return true, nil
+	return s.advance(seq), nil
 }
 
 // fetch returns what is next, as far as it is sound: at least one whole frame,

@@ -42,7 +42,7 @@ func (s *Spool) shed(need int64) bool {
 			s.log.Error("a segment of the spool cannot be dropped", "error", err)
 			return false
 		}
-		if i > 0 && s.spare(s.segments[i-1]) && s.segments[i-1].buried {
+		if i > 0 && s.spare(s.segments[i-1]) && s.segments[i-1].buried && (s.segments[i-1].base >= s.read) == (seg.base >= s.read) {
 			if err := s.join(i - 1); err != nil {
 				return false
 			}
@@ -56,9 +56,10 @@ func (s *Spool) shed(need int64) bool {
 const tombstoneBytes = segmentHead + (headBytes+3*8+unit-1)/unit*unit
 
 // spare reports whether seg may be changed: it is not written to, and read not at
-// all or whole.
+// all, or whole without that the store has a part of it: places in it would mean
+// something else to the next process.
 func (s *Spool) spare(seg *segment) bool {
-	return seg != s.active && seg != s.reading && (seg.base >= s.read || seg.end <= s.read)
+	return seg != s.active && seg != s.reading && (seg.base >= s.read || seg.end <= s.read && seg.base >= s.committed)
 }
 
 // frames calls each for the sound frames of a segment.

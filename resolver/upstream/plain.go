@@ -176,6 +176,7 @@ func (p *plainClient) exchange(ctx context.Context, m *message) (_ []byte, _ mat
 			conn.failed = true
 			continue
 		}
+		conn.failed = conn.failed || how != fullMatch
 		return bytes.Clone(buf[:n]), how, nil
 	}
 }

@@ -12,8 +12,8 @@ import (
 // only that address is heard, and each on a port that the system chose at random
 // (RFC 5452 §9.2). A socket has one question at a time. It is used again a few
 // times, since making one costs more than asking does, but is closed before anybody
-// who looks for open ports could find it, and at once after anything went wrong on
-// it: a guesser's second guess goes to another port.
+// who looks for open ports could find it. Where anything came that was not the
+// answer, while a question was there or while none was, it has no other question.
 type sockets struct {
 	dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
 	now  func() time.Time
@@ -59,7 +59,7 @@ func (s *sockets) waiting(addr netip.AddrPort) *socket {
 	for n := len(s.idle); n > 0; n = len(s.idle) {
 		c := s.idle[n-1]
 		s.idle[n-1], s.idle = nil, s.idle[:n-1]
-		if c.to == addr && s.now().Sub(c.made) < socketLife {
+		if c.to == addr && s.now().Sub(c.made) < socketLife && !hasHeard(c.Conn) {
 			return c
 		}
 		c.Close()
@@ -71,15 +71,16 @@ func (s *sockets) waiting(addr netip.AddrPort) *socket {
 func (s *sockets) put(c *socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.failed || c.asked >= socketUses || len(s.idle) >= socketIdle || s.closed || s.now().Sub(c.made) >= socketLife {
+	left := socketLife - s.now().Sub(c.made)
+	if c.failed || c.asked >= socketUses || len(s.idle) >= socketIdle || s.closed || left <= 0 {
 		c.Close()
 		return
 	}
 	s.idle = append(s.idle, c)
 	if s.sweep == nil {
-		s.sweep = time.AfterFunc(socketLife, s.tidy)
+		s.sweep = time.AfterFunc(left, s.tidy)
 	} else if len(s.idle) == 1 {
-		s.sweep.Reset(socketLife)
+		s.sweep.Reset(left)
 	}
 }
 

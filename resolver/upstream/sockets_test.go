@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,14 +16,14 @@ import (
 type ports struct{ made, open atomic.Int64 }
 
 type port struct {
-	net.Conn
+	*net.UDPConn
 	of   *ports
 	once sync.Once
 }
 
 func (p *port) Close() error {
 	p.once.Do(func() { p.of.open.Add(-1) })
-	return p.Conn.Close()
+	return p.UDPConn.Close()
 }
 
 func (p *ports) dial(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -32,7 +33,7 @@ func (p *ports) dial(ctx context.Context, network, addr string) (net.Conn, error
 	}
 	p.made.Add(1)
 	p.open.Add(1)
-	return &port{Conn: c, of: p}, nil
+	return &port{UDPConn: c.(*net.UDPConn), of: p}, nil
 }
 
 // A socket has one question at a time, few in all, and is not open for long.
@@ -83,6 +84,28 @@ func TestRFC5452_Sockets(t *testing.T) {
 		return []*dns.Msg{forged, a}
 	})
 	made("when each has heard a guess", 2, func() {
+		now.Add(1)
+		ask(t, c)
+		ask(t, c)
+	})
+	s.does(func(_ string, _, a *dns.Msg) []*dns.Msg {
+		late := a.Copy()
+		late.Id++
+		return []*dns.Msg{a, late}
+	})
+	made("when each hears a guess while it waits", 2, func() {
+		now.Add(1)
+		ask(t, c)
+		time.Sleep(50 * time.Millisecond) // for the guess to arrive
+		ask(t, c)
+	})
+	s.does(func(network string, _, a *dns.Msg) []*dns.Msg {
+		if network == "udp" {
+			a.Question[0].Name = strings.ToUpper(a.Question[0].Name)
+		}
+		return []*dns.Msg{a}
+	})
+	made("when each is answered in another spelling", 2, func() {
 		now.Add(1)
 		ask(t, c)
 		ask(t, c)
