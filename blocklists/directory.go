@@ -37,7 +37,7 @@ func FindOffer(id string) (Offer, error) {
 		}
 		ids = append(ids, o.ID)
 	}
-	return Offer{}, fmt.Errorf("looking for list %q in the directory: the nearest is %q: %w", clip(id), Nearest(id, ids), ErrNoSuchList)
+	return Offer{}, fmt.Errorf("looking for list %q in the directory: %w; the nearest is %q", clip(id), ErrNoSuchList, Nearest(id, ids))
 }
 
 const directoryColumns = 12

@@ -127,7 +127,7 @@ var privateSpaces = []netip.Prefix{
 // later checks the end of something that is to begin now.
 func later(until, now time.Time) error {
 	if !until.IsZero() && !until.After(now) {
-		return refuse(ErrInvalid, "%s is over already; give a time to come, or none for ever", until.Format(time.RFC3339))
+		return refuse(ErrInvalid, "that time is over already; give one to come, or none for ever")
 	}
 	return nil
 }

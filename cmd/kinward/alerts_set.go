@@ -193,7 +193,8 @@ func setQuiet(p *alerts.Preferences, s string) error {
 		return nil
 	}
 	from, until, ok := strings.Cut(s, "-")
-	if !ok || p.QuietFrom.UnmarshalText([]byte(from)) != nil || p.QuietUntil.UnmarshalText([]byte(until)) != nil || p.QuietFrom == p.QuietUntil {
+	if !ok || p.QuietFrom.UnmarshalText([]byte(from)) != nil || p.QuietUntil.UnmarshalText([]byte(until)) != nil ||
+		p.QuietFrom == p.QuietUntil || p.Check() != nil {
 		return fmt.Errorf("%q is not two times like 22:00-07:00, nor none", s)
 	}
 	return nil

@@ -202,6 +202,9 @@ func (o operation[Req, Rep]) remote(ctx context.Context, conn net.Conn, req Req,
 	for {
 		var f frame
 		if err := lines.Decode(&f); err != nil {
+			if ctx.Err() != nil {
+				return rep, ctx.Err()
+			}
 			return rep, fmt.Errorf("asking kinward serve: it stopped before it answered: %w", err)
 		}
 		switch {

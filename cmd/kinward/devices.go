@@ -54,7 +54,7 @@ off for the home network.`,
   kinward devices remove "Mum's laptop"`,
 	}, printDevices)
 
-	var req deviceRequest
+	var req, visit deviceRequest // a flag's default is written to where it is kept
 	device := func(args []string) deviceRequest { r := req; r.Device = args[0]; return r }
 	exempt := changeCommand(c, opDeviceExempt, &cobra.Command{
 		Use:   "exempt ADDRESS|NAME",
@@ -88,10 +88,10 @@ time is over; then the device has the household's profile. See: kinward profiles
 		Example: `  kinward devices guest 192.168.1.77 --for 3d
   kinward devices guest 192.168.1.77 --for 3d --name "Tom's phone"`,
 		Args: exactArgs("a CLUE, for example the address 192.168.1.77"),
-	}, device)
-	guest.Flags().StringVar(&req.Name, "name", "", "what to call the device (default: \"Guest 192.168.1.77\")")
-	guest.Flags().StringVar(&req.Profile, "profile", "", "its profile (default: the first for guests)")
-	guest.Flags().StringVar(&req.For, "for", "3d", "for how long, for example 3d or today")
+	}, func(args []string) deviceRequest { visit.Device = args[0]; return visit })
+	guest.Flags().StringVar(&visit.Name, "name", "", "what to call the device (default: \"Guest 192.168.1.77\")")
+	guest.Flags().StringVar(&visit.Profile, "profile", "", "its profile (default: the first for guests)")
+	guest.Flags().StringVar(&visit.For, "for", "3d", "for how long, for example 3d or today")
 
 	clue := &cobra.Command{
 		Use: "clue", Short: "Say what a device is recognised by",

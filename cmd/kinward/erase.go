@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -29,7 +30,8 @@ type eraseReply struct {
 	Family string       `json:"family"`
 	Whose  string       `json:"whose"` // in words
 	DryRun bool         `json:"dryRun"`
-	Rows   store.Erased `json:"rows"` // what is, or would be, deleted
+	Rows   store.Erased `json:"rows"`            // what is, or would be, deleted
+	Aside  []string     `json:"aside,omitempty"` // databases that a restore put aside, which still have it
 }
 
 var opErase = operation[eraseRequest, eraseReply]{"erase", erase}
@@ -129,6 +131,9 @@ func erase(ctx context.Context, n *node, req eraseRequest, _ progress) (eraseRep
 	if _, err := n.db.Erase(ctx, f, profile, what, req.Why); err != nil {
 		return rep, err
 	}
+	if rep.Aside, err = filepath.Glob(filepath.Join(n.cfg.Data, databaseFile+".before-restore-*")); err != nil {
+		return rep, err
+	}
 	return rep, n.refresh(ctx, f.ID)
 }
 
@@ -161,7 +166,11 @@ func printErased(w io.Writer, r eraseReply) {
 	for _, what := range slices.Sorted(maps.Keys(r.Rows)) {
 		fmt.Fprintf(w, "  %s: %d\n", what, r.Rows[what])
 	}
-	if !r.DryRun {
+	switch {
+	case r.DryRun:
+	case len(r.Aside) > 0:
+		fmt.Fprintf(w, "What a restore put aside may still have it; delete it when you need it no more:\n  %s\nBackups and exports that were made before have it, too.\n", strings.Join(r.Aside, "\n  "))
+	default:
 		fmt.Fprintln(w, "Nothing of it is left in the data folder. Backups and exports that were made before still have it.")
 	}
 }

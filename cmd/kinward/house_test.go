@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The rules of the house, as tests: who may import whom, and that what stands
@@ -219,6 +220,11 @@ func TestHelp(t *testing.T) {
 		if c.Short == "" || c.Example == "" {
 			t.Errorf("%s has no summary or no examples", c.CommandPath())
 		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Value.String() != f.DefValue { // two flags that share a variable: the later default holds for both
+				t.Errorf("%s --%s begins as %q, its help says %q", c.CommandPath(), f.Name, f.Value, f.DefValue)
+			}
+		})
 		for line := range strings.SplitSeq(c.Example, "\n") {
 			if strings.TrimSpace(line) != "" {
 				words, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "kinward "), " > ")

@@ -109,6 +109,7 @@ func TestProgramAlertsArrive(t *testing.T) {
 	h.must("alerts", "add", "ntfy", topic.url+"/verysecrettopic", "--token-file", token, "--priority", "4")
 	h.must("alerts", "add", "push", who.subscription(t, push.url+"/verysecret"))
 	h.must("alerts", "set", "--quiet", "none")
+	h.must("signals", "off", "night") // whenever the test runs
 
 	// What is configured and kept can be shown without its secrets.
 	for _, args := range [][]string{{"alerts"}, {"alerts", "--json"}, {"families", "export"}} {

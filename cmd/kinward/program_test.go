@@ -100,7 +100,11 @@ func TestProgramHousehold(t *testing.T) {
 	}
 
 	// An exemption and a rule, at once and without a restart.
-	wantAll(t, "devices exempt", h.must("devices", "exempt", "127.0.0.1", "--name", "Laptop"), "Laptop", "Adults", "devices unexempt")
+	exempted := h.must("devices", "exempt", "127.0.0.1", "--name", "Laptop")
+	wantAll(t, "devices exempt", exempted, "Laptop", "Adults", "devices unexempt")
+	if strings.Contains(exempted, "until") {
+		t.Errorf("an exemption without --for ends: %s", exempted)
+	}
 	wantAll(t, "kdig after the exemption", h.tool("kdig", "omegle.com"), "192.0.2.66")
 	wantAll(t, "devices unexempt", h.must("devices", "unexempt", "Laptop"), "Everyone")
 	wantAll(t, "kdig after its end", h.tool("kdig", "omegle.com"), "NXDOMAIN")
@@ -357,6 +361,7 @@ func TestProgramBackup(t *testing.T) {
 	}
 	wantNone(t, "rules before the restore", h.must("rules"), "allowed.example")
 	wantAll(t, "restore", h.must("restore", file), "before-restore-")
+	wantAll(t, "erasing after a restore", h.must("erase", "all", "--dry-run"), "Would be erased")
 	wantAll(t, "rules after the restore", h.must("rules"), "allowed.example")
 	wantAll(t, "incidents after the restore", h.must("incidents"), "Omegle")
 	h.start()
