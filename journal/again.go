@@ -22,7 +22,6 @@ type repeat struct {
 	i     *incident
 	place int    // of the name in i.Names, noName where it is not counted
 	name  string // to see whether another took the place
-	quiet bool
 }
 
 // maxRepeats bounds what is remembered; then it begins anew. About 5 MB.
@@ -42,7 +41,7 @@ func (l *lately) remember(e spool.Encoded, i *incident, place int) {
 	}
 	r := &repeat{head: e.Head, rest: string(e.Rest), i: i, place: place}
 	if place != noName {
-		r.name, r.quiet = i.Names[place].Name, e.Quiet()
+		r.name = i.Names[place].Name
 	}
 	l.known[l.hash(&e)] = r
 }
@@ -72,7 +71,7 @@ func (m *merger) again(e spool.Encoded) bool {
 	i.Queries++
 	if r.place != noName {
 		i.Names[r.place].Queries++
-		if r.quiet {
+		if e.Quiet() {
 			i.Embedded++
 		}
 	}

@@ -124,16 +124,7 @@ func (m *manyPackets) send(n int) {
 		if len(p.out) == 0 {
 			continue
 		}
-		h, from := &m.out[out].head, &m.in[i].head
-		h.Name, h.Namelen = from.Name, from.Namelen // as it came, with its scope
-		h.Iov.Base = &p.out[0]
-		h.Iov.SetLen(len(p.out))
-		h.Control = nil
-		h.SetControllen(0)
-		if len(p.back) > 0 {
-			h.Control = &p.back[0]
-			h.SetControllen(len(p.back))
-		}
+		m.out[out].answer(p.out, p.back, p.name)
 		out++
 	}
 	m.sendAll(out)
@@ -142,18 +133,24 @@ func (m *manyPackets) send(n int) {
 func (m *manyPackets) sendTo(list []lateAnswer) {
 	for part := range slices.Chunk(list, batchSize) {
 		for i, a := range part {
-			h := &m.out[i].head
-			h.Name, h.Namelen = &a.name[0], uint32(len(a.name))
-			h.Iov.Base = &a.out[0]
-			h.Iov.SetLen(len(a.out))
-			h.Control = nil
-			h.SetControllen(0)
-			if len(a.back) > 0 {
-				h.Control = &a.back[0]
-				h.SetControllen(len(a.back))
-			}
+			m.out[i].answer(a.out, a.back, a.name)
 		}
 		m.sendAll(len(part))
+	}
+}
+
+// answer makes m the answer out to an address as the system wrote it, with its
+// scope.
+func (m *message) answer(out, back, to []byte) {
+	h := &m.head
+	h.Name, h.Namelen = &to[0], uint32(len(to))
+	h.Iov.Base = &out[0]
+	h.Iov.SetLen(len(out))
+	h.Control = nil
+	h.SetControllen(0)
+	if len(back) > 0 {
+		h.Control = &back[0]
+		h.SetControllen(len(back))
 	}
 }
 

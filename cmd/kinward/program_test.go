@@ -361,11 +361,11 @@ func TestProgramBackup(t *testing.T) {
 	}
 	wantNone(t, "rules before the restore", h.must("rules"), "allowed.example")
 	wantAll(t, "restore", h.must("restore", file), "before-restore-")
-	wantAll(t, "erasing after a restore", h.must("erase", "all", "--dry-run"), "Would be erased")
 	wantAll(t, "rules after the restore", h.must("rules"), "allowed.example")
 	wantAll(t, "incidents after the restore", h.must("incidents"), "Omegle")
 	h.start()
 	wantAll(t, "kdig after the restore", h.tool("kdig", "allowed.example"), "NXDOMAIN")
+	wantAll(t, "erasing after a restore", h.must("erase", "all", "--yes"), "What a restore put aside", "kinward.db.before-restore-")
 }
 
 // TestProgramRefuses: what is wrong ends with the right exit code and a word

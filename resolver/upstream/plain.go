@@ -62,6 +62,9 @@ func (p *plainClient) ask(ctx context.Context, q *Question, edns bool) (*dns.Msg
 			return nil, errUseTCP
 		}
 		m, err := unpack(got)
+		if err != nil {
+			p.sockets.tidy()
+		}
 		if err != nil || m.Truncated {
 			// RFC 1035 §4.2.1, RFC 7766 §5: cut off, so TCP. What looks like the
 			// answer but cannot be read was most likely cut off on its way.
@@ -71,6 +74,7 @@ func (p *plainClient) ask(ctx context.Context, q *Question, edns bool) (*dns.Msg
 			p.folds.Store(0)
 		}
 		if edns && !p.checkCookie(m) {
+			p.sockets.tidy() // somebody may have found one: the next question has another
 			return nil, errUseTCP
 		}
 		if m.Rcode == dns.RcodeBadCookie {

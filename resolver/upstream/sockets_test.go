@@ -110,6 +110,15 @@ func TestRFC5452_Sockets(t *testing.T) {
 		ask(t, c)
 		ask(t, c)
 	})
+	s.does(func(_ string, req, a *dns.Msg) []*dns.Msg {
+		a.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0123456789abcdef"}}
+		return []*dns.Msg{a}
+	})
+	made("when each is answered with another's cookie", 2, func() {
+		now.Add(1)
+		ask(t, c)
+		ask(t, c)
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	s.does(func(string, *dns.Msg, *dns.Msg) []*dns.Msg { return nil })
