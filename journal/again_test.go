@@ -137,3 +137,38 @@ func told(t *rapid.T, s *memory) (out []string) {
 	slices.Sort(out)
 	return out
 }
+
+// Where another name has taken the place that a repetition would raise, it is no
+// repetition any more: the names' counts would lie.
+func TestRepetitionOfANameThatLostItsPlace(t *testing.T) {
+	sp, err := spool.Open(spool.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, known := newMerger(10), 0
+	ask := func(host string) {
+		a := try(host+".a.com", noon)
+		sp.Record(&a)
+		if err := sp.Pull(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sp.Read(func(r spool.Record) bool { m.add(r.Attempt, r.Encoded); return true }, func(e spool.Encoded) (bool, bool) {
+			if !m.again(e) {
+				return false, true
+			}
+			known++
+			return true, true
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range maxNames + 1 { // the last takes the first one's place
+		ask(fmt.Sprintf("n%d", n))
+	}
+	if ask("n0"); known != 0 {
+		t.Error("a name without a place is raised at another's")
+	}
+	if ask("n2"); known != 1 {
+		t.Error("a name that has its place is no repetition")
+	}
+}
