@@ -23,8 +23,8 @@ type packets interface {
 	// read waits until something came and fills the first n of batch. It says
 	// nothing of their out. It ends with the socket's deadline.
 	read(batch []packet) (n int, err error)
-	// send sends the answers of the n packets that were read last. Of one that
-	// cannot be sent nobody is told: the client asks again.
+	// send sends the answers of the n packets that were read last, in any order. Of
+	// one that cannot be sent nobody is told: the client asks again.
 	send(n int)
 	// sendTo sends answers to whom they name, in the same way.
 	sendTo(list []lateAnswer)

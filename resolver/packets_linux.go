@@ -22,8 +22,14 @@ type manyPackets struct {
 	raw  syscall.RawConn
 	last []packet
 
-	in  [batchSize]message // in the order of last
-	out [batchSize]message // those that have an answer
+	in       [batchSize]message  // in the order of last
+	answers  [batchSize]outgoing // to those that have one
+	order    []*outgoing         // room to sort them
+	out      [batchSize]message  // which take them
+	vectors  []unix.Iovec        // what out points at
+	controls [][]byte            // the same, of those that are cut
+	segments bool                // messages can be cut
+	single   [batchSize]message  // the parts of one that could not be sent
 
 	// The calls wait in the runtime's poller, which takes a function; these are made once.
 	reading, writing func(fd uintptr) bool
@@ -50,13 +56,16 @@ func newPackets(conn *net.UDPConn) (packets, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	m := &manyPackets{raw: raw}
-	addrs, vectors := make([]socketAddress, batchSize), make([]unix.Iovec, 2*batchSize)
+	m := &manyPackets{raw: raw, order: make([]*outgoing, 0, batchSize), vectors: make([]unix.Iovec, batchSize), controls: make([][]byte, batchSize)}
+	addrs, vectors := make([]socketAddress, batchSize), make([]unix.Iovec, batchSize)
 	for i := range batchSize {
 		m.in[i].head.Name = (*byte)(unsafe.Pointer(&addrs[i]))
-		m.in[i].head.Iov, m.out[i].head.Iov = &vectors[2*i], &vectors[2*i+1]
+		m.in[i].head.Iov = &vectors[i]
 		m.in[i].head.SetIovlen(1)
-		m.out[i].head.SetIovlen(1)
+		m.controls[i] = make([]byte, oobLen+segmentLen)
+	}
+	if err := raw.Control(func(fd uintptr) { m.segments = segmented(fd) }); err != nil {
+		return nil, 0, err
 	}
 	m.reading = func(fd uintptr) bool {
 		m.n, m.errno = batchCall(unix.SYS_RECVMMSG, fd, m.in[:len(m.last)])
@@ -118,53 +127,56 @@ func (m *manyPackets) read(batch []packet) (int, error) {
 }
 
 func (m *manyPackets) send(n int) {
-	out := 0
+	due := 0
 	for i := range m.last[:n] {
-		p := &m.last[i]
-		if len(p.out) == 0 {
-			continue
+		if p := &m.last[i]; len(p.out) > 0 {
+			m.answers[due] = outgoing{out: p.out, back: p.back, to: p.name}
+			due++
 		}
-		m.out[out].answer(p.out, p.back, p.name)
-		out++
 	}
-	m.sendAll(out)
+	m.sendAll(due)
 }
 
 func (m *manyPackets) sendTo(list []lateAnswer) {
 	for part := range slices.Chunk(list, batchSize) {
 		for i, a := range part {
-			m.out[i].answer(a.out, a.back, a.name)
+			m.answers[i] = outgoing{out: a.out, back: a.back, to: a.name}
 		}
 		m.sendAll(len(part))
 	}
 }
 
-// answer makes m the answer out to an address as the system wrote it, with its
-// scope.
-func (m *message) answer(out, back, to []byte) {
-	h := &m.head
-	h.Name, h.Namelen = &to[0], uint32(len(to))
-	h.Iov.Base = &out[0]
-	h.Iov.SetLen(len(out))
-	h.Control = nil
-	h.SetControllen(0)
-	if len(back) > 0 {
-		h.Control = &back[0]
-		h.SetControllen(len(back))
+// sendAll sends the first n of m.answers.
+func (m *manyPackets) sendAll(n int) {
+	if m.segments && n > 1 {
+		m.sendOut(m.together(n))
+		return
 	}
+	for i := range m.answers[:n] {
+		m.vectors[i].Base = &m.answers[i].out[0]
+		m.vectors[i].SetLen(len(m.answers[i].out))
+		m.out[i].answer(&m.answers[i], m.vectors[i:i+1])
+	}
+	m.sendOut(m.out[:n])
 }
 
-// sendAll sends the first n messages of m.out. A call stops at one that cannot be
-// sent: it is passed over.
-func (m *manyPackets) sendAll(n int) {
-	for m.pending = m.out[:n]; len(m.pending) > 0; {
+// sendOut sends messages. A call stops at one that cannot be sent: it is passed over,
+// or tried in its parts.
+func (m *manyPackets) sendOut(list []message) {
+	for len(list) > 0 {
+		m.pending = list
 		if m.raw.Write(m.writing) != nil { // the socket is closed
 			return
 		}
-		m.pending = m.pending[m.n:]
-		if m.errno != 0 {
-			m.pending = m.pending[1:]
+		list = list[m.n:]
+		if m.errno == 0 {
+			continue
 		}
+		if list[0].head.Iovlen > 1 {
+			m.segments = m.segments && m.errno != unix.EIO // no sum can be made of the parts
+			m.sendOut(m.parts(&list[0]))
+		}
+		list = list[1:]
 	}
 }
 
