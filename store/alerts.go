@@ -394,10 +394,10 @@ func (a *Alerts) ChangedSignals(ctx context.Context, after uint64, limit int) ([
 	return out, last, nil
 }
 
-// ChangedEvents reads incidents as events; see [DB.Changed]. One whose details
-// cannot be read is left out.
-func (a *Alerts) ChangedEvents(ctx context.Context, after uint64, limit int) ([]alerts.Event, uint64, error) {
-	rows, last, err := a.db.Changed(ctx, after, limit)
+// NewIncidents reads incidents as events, once each; see [DB.Opened]. One whose
+// details cannot be read is left out.
+func (a *Alerts) NewIncidents(ctx context.Context, after uint64, limit int) ([]alerts.Event, uint64, error) {
+	rows, last, err := a.db.Opened(ctx, after, limit)
 	if err != nil {
 		return nil, after, err
 	}

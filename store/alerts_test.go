@@ -73,7 +73,7 @@ func (b *bell) restart() {
 	kept := b.db.Alerts()
 	var err error
 	b.engine, err = alerts.New(alerts.Config{
-		Store: kept, Feeds: map[alerts.Feed]alerts.Reader{alerts.Incidents: kept.ChangedEvents, alerts.Signals: kept.ChangedSignals},
+		Store: kept, Feeds: map[alerts.Feed]alerts.Reader{alerts.Incidents: kept.NewIncidents, alerts.Signals: kept.ChangedSignals},
 		Senders: map[alerts.Kind]alerts.Sender{alerts.Email: b.box},
 		Home: func(ctx context.Context, id policy.FamilyID, _ policy.GuardianID) (alerts.Home, error) {
 			f, _, err := b.db.Family(ctx, id)
@@ -197,7 +197,7 @@ func TestAlertsTellOnce(t *testing.T) {
 	old := b.now
 	for range 5 {
 		b.now = b.now.Add(24 * time.Hour)
-		if _, err := b.db.write.Exec(`UPDATE incidents SET change_no = (SELECT max(change_no) + 1 FROM incidents), first_at = $1 WHERE incident_id = 'c'`, old.UnixMilli()); err != nil {
+		if _, err := b.db.write.Exec(`UPDATE incidents SET opened_no = (SELECT max(opened_no) + 1 FROM incidents), first_at = $1 WHERE incident_id = 'c'`, old.UnixMilli()); err != nil {
 			t.Fatal(err)
 		}
 		b.round()

@@ -3,21 +3,19 @@ package store
 import (
 	"database/sql"
 	"errors"
-	"io/fs"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/pressly/goose/v3"
 
 	"kinward/blocklists"
 	"kinward/journal"
 	"kinward/policy"
 )
 
-// oldDatabase makes a database of schema 1 with what its users could have.
-func oldDatabase(t *testing.T, statements string) string {
+// oldDatabase makes a database of an earlier schema with what its users could have.
+func oldDatabase(t *testing.T, schema int64, statements string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), FileName)
 	if err := prepare(t.Context(), path); err != nil {
@@ -28,15 +26,11 @@ func oldDatabase(t *testing.T, statements string) string {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	sub, err := fs.Sub(migrations, "migrations/sqlite")
+	p, err := provider(db)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, sub, goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.UpTo(t.Context(), 1); err != nil {
+	if _, err := p.UpTo(t.Context(), schema); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.Exec(statements); err != nil {
@@ -65,7 +59,7 @@ const oldHome = `
 	INSERT INTO counts VALUES (1, 5, '2026-11-23', 'dating', 3, 4);`
 
 func TestSchema1LosesNothing(t *testing.T) {
-	path := oldDatabase(t, oldHome)
+	path := oldDatabase(t, 1, oldHome)
 	db := openAt(t, path, options())
 	want := &policy.Family{
 		ID: 1, Name: "Home", Zone: "Europe/Berlin", Default: 1, LastID: 9, // a removed device had 9
@@ -128,7 +122,7 @@ func TestSchema1LosesNothing(t *testing.T) {
 
 // A migration that fails half-way leaves the old database.
 func TestSchema1StaysWhereItCannotBeMoved(t *testing.T) {
-	path := oldDatabase(t, oldHome+`UPDATE profiles SET preset = 'Z' WHERE profile_id = 5;`)
+	path := oldDatabase(t, 1, oldHome+`UPDATE profiles SET preset = 'Z' WHERE profile_id = 5;`)
 	if db, err := Open(t.Context(), path, options()); err == nil {
 		db.Close()
 		t.Fatal("a preset that does not exist was moved")

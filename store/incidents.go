@@ -67,8 +67,8 @@ func writeRows(ctx context.Context, tx *sql.Tx, rows []journal.Row, number int64
 		return nil
 	}
 	stmt, err := tx.PrepareContext(ctx, `
-		INSERT INTO incidents (family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details, change_no)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		INSERT INTO incidents (family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details, change_no, opened_no)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
 		ON CONFLICT (family_id, incident_id) DO UPDATE SET
 			first_at = excluded.first_at, last_at = excluded.last_at,
 			open_key = excluded.open_key, details = excluded.details, change_no = excluded.change_no`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"kinward/journal"
@@ -42,13 +43,33 @@ func (db *DB) Changed(ctx context.Context, after uint64, limit int) (rows []jour
 	err = db.numberedRows(ctx, func(r journal.Row, number int64) bool {
 		rows, last = append(rows, r), uint64(number)
 		return true
-	}, `WHERE change_no > $1 AND change_no <= (
-			SELECT max(change_no) FROM (SELECT change_no FROM incidents WHERE change_no > $1 ORDER BY change_no LIMIT $2) AS newer)
-		ORDER BY change_no, family_id, incident_id`, int64(after), limit)
+	}, wholeBatches("change_no"), int64(after), limit)
 	if err != nil {
 		return nil, after, fmt.Errorf("reading changed incidents: %w", err)
 	}
 	return rows, last, nil
+}
+
+// Opened is as [DB.Changed], but returns each incident once, where it was written
+// first: what goes on and on is not read again and again by who has no use for it.
+func (db *DB) Opened(ctx context.Context, after uint64, limit int) (rows []journal.Row, last uint64, err error) {
+	last = after
+	err = db.rowsWith(ctx, "opened_no", func(r journal.Row, _, number int64) bool {
+		rows, last = append(rows, r), uint64(number)
+		return true
+	}, wholeBatches("opened_no"), int64(after), limit)
+	if err != nil {
+		return nil, after, fmt.Errorf("reading new incidents: %w", err)
+	}
+	return rows, last, nil
+}
+
+// wholeBatches is the condition and order of incidents whose number is above $1: $2 of
+// them, and what has the last one's number.
+func wholeBatches(number string) string {
+	return strings.ReplaceAll(`WHERE number > 0 AND number > $1 AND number <= (
+			SELECT max(number) FROM (SELECT number FROM incidents WHERE number > 0 AND number > $1 ORDER BY number LIMIT $2) AS newer)
+		ORDER BY number, family_id, incident_id`, "number", number)
 }
 
 // joinLosses is how close losses lie that are told as one.

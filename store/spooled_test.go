@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,61 @@ func TestChangedReturnsWholeBatchesInOrder(t *testing.T) {
 		if got := fmt.Sprint(ids, " ", last); got != tt.want {
 			t.Errorf("after %d, limit %d: %s, want %s", tt.after, tt.limit, got, tt.want)
 		}
+	}
+}
+
+// An incident that goes on is told once to who asks for new ones.
+func TestOpenedReturnsEachOnce(t *testing.T) {
+	db := openNew(t)
+	write(t, db, journal.Batch{Rows: []journal.Row{row("a", noon), row("b", noon)}})
+	write(t, db, journal.Batch{Rows: []journal.Row{row("a", noon.Add(time.Minute)), row("c", noon)}})
+	write(t, db, journal.Batch{Rows: []journal.Row{row("b", noon.Add(time.Minute))}})
+	for _, tt := range []struct {
+		after uint64
+		limit int
+		want  string
+	}{
+		{0, 1, "[a b] 1"},
+		{0, 100, "[a b c] 2"},
+		{1, 100, "[c] 2"},
+		{2, 100, "[] 2"},
+	} {
+		rows, last, err := db.Opened(t.Context(), tt.after, tt.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := []string{}
+		for _, r := range rows {
+			ids = append(ids, r.ID)
+		}
+		if got := fmt.Sprint(ids, " ", last); got != tt.want {
+			t.Errorf("after %d, limit %d: %s, want %s", tt.after, tt.limit, got, tt.want)
+		}
+	}
+}
+
+// Who follows incidents looks at nothing that is older.
+func TestFollowersUseTheIndex(t *testing.T) {
+	db := openNew(t)
+	for number, index := range map[string]string{"change_no": "incidents_changed", "opened_no": "incidents_opened"} {
+		got := planOf(t, db, `SELECT details FROM incidents `+wholeBatches(number), 1, 500)
+		if strings.Count(got, "incidents USING INDEX "+index)+strings.Count(got, "incidents USING COVERING INDEX "+index) != 2 || strings.Contains(got, "SCAN incidents") {
+			t.Errorf("by %s: %s", number, got)
+		}
+	}
+}
+
+// What alerts had not heard of when the schema came they hear of after it, and
+// nothing twice.
+func TestSchema13LosesNoAlert(t *testing.T) {
+	db := openAt(t, oldDatabase(t, 12, `
+		INSERT INTO feeds VALUES ('incidents', 5);
+		INSERT INTO incidents (family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details, change_no) VALUES
+			(1, 'told', 1, 0, 1, 1, '', '{}', 5), (1, 'new', 1, 0, 1, 1, '', '{}', 6);
+		UPDATE journal_state SET change_no = 6;`), options())
+	rows, last, err := db.Opened(t.Context(), 5, 100)
+	if err != nil || len(rows) != 1 || rows[0].ID != "new" || last != 6 {
+		t.Errorf("%v up to %d, %v; want the new one, up to 6", rows, last, err)
 	}
 }
 

@@ -25,7 +25,7 @@ func (n *node) openAlerts(set *settings, registry prometheus.Registerer) (*alert
 	return alerts.New(alerts.Config{
 		Store: kept,
 		Feeds: map[alerts.Feed]alerts.Reader{
-			alerts.Incidents: kept.ChangedEvents, alerts.Signals: kept.ChangedSignals, alerts.Requests: kept.NewRequests, alerts.Waits: kept.NewPendings,
+			alerts.Incidents: kept.NewIncidents, alerts.Signals: kept.ChangedSignals, alerts.Requests: kept.NewRequests, alerts.Waits: kept.NewPendings,
 		},
 		Senders: map[alerts.Kind]alerts.Sender{
 			alerts.Email:   alerts.NewMailer(set.smtp),
