@@ -150,8 +150,14 @@ func (f *folder) effective(raw SetID) []Label {
 	return out
 }
 
-// heed appends to out what is left of labels when the exceptions among them
-// have been heard (see ruleLevels). Lists do not take back what other lists say.
+// heed appends to out what is left of labels when the exceptions among them have
+// been heard. The rules of one list are weighed against each other wherever they
+// stand, in the table or among the patterns, and however specific they are:
+//
+//	important exception > important block > exception > block
+//
+// as AdGuard documents for $important and its urlfilter does. Lists do not take back
+// what other lists say.
 func heed(out, labels []Label) []Label {
 	for _, l := range labels {
 		if l.Marks&exception == 0 && !takenBack(labels, l) {

@@ -13,7 +13,7 @@ import (
 )
 
 // Entry is one rule of a block list. Where several rules of one list cover a
-// name, ruleLevels says what the list says about it.
+// name, heed says what the list says about it.
 type Entry struct {
 	Name      Name // what is covered; "" for a Pattern that is more than a condition
 	Exact     bool // the name only, not the names below it

@@ -68,50 +68,6 @@ const (
 	maxDenyAllowAll = 50_000 // names of an index
 )
 
-// ruleLevels is a set of the kinds of rules of one list that cover a name. It is
-// how the rules of one list are weighed against each other, wherever they stand,
-// in the table or among the patterns, and however specific they are:
-//
-//	important exception > important block > exception > block
-//
-// as AdGuard documents for $important and its urlfilter does. Collect the levels
-// of all entries of the list that cover the name, those without a Pattern (by
-// Name and Exact, at the name and all its parents) and those with one that
-// matches name and question; then blocks says what the list says. Lists do not
-// touch each other: an exception takes back what its own list says, no more.
-type ruleLevels uint8
-
-const (
-	levelBlock ruleLevels = 1 << iota
-	levelExcept
-	levelImportant
-	levelImportantExcept
-)
-
-// level returns the kind of rule that e is.
-func (e Entry) level() ruleLevels {
-	switch {
-	case e.Except && e.Important:
-		return levelImportantExcept
-	case e.Important:
-		return levelImportant
-	case e.Except:
-		return levelExcept
-	}
-	return levelBlock
-}
-
-// blocks reports whether rules of these kinds together block.
-func (l ruleLevels) blocks() bool {
-	switch {
-	case l&levelImportantExcept != 0:
-		return false
-	case l&levelImportant != 0:
-		return true
-	}
-	return l&levelExcept == 0 && l&levelBlock != 0
-}
-
 // conditions narrow a rule.
 type conditions struct {
 	types     []uint16          // the question types it holds for; all if empty

@@ -136,16 +136,6 @@ func (b *Book) For(c blocklists.Category, service, country string, band policy.P
 	}
 }
 
-// Services returns the IDs of the services that have words of their own, in order.
-func (b *Book) Services() []string {
-	var out []string
-	for id := range b.services {
-		out = append(out, id)
-	}
-	slices.Sort(out)
-	return out
-}
-
 // members are the states of the European Union (european-union.europa.eu,
 // "EU countries").
 const members = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"

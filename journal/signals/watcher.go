@@ -50,7 +50,6 @@ type Config struct {
 type Watcher struct {
 	c       Config
 	metrics *metrics
-	changes chan struct{}
 
 	found  []Found // tunnels that are not told yet
 	cursor uint64
@@ -79,12 +78,8 @@ func New(c Config) (*Watcher, error) {
 		return nil, fmt.Errorf("making a watcher: %w", err)
 	}
 	c.Tunnels.drops = m.dropped.Inc
-	return &Watcher{c: c, metrics: m, changes: make(chan struct{}, 1)}, nil
+	return &Watcher{c: c, metrics: m}, nil
 }
-
-// Changes receives after the watcher has looked at new incidents or written
-// signals, for the next that follows. It is for one receiver, and is never closed.
-func (w *Watcher) Changes() <-chan struct{} { return w.changes }
 
 // Run follows incidents until ctx ends, looks each minute for silence, and returns
 // nil. A store that fails is tried again at the next change, or in a minute. Run can
@@ -160,7 +155,7 @@ func (w *Watcher) Follow(ctx context.Context) error {
 	return nil
 }
 
-// write writes a batch, counts it and wakes whoever follows.
+// write writes a batch and counts what it tells.
 func (w *Watcher) write(ctx context.Context, b Batch) error {
 	if err := w.c.Store.WriteSignals(ctx, b); err != nil {
 		return err
@@ -172,10 +167,6 @@ func (w *Watcher) write(ctx context.Context, b Batch) error {
 		if s.Signal != nil {
 			w.metrics.told(s.Signal.Kind)
 		}
-	}
-	select {
-	case w.changes <- struct{}{}:
-	default: // it will look anyway
 	}
 	return nil
 }

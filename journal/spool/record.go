@@ -285,17 +285,6 @@ func appendFrame(b []byte, seq uint64, kind byte, payload []byte) []byte {
 	return b
 }
 
-// appendPad appends pads of size bytes to b.
-func appendPad(b []byte, seq uint64, size int) []byte {
-	for size > 0 {
-		n := min(size, maxFrame/unit*unit)
-		b = binary.LittleEndian.AppendUint64(b, word(seq, kindPad, n))
-		b = append(b, make([]byte, n-unit)...)
-		seq, size = seq+uint64(n/unit), size-n
-	}
-	return b
-}
-
 func frameSize(payload int) int { return (headBytes + payload + unit - 1) / unit * unit }
 
 // frameAt returns the kind, size and padded payload of the frame that b begins

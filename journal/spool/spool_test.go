@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -464,4 +465,15 @@ func BenchmarkRecord(b *testing.B) {
 			}
 		})
 	}
+}
+
+// appendPad appends pads of size bytes to b.
+func appendPad(b []byte, seq uint64, size int) []byte {
+	for size > 0 {
+		n := min(size, maxFrame/unit*unit)
+		b = binary.LittleEndian.AppendUint64(b, word(seq, kindPad, n))
+		b = append(b, make([]byte, n-unit)...)
+		seq, size = seq+uint64(n/unit), size-n
+	}
+	return b
 }
