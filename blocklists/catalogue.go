@@ -259,12 +259,12 @@ func (c *Catalogue) Group(id string) (*Group, bool) {
 	return &c.Groups[i], true
 }
 
-// NearestService returns the id of the service whose id is most like id, for
-// the text of an error; "" if there are no services.
-func (c *Catalogue) NearestService(id string) string {
+// NearService returns the id of the service whose id is much like id, for the
+// text of an error; "" if there is none.
+func (c *Catalogue) NearService(id string) string {
 	ids := make([]string, len(c.Services))
 	for i := range c.Services {
 		ids[i] = c.Services[i].ID
 	}
-	return Nearest(id, ids)
+	return Near(id, ids)
 }

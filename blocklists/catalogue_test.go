@@ -119,8 +119,10 @@ func TestEmbedded_services(t *testing.T) {
 	if s, ok := c.Service("no-such-service"); ok {
 		t.Errorf("Service(no-such-service) = %v", s)
 	}
-	if got := c.NearestService("tictok"); got != "tiktok" {
-		t.Errorf("NearestService(tictok) = %q, want tiktok", got)
+	for id, want := range map[string]string{"tictok": "tiktok", "omeg": "omegle", "nope": "", "n": "", "": ""} {
+		if got := c.NearService(id); got != want {
+			t.Errorf("NearService(%q) = %q, want %q", id, got, want)
+		}
 	}
 }
 

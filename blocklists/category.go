@@ -98,6 +98,17 @@ func ParseCategory(id string) (Category, error) {
 	return NoCategory, fmt.Errorf("no category is called %q; the nearest is %q", clip(id), Nearest(id, choices))
 }
 
+// Near is [Nearest] where that is near: an id that begins with s, or one that is
+// a slip or two away, one for every three letters of s. Otherwise "".
+func Near(s string, ids []string) string {
+	near := Nearest(s, ids)
+	switch {
+	case len(s) > 1 && strings.HasPrefix(near, s), edits(s, near) <= max(1, len(s)/3):
+		return near
+	}
+	return ""
+}
+
 // Nearest returns the first element of ids that begins with s, or else the one
 // that the fewest edits of single bytes turn into s; "" if there are no ids.
 func Nearest(s string, ids []string) string {
@@ -108,28 +119,32 @@ func Nearest(s string, ids []string) string {
 		}
 	}
 	best, least := "", -1
-	row := make([]int, 0, 64)
 	for _, id := range ids {
-		row = row[:0]
-		for j := range len(id) + 1 {
-			row = append(row, j)
-		}
-		for i := range len(s) {
-			diag := row[0]
-			row[0] = i + 1
-			for j := range len(id) {
-				cost := 1
-				if s[i] == id[j] {
-					cost = 0
-				}
-				diag, row[j+1] = row[j+1], min(diag+cost, row[j]+1, row[j+1]+1)
-			}
-		}
-		if d := row[len(id)]; least < 0 || d < least {
+		if d := edits(s, id); least < 0 || d < least {
 			best, least = id, d
 		}
 	}
 	return best
+}
+
+// edits is how many edits of single bytes turn s into id.
+func edits(s, id string) int {
+	row := make([]int, len(id)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(s) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(id) {
+			cost := 1
+			if s[i] == id[j] {
+				cost = 0
+			}
+			diag, row[j+1] = row[j+1], min(diag+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(id)]
 }
 
 // MarshalText writes the id.

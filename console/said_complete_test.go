@@ -214,7 +214,7 @@ func sources(t *testing.T, pattern string) []string {
 // A page names the guardian, its number, one way of two, and a file to save to.
 var commandsOnly = regexp.MustCompile(`^(%w|.* takes %s, and does not understand|--[a-z-]+: %w$|--(limit|after|own|type|period|format|address|verdict|role): |.*/(root|backup|restore|bench|catalogue|catalogue_pack|console_commands|links|families_apply|cache|control|lists_verify)\.go$` +
 	`|say whose with --guardian|%q is not the number of a channel|a device away from home|kinward devices setup needs|give either --device|an Apple profile is a device's|give either windows` +
-	`|a bundle is a file|%s exists already|%q is not a number|account %d is of no guardian)`)
+	`|reading configuration %s|a bundle is a file|%s exists already|%q is not a number|account %d is of no guardian)`)
 
 // TestRefusalsSaid: what is refused has words in each language, as far as a page
 // can be told it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -49,7 +50,10 @@ func (c *cli) alertAddCommand() *cobra.Command {
 	sub := func(kind alerts.Kind, cmd *cobra.Command, read func(arg string) error) *cobra.Command {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			req.about, req.Kind = c.about, kind
-			if err := read(args[0]); err != nil {
+			var own *codedError
+			if err := read(args[0]); errors.As(err, &own) {
+				return err
+			} else if err != nil {
 				return usageError(err)
 			}
 			return do(cmd.Context(), c, cmd, opAlertAdd, req, printAlertAdd)
@@ -110,7 +114,7 @@ func readSecret(file string) (string, error) {
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return "", err
+			return "", namedFile(err)
 		}
 		defer f.Close()
 		in = f

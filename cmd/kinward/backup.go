@@ -254,6 +254,9 @@ stopped. What was there is kept beside it under another name, so nothing is lost
 // restore replaces what the data folder holds. Until the backup has been read
 // and checked as a whole, nothing is touched.
 func restore(ctx context.Context, data, file string) (d done, err error) {
+	if _, err := os.Stat(file); err != nil { // before a data folder is made for it
+		return done{}, namedFile(fmt.Errorf("reading the backup: %w", err))
+	}
 	lock, err := lockFolder(data, 0)
 	if err != nil {
 		return done{}, fmt.Errorf("%w (restore needs serve to be stopped)", err)
@@ -297,7 +300,7 @@ func restore(ctx context.Context, data, file string) (d done, err error) {
 func unpack(file, folder string) (*manifest, error) {
 	in, err := os.Open(file)
 	if err != nil {
-		return nil, err
+		return nil, namedFile(err)
 	}
 	defer in.Close()
 	z, err := gzip.NewReader(in)

@@ -29,7 +29,7 @@ var (
 	opCacheFlush = operation[cacheFlushRequest, cacheFlushReply]{"cache-flush", cacheFlush}
 )
 
-var errNoCache = &codedError{exitNothing, errors.New("kinward serve does not run on this data folder, and answers are kept in its memory alone")}
+var errNoCache = errors.New("kinward serve does not run on this data folder, and answers are kept in its memory alone")
 
 func cacheFigures(_ context.Context, n *node, _ struct{}, _ progress) (resolver.CacheStats, error) {
 	if n.serving == nil {
@@ -122,6 +122,9 @@ func doServing[Req, Rep any](ctx context.Context, c *cli, cmd *cobra.Command, op
 	}
 	conn, err := dialControl(ctx, cfg.Data)
 	if errors.Is(err, errNotServing) {
+		if _, err := op.mayOpen(cfg, req); err != nil {
+			return c.calledError(err)
+		}
 		return errNoCache
 	} else if err != nil {
 		return err

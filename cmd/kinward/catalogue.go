@@ -166,7 +166,7 @@ version that was in force is not taken again; a higher one is.`,
 func atMostOneArg(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 {
-			return usageError(fmt.Errorf("%s takes %s, and does not understand %q; see: %s --help", cmd.CommandPath(), what, args[1], cmd.CommandPath()))
+			return usageError(fmt.Errorf("%s takes %s, and does not understand %q; see: %s --help", cmd.CommandPath(), what, args[1], calledPath(cmd)))
 		}
 		return nil
 	}
@@ -212,7 +212,10 @@ func catalogueUpdate(ctx context.Context, n *node, req catalogueUpdateRequest, p
 		return catalogueUpdateReply{}, usageError(errors.New("name a FILE or a URL, or set catalogue.source"))
 	}
 	file, err := n.fetchCatalogue(ctx, req.Location, p)
-	if err != nil {
+	switch {
+	case err != nil && filepath.IsAbs(req.Location):
+		return catalogueUpdateReply{}, namedFile(err)
+	case err != nil:
 		return catalogueUpdateReply{}, err
 	}
 	n.updating.Lock()

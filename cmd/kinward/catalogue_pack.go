@@ -75,7 +75,7 @@ func writeNew(path string, data []byte, mode fs.FileMode) error {
 func readPrivateKey(path string) (ed25519.PrivateKey, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the key: %w", err)
+		return nil, namedFile(fmt.Errorf("reading the key: %w", err))
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("reading the key: others may read %s; close it with: chmod 600 %s", path, path)
@@ -121,6 +121,9 @@ has to be above that of the program and of every update before.`,
 			}
 			data := blocklists.EmbeddedFiles()
 			if from != "" {
+				if _, err := os.Stat(from); err != nil {
+					return namedFile(fmt.Errorf("reading the data folder: %w", err))
+				}
 				data = os.DirFS(from)
 			}
 			if date == "" {

@@ -33,6 +33,8 @@ type change[Req any] struct {
 	Do Req `json:"do"`
 }
 
+func (change[Req]) changes() {}
+
 // changed is the reply of every change.
 type changed struct {
 	Done      string             `json:"done"` // a sentence
@@ -253,7 +255,7 @@ func (n *node) family(ctx context.Context, name string) (*policy.Family, uint64,
 	for _, f := range some {
 		names = append(names, f.Name)
 	}
-	return nil, 0, &codedError{exitNothing, fmt.Errorf("there is no family %q; did you mean %q? See: {kinward} families", name, blocklists.Nearest(name, names))}
+	return nil, 0, &codedError{exitNothing, fmt.Errorf("there is no family %q%s; see: {kinward} families", name, didYouMean(blocklists.Near(name, names)))}
 }
 
 // aboutFamily gives a group of commands the flags that say whose family they

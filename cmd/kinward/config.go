@@ -136,7 +136,7 @@ func loadConfig(path string, flags *pflag.FlagSet, environ []string) (*config, e
 	if path != "" {
 		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("reading configuration %s: there is no such file", path)
+			return nil, &codedError{exitNothing, fmt.Errorf("reading configuration %s: there is no such file", path)}
 		} else if err != nil {
 			return nil, fmt.Errorf("reading configuration: %w", err)
 		}

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"kinward/console"
@@ -124,7 +125,8 @@ func (o operation[Req, Rep]) call(ctx context.Context, c *config, req Req, p pro
 	case !errors.Is(err, errNotServing):
 		return rep, err
 	}
-	if err := o.mayOpen(c); err != nil {
+	fresh, err := o.mayOpen(c, req)
+	if err != nil {
 		return rep, err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -133,22 +135,45 @@ func (o operation[Req, Rep]) call(ctx context.Context, c *config, req Req, p pro
 		return rep, err
 	}
 	defer n.close()
+	if fresh {
+		fmt.Fprintf(os.Stderr, "There was no Kinward data in %s yet; it begins there.\n", c.Data)
+	}
 	return o.run(ctx, n, req, p)
 }
 
 // mayOpen keeps a command from making a new, empty data folder where the person
 // means one that is elsewhere: it would report that all is calm, or change
-// rules that no server goes by. A folder that was named is made, for what can
-// be prepared before the first start.
-func (o operation[Req, Rep]) mayOpen(c *config) error {
+// rules that no server goes by. What begins something makes a folder that was
+// named, so that much can be prepared before the first start; fresh says that.
+func (o operation[Req, Rep]) mayOpen(c *config, req Req) (fresh bool, err error) {
 	if _, err := os.Stat(filepath.Join(c.Data, store.FileName)); !errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
-	if c.Data != defaultDataFolder() && !slices.Contains([]string{opIncidents.name, opBackup.name, opStatus.name}, o.name) {
-		return nil
+	if c.Data == defaultDataFolder() || !o.begins(req) {
+		return false, &codedError{exitNothing, fmt.Errorf("there is no Kinward data in %s: start {kinward} serve, or name the folder of the one that runs with --data (after an installation as a service: sudo kinward … --data /var/lib/kinward)", c.Data)}
 	}
-	return &codedError{exitNothing, fmt.Errorf("nothing is kept in %s: start kinward serve, or name the folder of the one that runs with --data (after an installation as a service: sudo kinward … --data /var/lib/kinward)", c.Data)}
+	return true, nil
 }
+
+// begins reports whether o is of use where nothing is kept yet: it adds or
+// chooses something. What looks, ends or takes away is not.
+func (o operation[Req, Rep]) begins(req Req) bool {
+	switch r := any(req).(type) {
+	case change[setupRequest]:
+		return !r.Do.Look
+	case beginning:
+		last := o.name[strings.LastIndex(o.name, "-")+1:]
+		return !slices.Contains([]string{"remove", "revoke", "uninvite", "unexempt", "resume", "answer"}, last)
+	case applyRequest:
+		return !r.DryRun
+	case listsAddRequest, catalogueUpdateRequest:
+		return true
+	}
+	return false
+}
+
+// beginning is a [change] of any kind.
+type beginning interface{ changes() }
 
 // errNotServing says that no serve owns the data folder.
 var errNotServing = errors.New("no kinward serve runs on this data folder")

@@ -48,7 +48,7 @@ func devicesSeen(ctx context.Context, n *node, who about, _ progress) (seenReply
 		return seenReply{}, err
 	}
 	if n.serving == nil {
-		return seenReply{}, &codedError{exitNothing, errors.New("kinward serve does not run, so no device is seen")}
+		return seenReply{}, errors.New("kinward serve does not run, so no device is seen")
 	}
 	leases := n.leasesOf(ctx, f.ID)
 	r := seenReply{Family: f.Name, Devices: []unknownDevice{}, Leases: n.cfg.Leases.File != "", zone: zoneOf(f)}

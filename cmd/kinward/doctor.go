@@ -267,7 +267,7 @@ func examineAll(ctx context.Context, cfg *config) []finding {
 	e.ok("configuration", "it is valid")
 	set, err := cfg.resolve()
 	if err != nil { // loadConfig has checked it
-		e.fault("configuration", "mend it; see: kinward check", "%v", err)
+		e.fault("configuration", "mend it; see: {kinward} check", "%v", err)
 		return e.findings
 	}
 	e.networks(set.allowNets)

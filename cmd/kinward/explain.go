@@ -160,9 +160,9 @@ func findAsker(d *policy.Directory, f *policy.Family, device string, at time.Tim
 		}
 	}
 	if len(names) == 0 {
-		return policy.Asker{}, &codedError{exitNothing, fmt.Errorf("no device is called %q, and none is known yet; give an address, or add one with: kinward devices add", device)}
+		return policy.Asker{}, &codedError{exitNothing, fmt.Errorf("no device is called %q, and none is known yet; give an address, or add one with: {kinward} devices add", device)}
 	}
-	return policy.Asker{}, &codedError{exitNothing, fmt.Errorf("no device is called %q; did you mean %q? Otherwise give an address", device, blocklists.Nearest(device, names))}
+	return policy.Asker{}, &codedError{exitNothing, fmt.Errorf("no device is called %q%s; otherwise give an address", device, didYouMean(blocklists.Near(device, names)))}
 }
 
 // profileAsker returns an asker to whom a profile applies.

@@ -190,7 +190,7 @@ func printFamilies(w io.Writer, r familiesReply) {
 	}
 	t.Flush()
 	if r.More {
-		fmt.Fprintf(w, "There are more: kinward families --after %d\n", r.Families[len(r.Families)-1].ID)
+		fmt.Fprintf(w, "There are more: {kinward} families --after %d\n", r.Families[len(r.Families)-1].ID)
 	}
 }
 

@@ -69,7 +69,7 @@ func readDeclared(path string) (string, error) {
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return "", fmt.Errorf("reading family: %w", err)
+			return "", namedFile(fmt.Errorf("reading family: %w", err))
 		}
 		defer f.Close()
 		in = f

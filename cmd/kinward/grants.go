@@ -66,7 +66,7 @@ func (c *cli) numbered(use, short, example string, run func(*cobra.Command, int6
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := strconv.ParseInt(args[0], 10, 64)
 			if err != nil || id < 1 {
-				return usageError(fmt.Errorf("%q is not a number; see: %s", args[0], cmd.Parent().CommandPath()))
+				return usageError(fmt.Errorf("%q is not a number; see: %s", args[0], calledPath(cmd.Parent())))
 			}
 			return run(cmd, id)
 		},

@@ -195,7 +195,7 @@ func TestSystemdUnit(t *testing.T) {
 // checkCommandLine parses a command line without running it.
 func checkCommandLine(t *testing.T, args []string) {
 	t.Helper()
-	cmd, rest, err := newRoot(os.Stdout, os.Stderr).Find(args)
+	cmd, rest, err := (&cli{out: os.Stdout, err: os.Stderr}).root().Find(args)
 	if err != nil {
 		t.Errorf("kinward %s: %v", strings.Join(args, " "), err)
 		return
@@ -235,7 +235,7 @@ func TestHelp(t *testing.T) {
 			walk(sub)
 		}
 	}
-	walk(newRoot(os.Stdout, os.Stderr))
+	walk((&cli{out: os.Stdout, err: os.Stderr}).root())
 	shown := 0
 	for _, doc := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/second-server.md"} {
 		lines := bufio.NewScanner(strings.NewReader(readFile(t, doc)))

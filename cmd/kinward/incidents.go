@@ -250,11 +250,7 @@ func deviceFilters(f *policy.Family, like journal.Filter, ref string) ([]journal
 	if notAddr == nil {
 		return []journal.Filter{at(ref)}, nil
 	}
-	hint := "give its address"
-	if len(names) > 0 {
-		hint = fmt.Sprintf("did you mean %q? Otherwise give its address", blocklists.Nearest(ref, names))
-	}
-	return nil, &codedError{exitNothing, fmt.Errorf("no device is called %q; %s", ref, hint)}
+	return nil, &codedError{exitNothing, fmt.Errorf("no device is called %q%s; otherwise give its address", ref, didYouMean(blocklists.Near(ref, names)))}
 }
 
 // countedThing says what a count is of. Not all has a category: a guest's attempt

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -122,7 +123,7 @@ func listsAdd(ctx context.Context, n *node, req listsAddRequest, p progress) (li
 	src := blocklists.ListSource{ID: req.ID, Name: req.Name, Location: req.Location, Mirrors: req.Mirrors, Member: req.Member, Patterns: req.Patterns}
 	var err error
 	if src.Category, err = readCategory(n.catalogue.Load(), req.Category); err != nil {
-		return listsReply{}, usageError(err)
+		return listsReply{}, unknownThing(err.Error())
 	}
 	if src.Category == blocklists.KnownRiskCategory {
 		return listsReply{}, usageError(fmt.Errorf("known-risk marks services of the catalogue; a list needs a subject, one of: %s", strings.Join(categoryIDs(), ", ")))
@@ -134,7 +135,12 @@ func listsAdd(ctx context.Context, n *node, req listsAddRequest, p progress) (li
 		return listsReply{}, usageError(err)
 	}
 	added, err := n.lists.Add(ctx, src, fetchProgress(p))
-	if err != nil {
+	switch {
+	case errors.Is(err, blocklists.ErrListExists):
+		return listsReply{}, usageError(err)
+	case err != nil && filepath.IsAbs(src.Location):
+		return listsReply{}, namedFile(err)
+	case err != nil:
 		return listsReply{}, err
 	}
 	return n.listsInForce(ctx, p, added.ID)

@@ -75,7 +75,7 @@ func (c *cli) verifyList(file string, f verifyFlags) error {
 	in := os.Stdin
 	if file != "-" {
 		if in, err = os.Open(file); err != nil {
-			return &codedError{exitNothing, fmt.Errorf("opening the list: %w", err)}
+			return namedFile(fmt.Errorf("opening the list: %w", err))
 		}
 		defer in.Close()
 	}

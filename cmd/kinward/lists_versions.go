@@ -80,7 +80,7 @@ lists that block what their name does not say are left out.`,
 			only := blocklists.NoCategory
 			if len(args) == 1 {
 				if only, err = blocklists.ParseCategory(args[0]); err != nil {
-					return usageError(err)
+					return unknownThing(err.Error())
 				}
 			}
 			for _, o := range all {

@@ -7,19 +7,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	_ "time/tzdata" // schedules and incidents need zones where the system has none
+
+	"github.com/spf13/pflag"
 )
 
 // Exit codes, the same for every command.
 const (
 	exitOK      = 0
 	exitFailed  = 1 // what was asked for could not be done, or a check found a fault
-	exitUsage   = 2 // the command line or the configuration is wrong
-	exitNothing = 3 // nothing there: no such list, device or rule
+	exitUsage   = 2 // the command line or the configuration is wrong, or what is to be made is there already
+	exitNothing = 3 // what was named does not exist: a device, a list, a category, a file, a data folder
 )
 
 func main() {
@@ -30,21 +33,41 @@ func main() {
 
 // run executes one command and returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr *os.File) int {
-	root := newRoot(stdout, stderr)
+	c := &cli{out: stdout, err: stderr}
+	root := c.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
+	code := exitFailed
 	var coded *codedError
-	if !errors.As(err, &coded) {
-		fmt.Fprintf(stderr, "kinward: %v\n", err)
-		return exitFailed
+	if errors.As(err, &coded) {
+		code, err = coded.code, coded.err
 	}
-	if coded.err != nil {
-		fmt.Fprintf(stderr, "kinward: %v\n", strings.ReplaceAll(coded.err.Error(), callMe, program()))
+	if err != nil {
+		if c.prefix == "" { // the command line was wrong, but what of it names the data folder may be right
+			c.prefix = prefixOf(args)
+		}
+		fmt.Fprintf(stderr, "kinward: %s\n", c.calledInError(root, err.Error()))
 	}
-	return coded.code
+	return code
+}
+
+// prefixOf is how to call this program with the data folder that a command line
+// names, whatever else is wrong with it.
+func prefixOf(args []string) string {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.ParseErrorsAllowlist.UnknownFlags = true
+	path := flags.String("config", os.Getenv("KINWARD_CONFIG"), "")
+	flags.String("data", "", "")
+	if flags.Parse(args) == nil {
+		if cfg, err := loadConfig(*path, flags, os.Environ()); err == nil {
+			return commandPrefix(cfg)
+		}
+	}
+	return program()
 }
 
 // codedError is an error that chooses the exit code. With a nil err the command
@@ -62,5 +85,13 @@ func (e *codedError) Error() string {
 }
 
 func (e *codedError) Unwrap() error { return e.err }
+
+// namedFile is an error about a file that a person named.
+func namedFile(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return &codedError{exitNothing, err}
+	}
+	return err
+}
 
 func usageError(err error) error { return &codedError{exitUsage, err} }

@@ -10,6 +10,7 @@ import (
 
 	"kinward/blocklists"
 	"kinward/policy"
+	"kinward/store"
 )
 
 type profileRequest struct {
@@ -93,7 +94,7 @@ func printProfiles(w io.Writer, f familyView) {
 			fmt.Fprintf(w, "  paused %s\n", p.Paused)
 		}
 		if len(p.Rules) > 0 {
-			fmt.Fprintf(w, "  rules: %d (see: kinward rules)\n", len(p.Rules))
+			fmt.Fprintf(w, "  rules: %d (see: {kinward} rules)\n", len(p.Rules))
 		}
 		for _, s := range p.Schedules {
 			fmt.Fprintf(w, "  schedule %s\n", s.Text)
@@ -123,6 +124,24 @@ func profileSet(e *edit, r profileRequest) (string, error) {
 	return e.f.SetPreset(r.Profile, preset)
 }
 
+// unknownThing says that no category, or none and no service, is called so. For a
+// command that is nothing there; for pages, whose addresses name it not, a word
+// that is not valid.
+func unknownThing(text string) error { return &codedError{exitNothing, notKnown(text)} }
+
+type notKnown string
+
+func (e notKnown) Error() string        { return string(e) }
+func (e notKnown) Is(target error) bool { return target == store.ErrInvalid }
+
+// didYouMean goes on an error about a word that is unknown, where one is near.
+func didYouMean(near string) string {
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", near)
+}
+
 // findThing finds the category or the service that a person means, by its ID or
 // by the name that they are shown.
 func findThing(c *blocklists.Catalogue, thing string) (blocklists.Category, string, error) {
@@ -139,5 +158,5 @@ func findThing(c *blocklists.Catalogue, thing string) (blocklists.Category, stri
 		}
 		words = append(words, s.ID)
 	}
-	return blocklists.NoCategory, "", fmt.Errorf("%q is neither a category nor a service; did you mean %q? See: {kinward} lists services", thing, blocklists.Nearest(thing, words))
+	return blocklists.NoCategory, "", unknownThing(fmt.Sprintf("%q is neither a category nor a service%s; see: {kinward} lists services", thing, didYouMean(blocklists.Near(thing, words))))
 }

@@ -103,7 +103,7 @@ func profileChoose(e *edit, r profileRequest) (string, error) {
 	category, service, err := findThing(e.n.catalogue.Load(), r.Thing)
 	switch {
 	case err != nil:
-		return "", usageError(err)
+		return "", err
 	case category == blocklists.Security && choice != nil && choice.Action() != policy.Block:
 		return "", usageError(errors.New("what is dangerous to everybody (security) stays blocked; for one name see: {kinward} explain NAME"))
 	case category != blocklists.NoCategory:
@@ -135,7 +135,7 @@ func (n *node) knowsList(id string) error {
 			return nil
 		}
 	}
-	return &codedError{exitNothing, fmt.Errorf("there is no list %q; did you mean %q? See: {kinward} lists", id, blocklists.Nearest(id, ids))}
+	return &codedError{exitNothing, fmt.Errorf("there is no list %q%s; see: {kinward} lists", id, didYouMean(blocklists.Near(id, ids)))}
 }
 
 func profileLog(e *edit, r profileRequest) (string, error) {
@@ -145,10 +145,10 @@ func profileLog(e *edit, r profileRequest) (string, error) {
 	}
 	category, service, err := findThing(e.n.catalogue.Load(), r.Thing)
 	if err == nil && service != "" {
-		err = fmt.Errorf("%q is a service; what is kept is chosen for a category", r.Thing)
+		err = usageError(fmt.Errorf("%q is a service; what is kept is chosen for a category", r.Thing))
 	}
 	if err != nil {
-		return "", usageError(err)
+		return "", err
 	}
 	return e.f.SetLog(r.Profile, category, keep)
 }

@@ -161,7 +161,7 @@ func TestProgramListPlaces(t *testing.T) {
 		want string
 	}{
 		{"an ID that is not", []string{"lists", "add", "sw-datting"}, exitNothing, `"sw-dating"`},
-		{"a category that is not", []string{"lists", "directory", "datting"}, exitUsage, `"dating"`},
+		{"a category that is not", []string{"lists", "directory", "datting"}, exitNothing, `"dating"`},
 		{"too many words", []string{"lists", "directory", "dating", "adult"}, exitUsage, `"adult"`},
 		{"a URL without a category", []string{"lists", "add", "https://a.example/list"}, exitUsage, "--category"},
 		{"too many mirrors", append([]string{"lists", "add", "https://a.example/list", "--category", "dating"}, strings.Fields(strings.Repeat("--mirror https://b.example/ ", 8))...), exitFailed, "mirrors"},

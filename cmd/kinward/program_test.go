@@ -380,7 +380,8 @@ func TestProgramRefuses(t *testing.T) {
 	}
 	free := l.Addr().String()
 	l.Close()
-	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	nowhere, kept := filepath.Join(t.TempDir(), "nowhere"), t.TempDir()
+	(&home{t: t, data: kept}).must("profiles", "add", "Lea", "D")
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -391,9 +392,10 @@ func TestProgramRefuses(t *testing.T) {
 		{"an upstream that is Kinward itself", []string{"serve", "--data", t.TempDir(), "--dns", free, "--metrics", "", "--console", "", "--upstream", "udp://" + free}, exitFailed, "Kinward itself listens on"},
 		{"a taken port", []string{"serve", "--data", t.TempDir(), "--dns", h.dns, "--upstream", "udp://" + u.addr}, exitFailed, "Another program has this address"},
 		{"an upstream whose address nobody knows", []string{"serve", "--upstream", "tls://dns.quad9.net"}, exitUsage, "?ip=9.9.9.9"},
-		{"the cache of a server that does not run", []string{"cache", "--data", t.TempDir()}, exitNothing, "does not run"},
-		{"a flag that is not", []string{"serve", "--upsteam", "x"}, exitUsage, "did you mean --upstream? See: kinward serve --help"},
-		{"a short flag that is not", []string{"serve", "-x"}, exitUsage, "kinward serve --help"},
+		{"the cache of a server that does not run", []string{"cache", "--data", kept}, exitFailed, "does not run"},
+		{"the cache of a folder that is not", []string{"cache", "--data", t.TempDir()}, exitNothing, "no Kinward data in"},
+		{"a flag that is not", []string{"serve", "--upsteam", "x"}, exitUsage, "(did you mean --upstream?); see: " + binary + " --data "},
+		{"a short flag that is not", []string{"serve", "-x"}, exitUsage, " serve --help"},
 		{"a command that is not", []string{"explian", "x"}, exitUsage, "explain"},
 		{"a shell that is not", []string{"completion", "frob"}, exitUsage, "frob"},
 		{"a missing argument", []string{"explain"}, exitUsage, "NAME"},
@@ -404,19 +406,19 @@ func TestProgramRefuses(t *testing.T) {
 		{"phishing allowed", []string{"profiles", "choose", "Everyone", "security", "allow"}, exitUsage, "stays blocked"},
 		{"incidents of a device that is not", []string{"incidents", "--device", "Tablt"}, exitNothing, "Tablt"},
 		{"incidents of the future", []string{"incidents", "--since", "2999-01-01"}, exitUsage, "still to come"},
-		{"incidents of a folder that is not", []string{"incidents", "--data", t.TempDir()}, exitNothing, "nothing is kept"},
-		{"the health of a folder that is not", []string{"doctor", "--data", nowhere}, exitFailed, "nothing is kept in " + nowhere},
+		{"incidents of a folder that is not", []string{"incidents", "--data", t.TempDir()}, exitNothing, "there is no Kinward data in"},
+		{"the health of a folder that is not", []string{"doctor", "--data", nowhere}, exitFailed, "there is no Kinward data in " + nowhere},
 		{"an exemption under a name that is taken", []string{"devices", "exempt", "192.168.1.40", "--name", "Tablet"}, exitUsage, "Tablet"},
 		{"a device that is not", []string{"explain", "omegle.com", "--device", "Phone"}, exitNothing, "Phone"},
 		{"a time that is none", []string{"explain", "omegle.com", "--at", "soon"}, exitUsage, "2026-11-23 21:30"},
-		{"a category that is not", []string{"lists", "add", "names.txt", "--category", "datting"}, exitUsage, `"dating"; there are: anonymous-chat, `},
-		{"a category by the name that is shown", []string{"lists", "add", "names.txt", "--category", "porn"}, exitUsage, `did you mean "adult" (Pornography`},
-		{"a file that is not", []string{"lists", "add", "/nonexistent/list", "--category", "dating"}, exitFailed, "/nonexistent/list"},
+		{"a category that is not", []string{"lists", "add", "names.txt", "--category", "datting"}, exitNothing, `"dating"; there are: anonymous-chat, `},
+		{"a category by the name that is shown", []string{"lists", "add", "names.txt", "--category", "porn"}, exitNothing, `did you mean "adult" (Pornography`},
+		{"a file that is not", []string{"lists", "add", "/nonexistent/list", "--category", "dating"}, exitNothing, "/nonexistent/list"},
 		{"a private address without leave", []string{"lists", "add", "http://127.0.0.1:9/x", "--category", "dating"}, exitFailed, "private"},
 		{"a profile that is not", []string{"profiles", "preset", "Nobody", "D"}, exitNothing, "Nobody"},
-		{"a service that is not", []string{"profiles", "choose", "Everyone", "tikttok", "allow"}, exitUsage, `"tiktok"`},
+		{"a service that is not", []string{"profiles", "choose", "Everyone", "tikttok", "allow"}, exitNothing, `"tiktok"`},
 		{"a rule that is not", []string{"rules", "remove", "77"}, exitNothing, "77"},
-		{"a configuration that is not", []string{"check", "--config", "/nonexistent/kinward.yaml"}, exitUsage, "no such file"},
+		{"a configuration that is not", []string{"check", "--config", "/nonexistent/kinward.yaml"}, exitNothing, "no such file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out, errs string

@@ -8,6 +8,8 @@ import (
 	"io"
 	"math"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,15 +40,40 @@ func (c *cli) called(text string) string {
 	return strings.ReplaceAll(text, callMe, c.prefix)
 }
 
-func newRoot(stdout, stderr *os.File) *cobra.Command {
-	c := &cli{out: stdout, err: stderr}
+// hint finds a command of this program that an error names, as the packages
+// that know no data folder write it.
+var hint = regexp.MustCompile(`(: |with )kinward ([a-z-]+)`)
+
+// calledInError is called for an error, whose hints become commands that work
+// when they are pasted.
+func (c *cli) calledInError(root *cobra.Command, text string) string {
+	return c.called(hint.ReplaceAllStringFunc(text, func(found string) string {
+		m := hint.FindStringSubmatch(found)
+		if !slices.ContainsFunc(root.Commands(), func(sub *cobra.Command) bool { return sub.Name() == m[2] }) {
+			return found
+		}
+		return m[1] + callMe + " " + m[2]
+	}))
+}
+
+// root returns the program's command, with all that are below it.
+func (c *cli) root() *cobra.Command {
+	stdout, stderr := c.out, c.err
 	root := &cobra.Command{
 		Use:   "kinward",
 		Short: "A DNS resolver for families",
 		Long: `Kinward answers a family's DNS questions. It blocks stranger chat, dating and
 other known-risk services, and tells guardians, in plain words, what was attempted.
 
-Start it with "kinward serve"; the other commands work while it runs, and without it.`,
+Start it with "kinward serve"; the other commands work while it runs, and without it.
+
+All that is kept is in the data folder (--data). What only looks makes no such folder:
+where nothing is kept it says so, and exits with 3. "serve" and "restore" make one, and
+so does what adds or chooses something, where --data names the folder.
+
+Exit codes: 0 done; 1 it failed, or a check found a fault; 2 the command line or the
+configuration is wrong, or what is to be made is there already; 3 what was named does
+not exist.`,
 		Example: `  kinward serve
   kinward explain omegle.com
   kinward incidents
@@ -63,7 +90,7 @@ Start it with "kinward serve"; the other commands work while it runs, and withou
 		for _, sub := range root.Commands() {
 			names = append(names, sub.Name())
 		}
-		return usageError(fmt.Errorf("there is no command %q; did you mean %q? See: kinward --help", args[0], blocklists.Nearest(args[0], names)))
+		return usageError(fmt.Errorf("there is no command %q%s; see: {kinward} --help", args[0], didYouMean(blocklists.Near(args[0], names))))
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -71,10 +98,13 @@ Start it with "kinward serve"; the other commands work while it runs, and withou
 		if unknown := (*pflag.NotExistError)(nil); errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
 			var names []string
 			cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-			err = fmt.Errorf("there is no flag --%s; did you mean --%s?", unknown.GetSpecifiedName(), blocklists.Nearest(unknown.GetSpecifiedName(), names))
-			return usageError(fmt.Errorf("%w See: %s --help", err, cmd.CommandPath()))
+			near := blocklists.Near(unknown.GetSpecifiedName(), names)
+			if near != "" {
+				near = " (did you mean --" + near + "?)"
+			}
+			err = fmt.Errorf("there is no flag --%s%s", unknown.GetSpecifiedName(), near)
 		}
-		return usageError(fmt.Errorf("%w; see: %s --help", err, cmd.CommandPath()))
+		return usageError(fmt.Errorf("%w; see: %s --help", err, calledPath(cmd)))
 	})
 	root.PersistentFlags().StringVar(&c.configPath, "config", os.Getenv("KINWARD_CONFIG"), "YAML file with the configuration (or KINWARD_CONFIG)")
 	root.PersistentFlags().String("data", "", "folder that holds everything kept (default "+defaultDataFolder()+")")
@@ -86,7 +116,32 @@ Start it with "kinward serve"; the other commands work while it runs, and withou
 	)
 	root.InitDefaultCompletionCmd()
 	addCompletionExamples(root)
+	root.InitDefaultHelpCmd()
+	mendHelp(root)
 	return root
+}
+
+// mendHelp makes cobra's help command refuse a command that is not, as every
+// other does, and gives it an example.
+func mendHelp(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "help" {
+			continue
+		}
+		cmd.Example = "  kinward help devices add"
+		cmd.Run = nil
+		cmd.RunE = func(_ *cobra.Command, args []string) error {
+			about, rest, err := root.Find(args)
+			if err == nil && len(rest) > 0 { // a group of commands, and none of it
+				err = fmt.Errorf("there is no command %q; see: %s --help", strings.Join(args, " "), calledPath(about))
+			}
+			if err != nil {
+				return usageError(err)
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		}
+	}
 }
 
 // addCompletionExamples gives cobra's own command what every command has.
@@ -113,7 +168,11 @@ func addCompletionExamples(root *cobra.Command) {
 // config reads the configuration for a command.
 func (c *cli) config(cmd *cobra.Command) (*config, error) {
 	cfg, err := loadConfig(c.configPath, cmd.Flags(), os.Environ())
-	if err != nil {
+	var own *codedError
+	switch {
+	case errors.As(err, &own):
+		return nil, own
+	case err != nil:
 		return nil, usageError(err)
 	}
 	c.prefix = commandPrefix(cfg)
@@ -188,6 +247,11 @@ func (c *cli) calledError(err error) error {
 	return &codedError{code, errors.New(c.called(err.Error()))}
 }
 
+// calledPath is how to call cmd, for a hint.
+func calledPath(cmd *cobra.Command) string {
+	return callMe + strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name())
+}
+
 // exactArgs is cobra.ExactArgs with an error that says what is missing, and the
 // exit code for a wrong command line.
 func exactArgs(what ...string) cobra.PositionalArgs { return rangeArgs(len(what), what...) }
@@ -200,9 +264,9 @@ func rangeArgs(most int, what ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(what):
-			return usageError(fmt.Errorf("%s needs %s; see: %s --help", cmd.CommandPath(), what[len(args)], cmd.CommandPath()))
+			return usageError(fmt.Errorf("%s needs %s; see: %s --help", cmd.CommandPath(), what[len(args)], calledPath(cmd)))
 		case len(args) > most:
-			return usageError(fmt.Errorf("%s does not understand %q; see: %s --help", cmd.CommandPath(), args[most], cmd.CommandPath()))
+			return usageError(fmt.Errorf("%s does not understand %q; see: %s --help", cmd.CommandPath(), args[most], calledPath(cmd)))
 		}
 		return nil
 	}

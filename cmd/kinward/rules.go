@@ -85,7 +85,7 @@ func printRules(w io.Writer, f familyView) {
 	}
 	t.Flush()
 	if none {
-		fmt.Fprintln(w, "The family has no rules of its own. Make one with: kinward rules allow NAME, or: kinward rules deny NAME")
+		fmt.Fprintln(w, "The family has no rules of its own. Make one with: {kinward} rules allow NAME, or: {kinward} rules deny NAME")
 	}
 }
 

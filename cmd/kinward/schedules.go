@@ -178,7 +178,7 @@ func (e *edit) target(p *policy.Profile, text string) (policy.Target, error) {
 	}
 	category, service, err := findThing(e.n.catalogue.Load(), text)
 	if err != nil {
-		return policy.Target{}, usageError(err)
+		return policy.Target{}, err
 	}
 	if service != "" {
 		return policy.Target{Kind: policy.ForService, Service: service}, nil

@@ -123,6 +123,9 @@ func searchSet(e *edit, r profileRequest) (string, error) {
 		check = *mode
 	}
 	if err := e.n.safe.Check(r.Thing, check); err != nil {
+		if e.n.safe.Engine(e.n.safe.Number(r.Thing)) == nil {
+			return "", unknownThing(err.Error())
+		}
 		return "", usageError(err)
 	}
 	return e.f.SetSearch(r.Profile, r.Thing, mode)

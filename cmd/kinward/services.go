@@ -173,7 +173,7 @@ func (n *node) services(req servicesRequest, p *policy.Profile) (servicesReply, 
 	if req.Category != "" {
 		var err error
 		if category, err = readCategory(n.catalogue.Load(), req.Category); err != nil {
-			return servicesReply{}, usageError(err)
+			return servicesReply{}, unknownThing(err.Error())
 		}
 		if category == blocklists.KnownRiskCategory { // a mark, and asked for like a category
 			category, req.KnownRisk = blocklists.NoCategory, true
@@ -211,7 +211,7 @@ func (n *node) services(req servicesRequest, p *policy.Profile) (servicesReply, 
 }
 
 func noSuchService(c *blocklists.Catalogue, id string) error {
-	return &codedError{exitNothing, fmt.Errorf("the catalogue holds no service like %q; the nearest id is %q", id, c.NearestService(id))}
+	return &codedError{exitNothing, fmt.Errorf("the catalogue holds no service like %q%s; see: {kinward} lists services", id, didYouMean(c.NearService(id)))}
 }
 
 // matches reports whether a part of the service's id, name or domains is text.
