@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -75,4 +76,11 @@ func TestAPITokenLimit(t *testing.T) {
 	want(t, "somebody else's first", karl.program("script", 30)("/token"), http.StatusOK, "")
 	want(t, "taking one back", eva.post("/programs/"+strconv.FormatInt(int64(tokens[0].ID), 10)+"/revoke"), http.StatusSeeOther, "/programs")
 	want(t, "one more in its place", eva.post("/programs", add...), http.StatusOK, "")
+	h.later(31 * 24 * time.Hour) // that one is worth nothing any more, and is not swept away yet
+	for i, refused := range []bool{false, true} {
+		_, err := h.db.Accounts().AddToken(t.Context(), store.Token{Account: id, Name: "another", Scopes: []string{"read"}}, "a secret "+strconv.Itoa(i))
+		if errors.Is(err, store.ErrConflict) != refused {
+			t.Errorf("program %d in the place of one that is over: %v", i+1, err)
+		}
+	}
 }

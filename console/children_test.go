@@ -402,3 +402,32 @@ func TestWeek(t *testing.T) {
 		}
 	}
 }
+
+// TestListNames: what a person called a list is shown as it is, though it may be a
+// sentence that the program says.
+func TestListNames(t *testing.T) {
+	r := newRoom(t, map[string]any{"lists": listsView{[]listInForce{{ID: "catalogue", Name: "Kinward catalogue"}, {ID: "ours", Name: "Social media", Category: "social"}}}})
+	r.lang = "de"
+	r.shows("/lists", http.StatusOK, `<h2 id="l-ours">Social media</h2>`)
+}
+
+// TestErrorHeadings: the heading over what went wrong says what that is, in each
+// language.
+func TestErrorHeadings(t *testing.T) {
+	for _, tt := range []struct {
+		kind   RefusalKind
+		status int
+		en, de string
+	}{
+		{NotFound, http.StatusNotFound, "There is no such page", "Diese Seite gibt es nicht"},
+		{Forbidden, http.StatusForbidden, "You may not do this", "Das dürfen Sie nicht"},
+		{Conflict, http.StatusConflict, "This has changed meanwhile", "Das hat sich inzwischen geändert"},
+		{Invalid, http.StatusUnprocessableEntity, "That did not work", "Das hat nicht geklappt"},
+	} {
+		for lang, want := range map[string]string{"en": tt.en, "de": tt.de} {
+			r := newRoom(t, map[string]any{"lists": &Refusal{Kind: tt.kind}})
+			r.lang = lang
+			r.shows("/lists", tt.status, "<h1>"+want+"</h1>", "<title>"+want)
+		}
+	}
+}

@@ -153,9 +153,27 @@ func (v *visit) fail(err error) {
 		return
 	}
 	status, text := v.fault(err)
-	if err := v.page(status, "error", text); err != nil {
+	if err := v.page(status, "error", errorPage{errorTitle(status), text}); err != nil {
 		http.Error(v.w, text, status)
 	}
+}
+
+// errorPage is what stands in the place of a page.
+type errorPage struct{ Title, Text string }
+
+// errorTitle is the key of the heading over what went wrong.
+func errorTitle(status int) string {
+	switch status {
+	case http.StatusForbidden:
+		return "error.title-forbidden"
+	case http.StatusNotFound, http.StatusGone:
+		return "error.title-not-found"
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		return "error.title-conflict"
+	case http.StatusAccepted:
+		return "error.title-waits"
+	}
+	return "error.title"
 }
 
 // fault says what went wrong; see fail.

@@ -149,9 +149,9 @@ func (f *Family) SetLoosening(l Loosening) (string, error) {
 	case l.Delay == 0:
 		return "changes that weaken protection need a second guardian", nil
 	case l.Second:
-		return fmt.Sprintf("changes that weaken protection need a second guardian and wait %s hours", l.Delay), nil
+		return fmt.Sprintf("changes that weaken protection need a second guardian and wait %s", l.Delay.Span()), nil
 	}
-	return fmt.Sprintf("changes that weaken protection wait %s hours", l.Delay), nil
+	return fmt.Sprintf("changes that weaken protection wait %s", l.Delay.Span()), nil
 }
 
 // AddHoliday adds a span of holidays.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/language"
+
 	"kinward/blocklists"
 )
 
@@ -114,11 +116,20 @@ func (f *Family) SetCountry(code string) (string, error) {
 	return "the family lives in " + code, nil
 }
 
+// noCountries are codes that CLDR takes for a country's and ISO 3166-1 assigns to
+// none: reserved for parts of countries and for treaties, and those of countries
+// that are no more. XK is not among them: it is what is written for Kosovo.
+var noCountries = []string{"AC", "AN", "CP", "CQ", "CS", "DG", "EA", "EZ", "FQ", "IC", "NT", "PC", "SU", "TA", "UN", "YU"}
+
 func checkCountry(code string) error {
 	if code == "" {
 		return nil
 	}
-	if len(code) != 2 || strings.ContainsFunc(code, func(r rune) bool { return r < 'A' || r > 'Z' }) {
+	if code == "EU" { // reserved in ISO 3166-1, and with help lines of its own
+		return nil
+	}
+	r, err := language.ParseRegion(code)
+	if err != nil || !r.IsCountry() || r.String() != code || r.Canonicalize() != r || slices.Contains(noCountries, code) {
 		return refuse(ErrInvalid, "%q is no country's code; write the two letters of ISO 3166, such as DE", clip(code))
 	}
 	return nil

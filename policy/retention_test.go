@@ -71,13 +71,13 @@ func TestRetentionRefuses(t *testing.T) {
 func TestCountry(t *testing.T) {
 	f := fullFamily(t)
 	for _, tt := range []struct{ code, want string }{
-		{"gb", "the family lives in GB"}, {" AT ", "the family lives in AT"}, {"", "the family lives in no country that is known"},
+		{"gb", "the family lives in GB"}, {" AT ", "the family lives in AT"}, {"EU", "the family lives in EU"}, {"", "the family lives in no country that is known"},
 	} {
 		if what, err := f.SetCountry(tt.code); err != nil || what != tt.want {
 			t.Errorf("SetCountry(%q) says %q, %v; want %q", tt.code, what, err, tt.want)
 		}
 	}
-	for _, code := range []string{"Germany", "D", "1A", "ÄÖ", "DEU"} {
+	for _, code := range []string{"Germany", "D", "1A", "ÄÖ", "DEU", "XX", "ZZ", "UK", "SU", "AC"} {
 		if _, err := f.SetCountry(code); !errors.Is(err, ErrInvalid) {
 			t.Errorf("SetCountry(%q) is refused with %v; want ErrInvalid", code, err)
 		}

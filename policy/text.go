@@ -134,6 +134,17 @@ func (p *Preset) UnmarshalText(text []byte) (err error) {
 // String returns "HH:MM".
 func (m Minutes) String() string { return fmt.Sprintf("%02d:%02d", m/60, m%60) }
 
+// Span says how long m is: "24 hours", "1 hour", "01:30 hours".
+func (m Minutes) Span() string {
+	switch {
+	case m == 60:
+		return "1 hour"
+	case m%60 == 0:
+		return fmt.Sprintf("%d hours", m/60)
+	}
+	return fmt.Sprintf("%s hours", m)
+}
+
 // MarshalText writes "HH:MM".
 func (m Minutes) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 

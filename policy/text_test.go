@@ -29,3 +29,11 @@ func TestDaysText(t *testing.T) {
 		}
 	}
 }
+
+func TestMinutesSpan(t *testing.T) {
+	for m, want := range map[Minutes]string{0: "0 hours", 45: "00:45 hours", 60: "1 hour", 90: "01:30 hours", 1440: "24 hours"} {
+		if got := m.Span(); got != want {
+			t.Errorf("%d minutes are %q, want %q", uint16(m), got, want)
+		}
+	}
+}

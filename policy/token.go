@@ -54,12 +54,12 @@ func (f *Family) SetTokens(tokens []string) (string, error) {
 	}
 	if f.Tokens = clean; len(clean) == 0 {
 		f.Tokens = nil
-		return "no token leads to the family as a whole from now on", nil
+		return "the family is not recognised by a secret of its router any more", nil
 	}
 	if len(clean) == 1 {
-		return "one token leads to the family as a whole from now on", nil
+		return "the family is also recognised by a secret of its router from now on", nil
 	}
-	return "other tokens lead to the family as a whole from now on", nil
+	return "the family is recognised by other secrets of its router from now on", nil
 }
 
 // checkTokens checks what the family is to be recognised by.

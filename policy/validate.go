@@ -221,7 +221,7 @@ func (v *validation) family() {
 	v.in("tokens", func() { v.err(f.checkTokens(f.Tokens)) })
 	v.in("loosening", func() {
 		if f.Loosening.Delay > MaxDelay {
-			v.fault(ErrInvalid, "a delay of %s hours is too long; at most %d hours are allowed", f.Loosening.Delay, MaxDelay/60)
+			v.fault(ErrInvalid, "a delay of %s is too long; at most %d hours are allowed", f.Loosening.Delay.Span(), MaxDelay/60)
 		}
 		deciding := 0
 		for _, g := range f.Guardians {

@@ -65,7 +65,7 @@ func (w *weighing) family() {
 	a, b := w.before, w.after
 	w.retention()
 	if b.Loosening.Delay < a.Loosening.Delay {
-		w.add("loosening", "changes that weaken protection wait %s hours, not %s", b.Loosening.Delay, a.Loosening.Delay)
+		w.add("loosening", "changes that weaken protection wait %s, not %s", b.Loosening.Delay.Span(), a.Loosening.Delay.Span())
 	}
 	if a.Loosening.Second && !b.Loosening.Second {
 		w.add("loosening", "changes that weaken protection need no second guardian any more")
@@ -83,7 +83,7 @@ func (w *weighing) family() {
 	if a.Zone != b.Zone {
 		for i := range b.Profiles {
 			if p := a.ProfileByID(b.Profiles[i].ID); p != nil && len(p.Schedules) > 0 {
-				w.add("time zone", "schedules hold at other times, since %s goes for %s", zoneText(b.Zone), zoneText(a.Zone))
+				w.add("time zone", "schedules go by another clock: %s, not %s", zoneText(b.Zone), zoneText(a.Zone))
 				break
 			}
 		}

@@ -77,7 +77,7 @@ func TestWeakens(t *testing.T) {
 			s(f, 0).Windows = append(s(f, 0).Windows, Window{2, 600, 660})
 		}, back: "not from Mon 10:00"},
 		{name: "a schedule for everything takes the place of a category's", do: func(f *Family) { s(f, 2).What = Target{} }, says: "", quiet: true},
-		{name: "another zone", do: func(f *Family) { f.Zone = "Asia/Tokyo" }, says: "Asia/Tokyo goes for Europe/Berlin", back: "Europe/Berlin goes for Asia/Tokyo"},
+		{name: "another zone", do: func(f *Family) { f.Zone = "Asia/Tokyo" }, says: "another clock: Asia/Tokyo, not Europe/Berlin", back: "another clock: Europe/Berlin, not Asia/Tokyo"},
 		{name: "a grant", do: func(f *Family) {
 			f.Grants = append(f.Grants, Grant{ID: 61, Profile: 3, From: monday, Until: monday.Add(time.Hour)})
 		}, says: `profile "Lea": everything is granted until 2026-11-23T13:00:00Z`},
@@ -92,7 +92,7 @@ func TestWeakens(t *testing.T) {
 		{name: "a clue is dropped", do: func(f *Family) { f.Devices[0].Tokens = nil }, says: "profile Everyone applies, not Lea", quiet: true},
 		{name: "the default is adults", do: func(f *Family) { f.Default = 2 }, says: "unknown devices: profile Adults applies, not Everyone"},
 		{name: "unknown devices are refused", do: func(f *Family) { f.Default = 0 }, back: "unknown devices: profile Everyone applies, and until now nothing was answered"},
-		{name: "a shorter delay", do: func(f *Family) { f.Loosening.Delay = 60 }, says: "loosening: changes that weaken protection wait 01:00 hours, not 24:00"},
+		{name: "a shorter delay", do: func(f *Family) { f.Loosening.Delay = 60 }, says: "loosening: changes that weaken protection wait 1 hour, not 24 hours"},
 		{name: "no second guardian", do: func(f *Family) { f.Loosening.Second = false }, says: "need no second guardian any more"},
 		{name: "a guardian is stronger", do: func(f *Family) { f.Guardians[1].Role = Owner }, says: `guardian "Ben": the role is owner, not guardian`},
 		{name: "a guardian goes", do: func(f *Family) { f.Guardians = f.Guardians[:1] }, says: `guardian "Ben": cannot agree any more to what weakens protection`, back: `guardian "Ben": another adult may change choices`},

@@ -171,7 +171,7 @@ func (t *Tx) undo(s stored, revision uint64, why string) (uint64, error) {
 			return "", t.inTheWay(s.id, revision, since)
 		}
 		*f = *undone
-		return fmt.Sprintf("undid change %d: %s", revision, what), nil
+		return fmt.Sprintf("took back change %d (%s); what it changed is as it was before", revision, what), nil
 	})
 	if err == nil && now == s.revision {
 		return 0, refuse(ErrConflict, "nothing of it is left to undo: it was taken back or is over")

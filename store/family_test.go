@@ -259,7 +259,7 @@ func TestUndo(t *testing.T) {
 	undo(13, nil, "")
 	undo(12, nil, "")
 	list, err := db.Changes(ctx, 1, 1)
-	if err != nil || len(list) != 1 || list[0].Undoes != 12 || list[0].What != "undid change 12: added profile Lea (preset A)" {
+	if err != nil || len(list) != 1 || list[0].Undoes != 12 || list[0].What != "took back change 12 (added profile Lea (preset A)); what it changed is as it was before" {
 		t.Errorf("record of the undo: %+v %v", list, err)
 	}
 }

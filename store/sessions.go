@@ -132,7 +132,7 @@ type Token struct {
 // MaxTokens is how many tokens an account may have.
 const MaxTokens = 20
 
-// AddToken keeps a token of an account, which has [MaxTokens] at most. secret is what the program shows; it
+// AddToken keeps a token of an account, which has [MaxTokens] in force at most. secret is what the program shows; it
 // must be one that nobody can guess.
 func (a *Accounts) AddToken(ctx context.Context, k Token, secret string) (id TokenID, err error) {
 	name, err := policy.CleanName(k.Name)
@@ -145,7 +145,7 @@ func (a *Accounts) AddToken(ctx context.Context, k Token, secret string) (id Tok
 	}
 	err = a.transact(ctx, "keeping a token", func(t *Tx) error {
 		var have int
-		if err := t.tx.QueryRowContext(ctx, `SELECT count(*) FROM api_tokens WHERE account_id = $1`, int64(k.Account)).Scan(&have); err != nil {
+		if err := t.tx.QueryRowContext(ctx, `SELECT count(*) FROM api_tokens WHERE account_id = $1 AND (until_at = 0 OR until_at > $2)`, int64(k.Account), t.now.UnixMilli()).Scan(&have); err != nil {
 			return err
 		}
 		if have >= MaxTokens {

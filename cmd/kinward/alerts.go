@@ -210,10 +210,15 @@ func (n *node) viewChannel(f *policy.Family, c alerts.Channel, zone *time.Locati
 		v.Problem = "the operator has to give a mail server: alerts: smtp in the configuration"
 	case c.Kind == alerts.Push && n.cfg.Alerts.Push.Contact == "":
 		v.Problem = "the operator has to give a contact: alerts: push in the configuration"
-	case c.Kind != alerts.Email && c.Secret == (alerts.Secret{}):
+	case needsItsSecret(c):
 		v.Problem = "its secret is in no backup; remove it and add it again"
 	}
 	return v
+}
+
+// needsItsSecret reports whether a channel lacks the secret that it sends with.
+func needsItsSecret(c alerts.Channel) bool {
+	return c.Kind != alerts.Email && c.Secret == (alerts.Secret{})
 }
 
 func viewPreferences(f *policy.Family, g policy.GuardianID, p alerts.Preferences) preferencesView {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kinward/policy"
 	"kinward/store"
 )
 
@@ -59,7 +60,9 @@ func (c *cli) backupCommand() *cobra.Command {
 		Long: `Writes the family's choices, the incidents and the lists into one file, also while
 serve runs. The file is as confidential as the incidents in it; only you may read it.
 An existing file is never overwritten. The configuration file is not part of it, nor
-are the keys of the server's certificate: after a restore, another is ordered.`,
+are secrets: the keys of the server's certificate (after a restore, another is ordered),
+sessions, tokens of programs, and what webhooks, ntfy and push send with (restore names
+those that are to be added again).`,
 		Example: `  kinward backup kinward-2026-11-24.tar.gz`,
 		Args:    exactArgs("the FILE to write"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -293,7 +296,46 @@ func restore(ctx context.Context, data, file string) (d done, err error) {
 	if kept != "" {
 		text += fmt.Sprintf(" What was there before is in %s and %s; delete both when all is well.", kept, keptLists)
 	}
+	text += "\nA backup holds nothing that opens a door. Guardians sign in anew, and programs and invitations need new tokens and links."
+	lost, err := channelsWithoutSecret(ctx, filepath.Join(data, databaseFile))
+	if err != nil {
+		return done{}, fmt.Errorf("looking at what was restored: %w", err)
+	}
+	if len(lost) > 0 {
+		text += "\nThese ways to tell guardians send nothing until they are added again, since their secrets are in no backup:\n  " + strings.Join(lost, "\n  ")
+	}
 	return done{text}, nil
+}
+
+// channelsWithoutSecret names the channels of all families that cannot send for
+// want of their secret, each with the command that removes it.
+func channelsWithoutSecret(ctx context.Context, path string) (lost []string, err error) {
+	db, err := store.Open(ctx, path, store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	for f, err := range db.Families(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		channels, err := db.Alerts().Channels(ctx, f.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range channels {
+			if !needsItsSecret(c) {
+				continue
+			}
+			whose := "the household"
+			if i := slices.IndexFunc(f.Guardians, func(g policy.Guardian) bool { return g.ID == c.Guardian }); i >= 0 {
+				whose = f.Guardians[i].Name
+			}
+			lost = append(lost, fmt.Sprintf("%s of %s, family %s: {kinward} alerts remove %d --family %s; then: {kinward} alerts add %s --help",
+				c.Kind, whose, f.Name, c.ID, shellQuote(f.Name), c.Kind))
+		}
+	}
+	return lost, nil
 }
 
 // unpack reads an archive into a folder and checks it against its manifest.

@@ -307,7 +307,7 @@ func printCatalogue(w io.Writer, v catalogueView) {
 		from = "an update, signed by key " + v.Key
 	}
 	fmt.Fprintf(w, "Kinward's catalogue, version %d of %s: %s.\n", v.Version, v.Date, from)
-	fmt.Fprintf(w, "It holds %d services with %d domains, and %d help lines and the like.\n", v.Services, v.Domains, v.Help)
+	fmt.Fprintf(w, "It holds %d services, which have %d domains, and %d names of help lines and the like. It knows other names,\ntoo, such as what devices need: {kinward} lists counts all as entries.\n", v.Services, v.Domains, v.Help)
 	switch {
 	case v.TrustedKey == "":
 		fmt.Fprintln(w, "Updates are off: catalogue.key is not set.")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -48,11 +49,13 @@ type changed struct {
 
 // edit is one change of a family on its way.
 type edit struct {
-	ctx  context.Context
-	n    *node
-	f    *policy.Family
-	now  time.Time
-	zone *time.Location
+	ctx context.Context
+	n   *node
+	f   *policy.Family
+	// before is the family as it was; nil where it is new.
+	before *policy.Family
+	now    time.Time
+	zone   *time.Location
 	// say is what is answered, where that is more than what is recorded.
 	say   string
 	notes []string
@@ -88,7 +91,7 @@ func (n *node) changeWith(ctx context.Context, who about, f func(*edit) (string,
 	var now uint64
 	err = n.db.Together(ctx, func(t *store.Tx) (err error) {
 		now, err = t.Change(store.Edit{Family: before.ID, Why: who.Why, If: who.onlyIf(ctx)}, func(after *policy.Family) (what string, err error) {
-			e = &edit{ctx: ctx, n: n, f: after, now: time.Now(), zone: zoneOf(after)}
+			e = &edit{ctx: ctx, n: n, f: after, before: before, now: time.Now(), zone: zoneOf(after)}
 			what, err = f(e)
 			if e.say == "" {
 				e.say = what
@@ -148,9 +151,13 @@ func (n *node) enforce(ctx context.Context, e *edit, before, now uint64) (change
 	if err := n.refresh(ctx, e.f.ID); err != nil {
 		return r, err
 	}
-	r.InForce = lag
-	if n.serving == nil {
+	switch {
+	case e.before != nil && reflect.DeepEqual(answering(e.before), answering(e.f)):
+		r.InForce = "It is in force now."
+	case n.serving == nil:
 		r.InForce = "It is in force as soon as kinward serve runs."
+	default:
+		r.InForce = lag
 	}
 	newest, err := n.db.Changes(ctx, e.f.ID, 1)
 	if err != nil {
@@ -163,6 +170,28 @@ func (n *node) enforce(ctx context.Context, e *edit, before, now uint64) (change
 	}
 	r.Notes = append(r.Notes, waits(ctx, e.f, r.Weakens)...)
 	return r, nil
+}
+
+// answering is a family with that alone by which questions are answered: not what
+// is kept, who decides, how things are called, nor a clock that no schedule goes
+// by.
+func answering(f *policy.Family) policy.Family {
+	a := *f
+	a.Name, a.Country, a.Retention, a.Loosening, a.Guardians, a.SignalsOff, a.Night, a.LastID = "", "", policy.Retention{}, policy.Loosening{}, nil, nil, policy.Hours{}, 0
+	scheduled := false
+	a.Profiles, a.Devices = slices.Clone(f.Profiles), slices.Clone(f.Devices)
+	for i := range a.Profiles {
+		p := &a.Profiles[i]
+		p.Name, p.Guests, p.Log = "", false, nil
+		scheduled = scheduled || len(p.Schedules) > 0
+	}
+	for i := range a.Devices {
+		a.Devices[i].Name = ""
+	}
+	if !scheduled {
+		a.Zone = ""
+	}
+	return a
 }
 
 // waits says what becomes of the family's wish that loosening be slow.
@@ -192,7 +221,7 @@ func coded(err error) error {
 	return err
 }
 
-// lag is said with every change: what was asked before the change lives on at
+// lag is said with every change of answers: what was asked before the change lives on at
 // the device for as long as the answer may be kept there.
 const lag = "In force within a second here; a device may go by an answer that it has already for up to a minute."
 

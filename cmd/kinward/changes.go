@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kinward/policy"
 	"kinward/store"
 )
 
@@ -117,7 +118,31 @@ func changeUndo(ctx context.Context, n *node, req changesRequest, _ progress) (c
 	if err != nil || len(newest) == 0 {
 		return changed{}, errors.Join(err, errors.New("the record of changes is empty"))
 	}
-	return n.enforce(ctx, &edit{ctx: ctx, n: n, f: f, now: time.Now(), zone: zoneOf(f), say: newest[0].What}, before, now)
+	after, _, err := n.db.Family(ctx, f.ID)
+	if err != nil {
+		return changed{}, err
+	}
+	e := &edit{ctx: ctx, n: n, f: after, before: f, now: time.Now(), zone: zoneOf(after), say: newest[0].What}
+	e.pausesNow(f)
+	return n.enforce(ctx, e, before, now)
+}
+
+// pausesNow says of each profile whose pause began or ended since before whether
+// it is paused: that is not clear from what was taken back.
+func (e *edit) pausesNow(before *policy.Family) {
+	for i := range e.f.Profiles {
+		p := &e.f.Profiles[i]
+		was := before.ProfileByID(p.ID)
+		switch {
+		case was == nil, was.Paused.Equal(p.Paused):
+		case !p.Paused.After(e.now):
+			e.note("Profile %s is not paused now.", p.Name)
+		case p.Paused.Equal(policy.Forever):
+			e.note("Profile %s is paused now, until somebody resumes it.", p.Name)
+		default:
+			e.note("Profile %s is paused now, until %s.", p.Name, shown(p.Paused, e.zone))
+		}
+	}
 }
 
 func printChanges(w io.Writer, r changesReply) {

@@ -242,7 +242,7 @@ func spanText(h policy.Holiday) string {
 func looseningText(l policy.Loosening) string {
 	var parts []string
 	if l.Delay > 0 {
-		parts = append(parts, "waits "+l.Delay.String()+" hours")
+		parts = append(parts, "waits "+l.Delay.Span())
 	}
 	if l.Second {
 		parts = append(parts, "needs a second guardian")

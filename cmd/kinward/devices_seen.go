@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,11 +33,14 @@ var opDevicesSeen = operation[about, seenReply]{"devices-seen", devicesSeen}
 func (c *cli) seenCommand() *cobra.Command {
 	return showCommand(c, opDevicesSeen, &cobra.Command{
 		Use:   "seen",
-		Short: "Show devices that asked and have no name yet",
-		Long: `Shows the devices of the home that asked since kinward serve started and that nobody
-has named: their address, their hardware address as far as the network tells it, and
-what they call themselves where the file of DHCP leases is configured. A name is what
-the device says of itself. It is kept in memory alone, and tells nothing of what was asked.`,
+		Short: "Show devices that use Kinward and that nobody has named yet",
+		Long: `Shows the devices that asked Kinward since it started and that you have not named: a
+visitor's, or a new one of yours. Until you name one it has the household's profile.
+It is found by its address, by its hardware address (MAC) where the network tells it, and
+by what it calls itself, where Kinward reads the router's list of addresses (the setting
+leases.file). This machine itself is not
+among them. The list is forgotten when Kinward ends, and holds nothing of what was
+looked up.`,
 		Example: `  kinward devices seen
   kinward devices add 192.168.1.31 --name Tablet`,
 	}, printSeen)
@@ -78,7 +82,7 @@ func devicesSeen(ctx context.Context, n *node, who about, _ progress) (seenReply
 
 func printSeen(w io.Writer, r seenReply) {
 	if len(r.Devices) == 0 {
-		fmt.Fprintf(w, "Every device that asked for family %s has a name.\n", r.Family)
+		fmt.Fprintf(w, "No unknown device: whatever asked since Kinward started has a name in family %s, or nothing asked yet.\n", r.Family)
 		return
 	}
 	zone := r.zone
@@ -86,7 +90,7 @@ func printSeen(w io.Writer, r seenReply) {
 		zone = time.Local
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ADDRESS\tHARDWARE ADDRESS\tCALLS ITSELF\tLAST SEEN")
+	fmt.Fprintln(t, "ADDRESS\tHARDWARE ADDRESS\tCALLS ITSELF\tLAST ASKED")
 	dash := func(s string) string {
 		if s == "" {
 			return "-"
@@ -97,5 +101,7 @@ func printSeen(w io.Writer, r seenReply) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", dash(d.Address), dash(d.MAC), dash(d.Name), shown(d.Last, zone))
 	}
 	t.Flush()
-	fmt.Fprintln(w, "To name one: {kinward} devices add CLUE --name NAME")
+	fmt.Fprintln(w, "Nobody has named these. Give one a name and a profile, by its hardware address or its address:")
+	d := r.Devices[0]
+	fmt.Fprintf(w, "  {kinward} devices add %s --name NAME --profile PROFILE\n", cmp.Or(d.MAC, d.Address))
 }

@@ -90,6 +90,9 @@ func deviceSetup(ctx context.Context, n *node, req change[setupRequest], _ progr
 	}
 	if len(edits) > 0 {
 		made, err := n.change(ctx, req.about, func(e *edit) (string, error) {
+			if do.Device == "" {
+				e.note("It is the word behind add-cpe-id in the steps, for the way by which the router asks for everybody. Without that way, undo this.")
+			}
 			var all []string
 			for _, f := range edits {
 				what, err := f(e)
@@ -181,7 +184,10 @@ func (c *cli) deviceSetupCommand() *cobra.Command {
 		Short: "Show how to make a device or a router ask here, with your own values",
 		Long: `Makes the device's private-DNS name, if it has none, and shows the steps for one kind
 of device: ` + strings.Join(setup.Platforms(), ", ") + `.
-For a router no NAME is needed.
+For a router no NAME is needed. For openwrt and router a secret is made for the family,
+if it has none: what the router sends with each question, so that the family is known
+by it from anywhere. Where the router only hands out Kinward's address it is not used;
+the output says when it was made, and how to take it back.
 
 The private-DNS name is a secret: whoever knows it is taken for the device. --renew
 makes another and takes the old one away; the device then has to be set up again.

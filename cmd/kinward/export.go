@@ -60,7 +60,8 @@ func (c *cli) incidentExportCommand() *cobra.Command {
 	format, out := "csv", ""
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write incidents as CSV, JSON, or a bundle for the police or a school",
-		Long: `Writes incidents with times in UTC. A bundle is a zip with a page to read, the same as
+		Long: `Writes incidents with all times in UTC, not by the family's clock: those of the columns,
+of the sentences and of the reviews. A bundle is a zip with a page to read, the same as
 CSV and JSON, the versions of choices and lists, and SHA256SUMS, made at the export.
 To check it: unzip it and run sha256sum -c SHA256SUMS in its folder. The checksum of the
 zip itself is printed: write it down, since who changes the bundle could change the
@@ -192,7 +193,7 @@ func writeJSON(w io.Writer, x exportData) error {
 
 var csvColumns = []string{
 	"id", "first_utc", "last_utc", "profile", "device", "service", "category", "domain", "top_name", "verdict", "why",
-	"tries", "queries", "list", "entry", "policy_revision", "sentence", "reviews",
+	"tries", "queries", "list", "entry", "policy_revision", "sentence_utc", "reviews",
 }
 
 // writeCSV writes a row an incident (RFC 4180).

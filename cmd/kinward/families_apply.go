@@ -122,7 +122,7 @@ func familyApply(ctx context.Context, n *node, req applyRequest, _ progress) (ap
 	if _, err := n.state(ctx); err != nil {
 		return r, err
 	}
-	e := &edit{ctx: ctx, n: n, f: before, now: time.Now(), zone: zoneOf(before)}
+	e := &edit{ctx: ctx, n: n, f: before, before: before, now: time.Now(), zone: zoneOf(before)}
 	now := revision
 	run := n.db.Together
 	tried := ctx

@@ -114,6 +114,9 @@ func grantAdd(e *edit, r grantRequest) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if g.What.Kind == policy.ForEverything {
+		e.note("It lifts bedtime and pause alone: what is blocked at other times stays blocked.")
+	}
 	e.note("To end it early: {kinward} grants revoke %d", id)
 	return what, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -25,7 +26,7 @@ type helpLinesReply struct {
 
 var (
 	opHelpLines     = operation[helpLinesRequest, helpLinesReply]{"help-lines", helpLines}
-	opFamilyCountry = changing("families-country", func(e *edit, r familyRequest) (string, error) { return e.f.SetCountry(r.Country) })
+	opFamilyCountry = changing("families-country", familyCountry)
 )
 
 func (c *cli) helpLinesCommand() *cobra.Command {
@@ -62,6 +63,18 @@ func (c *cli) countryCommand() *cobra.Command {
 		}
 		return familyRequest{Country: args[0]}
 	})
+}
+
+func familyCountry(e *edit, r familyRequest) (string, error) {
+	what, err := e.f.SetCountry(r.Country)
+	if err != nil || e.f.Country == "" {
+		return what, err
+	}
+	book, err := guidance.Embedded(guidanceLanguage(e.ctx))
+	if err == nil && !slices.Contains(book.Countries(), e.f.Country) {
+		e.note("Kinward knows no help line of %s; those for everywhere are shown: {kinward} help-lines", e.f.Country)
+	}
+	return what, err
 }
 
 func helpLines(ctx context.Context, n *node, req helpLinesRequest, _ progress) (helpLinesReply, error) {

@@ -104,14 +104,18 @@ func (c *cli) incidentMuteCommand() *cobra.Command {
 	req := &incidentRequest{}
 	cmd := incidentCommand(c, opIncidentMute, req, &cobra.Command{
 		Use: "mute ID", Short: "Hear no more of this profile's attempts at this service",
-		Long: `Mutes, for you alone, what this incident's profile tries at its service, or at its
-domain where it belongs to none: no alerts, and not among the unreviewed. It goes on
-being blocked and recorded. Without --for or --until it is for good.`,
+		Long: `Takes an incident (the ID stands with each of "kinward incidents"), and mutes what its
+profile tries at the same service, or at the same domain where it belongs to none. You
+get no alerts of that, and it is not among the unreviewed; other guardians still hear
+of it. It changes nothing of what is blocked, and nothing of what is recorded.
+
+Say for how long with --for or --until; without, it is for good. "kinward incidents
+mutes" shows what is muted and ends it.`,
 		Example: `  kinward incidents mute 0199aa9c7f01 --for 7d
   kinward incidents mute 0199aa9c7f01 --as Eva`,
-		Args: exactArgs("the ID of an incident"),
+		Args: exactArgs("the ID of an incident, as {kinward} incidents shows it: its profile's attempts at its service are then muted for you"),
 	}, printDone)
-	cmd.Flags().StringVar(&req.For, "for", "", "for how long: 7d, 12h, or today")
+	cmd.Flags().StringVar(&req.For, "for", "", "for how long: 7d, 12h, or today (default: for good)")
 	cmd.Flags().StringVar(&req.Until, "until", "", "until when, by the family's clock")
 	return cmd
 }
@@ -297,12 +301,13 @@ func muteIncident(ctx context.Context, n *node, req incidentRequest, _ progress)
 	if m.Service == "" && m.Domain == "" {
 		return done{}, usageError(errors.New("this incident is of no service and no domain; there is nothing to mute"))
 	}
-	if _, err := n.db.AddMute(ctx, m); err != nil {
+	id, err := n.db.AddMute(ctx, m)
+	if err != nil {
 		return done{}, coded(err)
 	}
 	v := r.muteView(m)
-	return done{fmt.Sprintf("Muted for %s: %s of profile %s, %s. It goes on being blocked and recorded. To end it: {kinward} incidents mutes",
-		v.Who, v.What, v.ProfileName, v.End)}, nil
+	return done{fmt.Sprintf("Muted for %s: %s of profile %s, %s. It goes on being blocked and recorded. To end it: {kinward} incidents mutes end %d",
+		v.Who, v.What, v.ProfileName, v.End, id)}, nil
 }
 
 type mutesReply struct {

@@ -206,6 +206,8 @@ func printLists(w io.Writer, r listsReply) {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", l.ID, category, l.Entries, checked, from)
 	}
 	t.Flush()
+	fmt.Fprintln(w, "\nAn entry is what a list says of one name; two can be of the same. Those of the catalogue are")
+	fmt.Fprintln(w, "the domains of its services, names that have to stay open, and others that it knows.")
 	for _, l := range r.Lists {
 		printListTrouble(w, l)
 	}

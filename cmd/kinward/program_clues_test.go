@@ -171,13 +171,13 @@ func TestProgramSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := startHome(t, startUpstream(t), "--config", writeConfig(t, "leases: {file: "+leases+"}\nproxy: {trust: ["+balancer+"/32]}\n"))
-	wantAll(t, "before anybody asked", h.must("devices", "seen"), "Every device that asked for family Home has a name.")
+	wantAll(t, "before anybody asked", h.must("devices", "seen"), "No unknown device: whatever asked since Kinward started has a name in family Home, or nothing asked yet.")
 	for _, from := range []string{"192.168.1.31", "192.168.1.32"} {
 		h.askFor("udp", from, "omegle.com")
 		h.askFor("tcp", from, "allowed.example")
 	}
 	got := h.must("devices", "seen")
-	wantAll(t, "devices seen", got, "192.168.1.31  02:00:5e:10:00:31  emmas-tablet", "192.168.1.32  -", "devices add CLUE --name NAME")
+	wantAll(t, "devices seen", got, "192.168.1.31  02:00:5e:10:00:31  emmas-tablet", "192.168.1.32  -", "devices add 02:00:5e:10:00:31 --name NAME --profile PROFILE")
 	wantNone(t, "devices seen", got, "omegle", "allowed")
 	h.must("devices", "add", "192.168.1.31", "--name", "Emma's tablet")
 	var r seenReply
@@ -188,7 +188,7 @@ func TestProgramSeen(t *testing.T) {
 	if err := h.stop(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if _, errs, code := h.run("devices", "seen"); code != exitNothing || !strings.Contains(errs, "does not run") {
+	if _, errs, code := h.run("devices", "seen"); code != exitFailed || !strings.Contains(errs, "does not run") {
 		t.Errorf("without serve: exit code %d, %s", code, errs)
 	}
 }

@@ -143,7 +143,7 @@ func TestProgramChild(t *testing.T) {
 	h.closes("with a rule", "allowed.example")
 	h.must("changes", "undo", fmt.Sprint(r.Revision), "--why", "a mistake")
 	h.opens("after the undo", "allowed.example")
-	wantAll(t, "changes", h.must("changes", "--limit", "3"), "undid change", "added rule")
+	wantAll(t, "changes", h.must("changes", "--limit", "3"), "took back change", "added rule")
 	var c changesReply
 	h.into(&c, "changes", "show", fmt.Sprint(r.Revision+1))
 	if len(c.Changes) != 1 || c.Changes[0].Why != "a mistake" || c.Changes[0].Undoes != r.Revision || c.Changes[0].Who == "" {
@@ -341,7 +341,7 @@ func TestProgramFamilies(t *testing.T) {
 	h.must("guardians", "add", "Aunt", "--role", "viewer")
 	h.must("guardians", "remove", "Aunt")
 	h.must("families", "loosening", "--delay", "24h", "--second")
-	wantAll(t, "a change that is to wait", h.must("profiles", "choose", "Everyone", "omegle", "allow"), "waits 24:00 hours", "second guardian", "not enforced here")
+	wantAll(t, "a change that is to wait", h.must("profiles", "choose", "Everyone", "omegle", "allow"), "waits 24 hours and needs", "second guardian", "not enforced here")
 
 	// Export, change, apply.
 	before := h.must("families", "export")

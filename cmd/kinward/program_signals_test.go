@@ -122,7 +122,7 @@ func TestProgramSignals(t *testing.T) {
 	wantAll(t, "a family as a file", h.must("families", "export"), "signals:", "off", "- bypass")
 	wantAll(t, "the history", h.must("changes", "show", "2"), "signal bypass is not given any more", "we use one")
 	h.signalsUntil(func([]signalView) bool { return followed() != before })
-	wantAll(t, "an undo", h.must("changes", "undo", "2"), "Undid change 2")
+	wantAll(t, "an undo", h.must("changes", "undo", "2"), "Took back change 2 (")
 	h.tool("kdig", "mullvad.net", "A")
 	h.must("incidents")
 	last := h.signalsUntil(count(4))

@@ -349,6 +349,9 @@ func (e *edit) allow(r store.Request, answer, who string) (what string, until ti
 	}
 	id, what, err := e.f.AddGrant(p.Name, g, e.now)
 	if err == nil {
+		if r.What == everything {
+			e.note("It lifts bedtime and pause alone: what is blocked at other times stays blocked.")
+		}
 		e.note("To end it early: {kinward} grants revoke %d", id)
 	}
 	return what, until, err

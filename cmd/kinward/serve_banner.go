@@ -52,7 +52,7 @@ func (c *cli) banner(ctx context.Context, n *node, set *settings, home *policy.F
 			fmt.Fprint(w, wrap("  Allowed and recorded:  ", watched))
 		}
 	}
-	fmt.Fprintf(w, "  %d services and %d names are listed. Help lines stay open, and are never recorded.\n", s.Index.Services(), s.Index.Names())
+	fmt.Fprintf(w, "  %d services and %d domain names (in the catalogue and your lists) are known. Help lines stay open, and are never recorded.\n", s.Index.Services(), s.Index.Names())
 	k := commandPrefix(n.cfg)
 	fmt.Fprintf(w, `
 This applies to adults' devices too. To exempt one, by its address:

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestProgramSaysWhatHolds: what a change does, and what it does not, is said in
+// words that cannot be read another way.
+func TestProgramSaysWhatHolds(t *testing.T) {
+	h := child(t)
+	h.must("schedules", "bedtime", "Lea", "20:30-06:30")
+	const lagging = "a device may go by an answer that it has already"
+
+	granted := h.must("grants", "add", "everything", "--profile", "Lea", "--for", "15m")
+	wantAll(t, "a grant of everything", granted, "lifts bedtime and pause alone", "stays blocked", lagging)
+	wantNone(t, "a grant of one service", h.must("grants", "add", "roblox", "--profile", "Lea", "--for", "15m"), "lifts bedtime")
+
+	// Whether a device may go by an old answer is said where answers change.
+	for _, args := range [][]string{
+		{"retention", "set", "30"},
+		{"families", "country", "DE"},
+		{"families", "rename", "Berg"},
+		{"guardians", "add", "Eva"},
+		{"profiles", "rename", "Lea", "Lena"},
+		{"profiles", "log", "Lena", "dating", "count"},
+		{"signals", "off", "night"},
+		{"devices", "rename", "Phone", "Tablet"},
+	} {
+		out := h.must(args...)
+		wantAll(t, strings.Join(args, " "), out, "It is in force now.")
+		wantNone(t, strings.Join(args, " "), out, lagging)
+	}
+	zone := h.must("families", "zone", "Asia/Tokyo") // Lena's bedtime is at another time now
+	wantAll(t, "a zone that a schedule goes by", zone, lagging, "schedules go by another clock: Asia/Tokyo, not ")
+	h.must("schedules", "remove", "Lena", "Bedtime")
+	wantNone(t, "a zone that no schedule goes by", h.must("families", "zone", "Europe/Berlin"), lagging)
+
+	// What an undo leads to.
+	h.must("pause", "Lena", "--for", "1h")
+	ended := revisionIn(t, h.must("resume", "Lena"))
+	wantAll(t, "an undo of the end of a pause", h.must("changes", "undo", ended),
+		"Took back change "+ended+" (ended the pause of profile Lena); what it changed is as it was before.", "Profile Lena is paused now, until ")
+	paused := revisionIn(t, h.must("pause", "Everyone"))
+	wantAll(t, "an undo of a pause", h.must("changes", "undo", paused), "Profile Everyone is not paused now.")
+	none := h.must("changes", "undo", revisionIn(t, h.must("rules", "deny", "example.org", "--profile", "Lena")))
+	wantNone(t, "an undo of a rule", none, "paused")
+
+	// A country, and whether a help line is known for it.
+	wantNone(t, "a country with help lines", h.must("families", "country", "GB"), "knows no help line")
+	wantAll(t, "a country without", h.must("families", "country", "TV"), "knows no help line of TV", " help-lines")
+	if _, errs, code := h.run("families", "country", "XX"); code != exitUsage || !strings.Contains(errs, `"XX" is no country's code`) {
+		t.Errorf("a country that is none: exit code %d, %s", code, errs)
+	}
+
+	// What can be muted, for how long, and what that does not do.
+	if _, errs, code := h.run("incidents", "mute"); code != exitUsage || !strings.Contains(errs, "the ID of an incident, as "+binary+" --data "+h.data+" incidents shows it") {
+		t.Errorf("mute without an incident: exit code %d, %s", code, errs)
+	}
+	wantAll(t, "help of mute", h.must("incidents", "mute", "--help"), "nothing of what is blocked", "nothing of what is recorded", "--for", "for good")
+	h.tool("kdig", "omegle.com")
+	muted := h.must("incidents", "mute", h.only().ID, "--for", "7d")
+	wantAll(t, "mute", muted, "goes on being blocked and recorded", " incidents mutes end ")
+	h.must(strings.Fields(muted[strings.Index(muted, " incidents mutes end "):])...)
+
+	head, _, _ := strings.Cut(h.must("incidents", "export"), "\r\n")
+	if !strings.Contains(head, ",sentence_utc,") {
+		t.Errorf("the columns do not say whose clock the sentences go by: %s", head)
+	}
+
+	made := h.must("devices", "setup", "--for", "openwrt")
+	wantAll(t, "a secret for the router", made, "recognised by a secret of its router", "behind add-cpe-id", "undo")
+	wantNone(t, "a secret that is there", h.must("devices", "setup", "--for", "openwrt"), "undo")
+	wantAll(t, "lists", h.must("lists"), "An entry is what a list says of one name")
+}
+
+// revisionIn is the change that an output says how to undo.
+func revisionIn(t *testing.T, out string) string {
+	t.Helper()
+	_, after, ok := strings.Cut(out, "changes undo ")
+	if !ok {
+		t.Fatalf("no change is made:\n%s", out)
+	}
+	return strings.Fields(after)[0]
+}
+
+// TestProgramRestoreSecrets: restore says what no backup holds, and which ways to
+// guardians have to be added again.
+func TestProgramRestoreSecrets(t *testing.T) {
+	h := &home{t: t, data: t.TempDir()} // without serve: the same operations
+	h.must("guardians", "add", "Eva")
+	h.must("alerts", "add", "email", "eva@example.org", "--guardian", "Eva")
+	plain, whole := filepath.Join(t.TempDir(), "plain"), filepath.Join(t.TempDir(), "whole")
+	h.must("backup", plain)
+	h.must("alerts", "add", "webhook", "https://hooks.example.org/kinward", "--guardian", "Eva")
+	h.must("backup", whole)
+	said := h.must("restore", whole)
+	wantAll(t, "restore", said, "sign in anew", "webhook of Eva, family Home: "+binary+" --data "+h.data+" alerts remove 2 --family Home", " alerts add webhook --help")
+	wantNone(t, "restore", said, "email of Eva")
+	wantAll(t, "alerts after it", h.must("alerts"), "CANNOT SEND")
+	h.must("alerts", "remove", "2", "--family", "Home")
+	wantNone(t, "restore without such", h.must("restore", plain), "added again")
+}
