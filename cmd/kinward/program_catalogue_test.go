@@ -221,6 +221,7 @@ func TestProgramCatalogueRefuses(t *testing.T) {
 // TestProgramServices shows the catalogue, with and without a running serve.
 func TestProgramServices(t *testing.T) {
 	h := &home{t: t, data: t.TempDir()}
+	h.must("profiles", "add", "Lea", "D") // begins the data folder
 	wantAll(t, "services", h.must("lists", "services"), "omegle ", "closed", "known risk", "not verified", "tinder")
 	wantNone(t, "services of a category", h.must("lists", "services", "--category", "dating"), "omegle", "anonymous-chat")
 	wantNone(t, "services with the mark", h.must("lists", "services", "--known-risk"), "bazoocam")
