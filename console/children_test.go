@@ -350,7 +350,7 @@ func TestChildrenRefusals(t *testing.T) {
 	r = newRoom(t, map[string]any{"profiles-choose": fmt.Errorf("a fault")})
 	r.says(r.visit("POST", "/children/2/categories", choose), "a fault", http.StatusInternalServerError)
 	r = newRoom(t, map[string]any{"rules-remove": changed{Revision: 1}, "grants-revoke": changed{Revision: 1}})
-	r.says(r.visit("POST", "/children/1/rules", url.Values{"do": {"remove"}, "id": {"3"}}), "another child's rule", http.StatusNotFound)
+	r.says(r.visit("POST", "/children/1/rules", url.Values{"do": {"remove"}, "id": {"3"}}), "another child's rule", http.StatusNotFound, "<h1>That did not work</h1>")
 	r.says(r.visit("POST", "/children/1", url.Values{"do": {"revoke"}, "id": {"9"}}), "another child's grant", http.StatusNotFound)
 }
 

@@ -153,7 +153,7 @@ func (v *visit) fail(err error) {
 		return
 	}
 	status, text := v.fault(err)
-	if err := v.page(status, "error", errorPage{errorTitle(status), text}); err != nil {
+	if err := v.page(status, "error", errorPage{v.errorTitle(status), text}); err != nil {
 		http.Error(v.w, text, status)
 	}
 }
@@ -161,12 +161,16 @@ func (v *visit) fail(err error) {
 // errorPage is what stands in the place of a page.
 type errorPage struct{ Title, Text string }
 
-// errorTitle is the key of the heading over what went wrong.
-func errorTitle(status int) string {
+// errorTitle is the key of the heading over what went wrong. Where something was to
+// be done, it was not the page that was missing.
+func (v *visit) errorTitle(status int) string {
 	switch status {
 	case http.StatusForbidden:
 		return "error.title-forbidden"
 	case http.StatusNotFound, http.StatusGone:
+		if v.request.Method == http.MethodPost {
+			return "error.title"
+		}
 		return "error.title-not-found"
 	case http.StatusConflict, http.StatusPreconditionFailed:
 		return "error.title-conflict"

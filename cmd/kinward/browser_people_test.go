@@ -137,7 +137,7 @@ func TestBrowserOtherFamily(t *testing.T) {
 		if regexp.MustCompile(`^/incidents/[0-9a-f]{32}`).MatchString(path) {
 			tried++
 			b.open(path)
-			b.sees("That did not work")
+			b.sees("There is no such page")
 			stranger(path)
 			ida.get(path, http.StatusNotFound)
 			ida.post(path+"/allow", http.StatusNotFound, "for", "15")
