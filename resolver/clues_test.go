@@ -282,6 +282,10 @@ func TestGuessing(t *testing.T) {
 	if !tries("192.0.2.1", token(2000), false) || tries("192.0.2.1", token(2001), false) {
 		t.Error("after a while it is one more guess")
 	}
+	clock.advance(-24 * time.Hour)
+	if !tries("192.0.2.1", "tablet", true) {
+		t.Error("after the clock was set back, a network that guessed is shut out until it is there again")
+	}
 	c := policy.Clues{Addr: netip.MustParseAddr("192.0.2.1"), Token: "phone"}
 	if n := testing.AllocsPerRun(1000, func() { g.note(g.of(c), true, clock.now()) }); n != 0 {
 		t.Errorf("%v allocations", n)

@@ -300,6 +300,9 @@ func TestFailingUpstreamIsSpared(t *testing.T) {
 	for range 20 {
 		p.failed(clk.now(), lost)
 	}
+	if clk.advance(-time.Hour); !p.healthy(clk.now()) || p.healthy(clk.now()) {
+		t.Error("after the clock was set back by an hour, nobody tries it")
+	}
 	if p.pause() != spareLongest {
 		t.Errorf("it is spared for %v, want %v at most", p.pause(), spareLongest)
 	}

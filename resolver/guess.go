@@ -96,7 +96,8 @@ func (l *limiter) spent(c claim, a netip.Addr, now time.Time) bool {
 	for i := range set.owner {
 		if set.owner[i].Load() == h {
 			at := now.UnixNano()
-			return max(set.full[i].Load(), at)+l.cost-at > l.burst
+			full := set.full[i].Load()
+			return max(full, at)+l.cost-at > l.burst && !l.ahead(full, at)
 		}
 	}
 	return false

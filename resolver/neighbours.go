@@ -49,7 +49,7 @@ func (n *neighbours) mac(a netip.Addr, now time.Time) policy.MAC {
 	}
 	t := n.table.Load()
 	m, ok := t.macs[a]
-	if !ok || now.UnixNano()-t.at > int64(neighbourAge) {
+	if age := time.Duration(now.UnixNano() - t.at); !ok || age.Abs() > neighbourAge { // one from ahead was read before the clock was set back
 		select {
 		case n.wake <- struct{}{}:
 		default: // it is due already

@@ -63,7 +63,13 @@ func TestNeighbours(t *testing.T) {
 		if synctest.Wait(); reads != before {
 			t.Error("the table is read while nobody asks")
 		}
+		n.mac(netip.MustParseAddr("192.168.1.20"), time.Now().Add(-4*time.Hour)) // the clock was set back to before it was read
+		if synctest.Wait(); reads != before+1 {
+			t.Errorf("%d reads after the clock was set back, want one: an address may be another device's by then", reads-before)
+		}
+		time.Sleep(neighbourPause)
 		broken = errors.New("no table")
+		time.Sleep(time.Hour)
 		ask("192.168.1.20") // too old: asked for anew
 		if synctest.Wait(); failed != 1 || ask("192.168.1.20") != (policy.MAC{}) {
 			t.Errorf("%d failures told; an old hardware address stays in force", failed)

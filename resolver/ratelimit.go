@@ -115,7 +115,7 @@ func (l *limiter) take(c claim, a netip.Addr, now time.Time) (ok, slip bool) {
 	at := now.UnixNano()
 	for {
 		was := full.Load()
-		if was-at > l.burst+int64(time.Second) { // the clock was set back; no asking takes that much
+		if l.ahead(was, at) {
 			was = at
 			full.Store(at)
 		}
@@ -130,6 +130,10 @@ func (l *limiter) take(c claim, a netip.Addr, now time.Time) (ok, slip bool) {
 	n := set.over.Add(1)
 	return false, l.slip > 0 && n%l.slip == 0
 }
+
+// ahead reports whether a bucket is of a time before the clock was set back: no asking
+// takes that much of it.
+func (l *limiter) ahead(full, at int64) bool { return full-at > l.burst+int64(time.Second) }
 
 func (l *limiter) hash(c claim, a netip.Addr) uint64 {
 	bits := l.bits4

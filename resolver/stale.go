@@ -32,10 +32,12 @@ const (
 	prefetchWorth = 10 * time.Second
 )
 
-// recently reports whether an attempt to replace e failed a moment ago.
+// recently reports whether an attempt to replace e failed a moment ago. What lies
+// ahead was before the clock was set back, and nobody knows how long.
 func (e *entry) recently(now time.Time) bool {
 	at := e.failed.Load()
-	return at != 0 && now.Sub(time.Unix(0, at)) < staleRetry
+	since := now.Sub(time.Unix(0, at))
+	return at != 0 && -staleRetry < since && since < staleRetry
 }
 
 // use counts that e is given out and reports whether it should be asked for

@@ -117,6 +117,23 @@ func TestRFC8767_EndsAndIsDecidedAnew(t *testing.T) {
 	}
 }
 
+// After the clock was set back, a failure that lies ahead is not one of a moment ago: an
+// answer that is over would be given out until the clock has caught up.
+func TestFailureAndClockSetBack(t *testing.T) {
+	clk := newClock()
+	e := &entry{}
+	if e.recently(clk.now()) {
+		t.Error("what never failed failed a moment ago")
+	}
+	e.failed.Store(clk.now().UnixNano())
+	if !e.recently(clk.now()) || !e.recently(clk.now().Add(-time.Second)) { // a question may be older than the failure
+		t.Error("what failed now did not fail a moment ago")
+	}
+	if e.recently(clk.now().Add(-time.Hour)) {
+		t.Error("after the clock was set back by an hour it failed a moment ago")
+	}
+}
+
 func asksFor(up *fake, name string) (n int) {
 	for _, q := range up.queries() {
 		if q.msg.Question[0].Name == name {

@@ -74,7 +74,11 @@ func (p *peer) healthy(now time.Time) bool {
 	if at == 0 {
 		return true
 	}
-	return now.UnixNano() >= at && p.retryAt.CompareAndSwap(at, now.Add(p.pause()).UnixNano())
+	left := at - now.UnixNano()
+	if left > int64(spareLongest) { // the clock was set back
+		left = 0
+	}
+	return left <= 0 && p.retryAt.CompareAndSwap(at, now.Add(p.pause()).UnixNano())
 }
 
 // pause says for how long p is spared after its latest failure.

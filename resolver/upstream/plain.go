@@ -89,8 +89,8 @@ func (p *plainClient) ask(ctx context.Context, q *Question, edns bool) (*dns.Msg
 }
 
 func (p *plainClient) mixes() bool {
-	at := p.spellsAt.Load()
-	return at == 0 || p.c.opt.Now().Unix() >= at
+	at, now := p.spellsAt.Load(), p.c.opt.Now()
+	return at == 0 || now.Unix() >= at || now.Add(plainFor).Unix() < at // the latter after the clock was set back
 }
 
 func (p *plainClient) folded() {

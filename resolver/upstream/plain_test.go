@@ -65,6 +65,20 @@ func TestPlain_otherSpellingIsNotBelieved(t *testing.T) {
 	if got := s.networks()[len(want):]; !slices.Equal(got, []string{"udp", "tcp"}) {
 		t.Errorf("an hour later asked over %v, want the case mixed again", got)
 	}
+	for range 2 {
+		mustAsk(t, c, spelling)
+	}
+	before := len(s.networks())
+	mustAsk(t, c, spelling)
+	if got := s.networks()[before:]; !slices.Equal(got, []string{"udp"}) {
+		t.Fatalf("after three more asked over %v, want the case left alone", got)
+	}
+	before++
+	now = now.Add(-plainFor)
+	mustAsk(t, c, spelling)
+	if got := s.networks()[before:]; !slices.Equal(got, []string{"udp", "tcp"}) {
+		t.Errorf("after the clock was set back asked over %v, want the case mixed again", got)
+	}
 }
 
 func TestPlain_forgedAnswersAreNotHeard(t *testing.T) {

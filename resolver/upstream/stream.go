@@ -117,7 +117,7 @@ type stream struct {
 	ready   chan struct{} // closed when it is open, or will never be
 	waiting atomic.Int64  // questions on it
 	dead    atomic.Bool   // takes no more
-	heard   atomic.Int64  // when something came last, Unix nanoseconds
+	heard   atomic.Uint64 // how often something came
 
 	mu   sync.Mutex // guards what follows, and is never held while waiting
 	conn net.Conn   // nil before ready
@@ -161,7 +161,6 @@ func (s *stream) open(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	s.pool.c.stats.dials.Add(1)
-	s.heard.Store(time.Now().UnixNano())
 	if s.pool.tls == nil {
 		return conn, nil
 	}
@@ -193,7 +192,7 @@ func (s *stream) read() error {
 		if _, err := io.ReadFull(s.conn, buf); err != nil {
 			return err
 		}
-		s.heard.Store(time.Now().UnixNano())
+		s.heard.Add(1)
 		s.deliver(buf)
 	}
 }
@@ -259,7 +258,7 @@ func (s *stream) exchange(ctx context.Context, m *message) ([]byte, error) {
 	if err := s.enter(w); err != nil {
 		return nil, err
 	}
-	asked := time.Now().UnixNano()
+	heard := s.heard.Load()
 	if err := s.write(ctx, m.framed); err != nil {
 		s.end(err)
 		return nil, errors.Join(errLost, err)
@@ -276,7 +275,7 @@ func (s *stream) exchange(ctx context.Context, m *message) ([]byte, error) {
 		s.mu.Lock()
 		delete(s.byID, m.id())
 		s.mu.Unlock()
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) && s.heard.Load() < asked {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && s.heard.Load() == heard {
 			s.end(errSilent) // the other end is gone, so the next one opens another
 		}
 		return nil, ctx.Err()
