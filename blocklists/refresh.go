@@ -108,6 +108,9 @@ func (r *Refresher) due(now time.Time) (ids []string, next time.Time) {
 	var soon []string
 	for _, l := range r.lists.Lists() {
 		at := l.CheckedAt.Add(r.holds(l))
+		if l.CheckedAt.After(now.Add(together)) { // the clock was set back; it may be years until it is there again
+			at = now
+		}
 		if at.Before(next) {
 			next = at
 		}

@@ -197,6 +197,34 @@ func TestRefresher_overdueButNotAtOnce(t *testing.T) {
 	})
 }
 
+// TestRefresher_clockSetBack: a list that was looked for at a time still to come is due.
+func TestRefresher_clockSetBack(t *testing.T) {
+	l := openTest(t, t.TempDir())
+	file := filepath.Join(t.TempDir(), "a")
+	if err := os.WriteFile(file, []byte(manyNames(100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Add(t.Context(), ListSource{ID: "a", Location: file, Category: Dating}, nil); err != nil {
+		t.Fatal(err)
+	}
+	r := NewRefresher(l, RefreshOptions{Every: 24 * time.Hour})
+	r.spread = 1
+	checked := l.Lists()[0].CheckedAt
+	for _, tt := range []struct {
+		name string
+		now  time.Time
+		want int
+	}{
+		{"just now", checked, 0},
+		{"by some seconds", checked.Add(-5 * time.Second), 0},
+		{"by a year", checked.AddDate(-1, 0, 0), 1},
+	} {
+		if ids, next := r.due(tt.now); len(ids) != tt.want || next.After(tt.now.Add(lookAgain)) {
+			t.Errorf("%s: due are %v, the next at %v, want %d lists", tt.name, ids, next, tt.want)
+		}
+	}
+}
+
 func TestRefresher_failuresBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRefreshing(t, 24*time.Hour, map[string]string{"a": manyNames(100), "b": manyNames(100)})
