@@ -60,7 +60,7 @@ bench-peers: tools build ## CPU a question beside an answerer in C and Debian's 
 bench-console: ## How long the server takes for each page of the console, with a year of incidents
 	$(GO) test -tags perf -count=1 -v -run '^TestConsoleYear$$' ./cmd/kinward
 
-soak: tools ## The whole program under mixed load for ten minutes, or SOAK=30s: memory and descriptors stay flat
+soak: ## The whole program under mixed load for ten minutes, or SOAK=30m, with kill -9, clocks that are set and an upstream that fails; SEED=N repeats one, SOAKRACE=1 looks for races
 	SOAK=$(or $(SOAK),10m) $(GO) test -count=1 -v -timeout 26h -run '^TestProgramSoak$$' ./cmd/kinward
 
 cover: ## Coverage of all packages by all tests

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -136,7 +137,9 @@ type home struct {
 	log    *logBuffer
 	ended  chan error
 
-	descriptors int // how many it may have; 0: as many as the system lets it
+	descriptors int      // how many it may have; 0: as many as the system lets it
+	program     string   // what is started and run; "": binary
+	env         []string // more of its environment
 }
 
 // logBuffer is read by the test while the program writes to it.
@@ -167,12 +170,12 @@ func startHome(t *testing.T, u *dnsServer, args ...string) *home {
 
 func (h *home) start() {
 	h.t.Helper()
-	args := append([]string{binary, "serve", "--data", h.data, "--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--console", "127.0.0.1:0"}, h.args...)
+	args := append([]string{cmp.Or(h.program, binary), "serve", "--data", h.data, "--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--console", "127.0.0.1:0"}, h.args...)
 	if h.descriptors > 0 {
 		args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, h.descriptors), "sh"}, args...)
 	}
 	h.cmd = exec.Command(args[0], args[1:]...)
-	h.cmd.Env = append(os.Environ(), "KINWARD_JOURNAL_MEMORY="+memoryFolder)
+	h.cmd.Env = append(append(os.Environ(), "KINWARD_JOURNAL_MEMORY="+memoryFolder), h.env...)
 	h.log = &logBuffer{}
 	h.cmd.Stderr = h.log
 	out, err := h.cmd.StdoutPipe()
@@ -229,7 +232,8 @@ func (h *home) stop(s os.Signal) error {
 // run executes one of kinward's own commands on the home's data folder.
 func (h *home) run(args ...string) (stdout, stderr string, code int) {
 	h.t.Helper()
-	cmd := exec.Command(binary, append(args, "--data", h.data)...)
+	cmd := exec.Command(cmp.Or(h.program, binary), append(args, "--data", h.data)...)
+	cmd.Env = append(os.Environ(), h.env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -13,18 +13,23 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kinward/journal"
+	"kinward/store"
 )
 
-// A soak is long, steady load on the whole program, with what changes in a home's
-// life beside it: reloads, lists that are replaced, choices that are made. What
-// leaks, shows. "make soak" takes ten minutes; the tests take soakShort.
+// A soak is long, steady load on the whole program, with what happens in a home's life
+// beside it: reloads, lists that are fetched, good ones and broken ones, choices and
+// grants, an upstream that does not answer, clocks that are set, and kill -9. What leaks,
+// shows; each answer is looked at; and at the end the incidents' counts are held against
+// the answers. "make soak" takes ten minutes; the tests take soakShort.
 const (
-	soakShort = 20 * time.Second
-	soakRate  = 1500 // questions a second over UDP
-	soakTCP   = 50   // and over TCP
+	soakShort = 28 * time.Second
 
-	// Bounds. Memory and descriptors are read every second; of three thirds of the
-	// time, the first is for warming up, and the last is compared with the second.
+	// Bounds. Memory and descriptors are read every second. Of the last life of the
+	// program, the longest, the first third is for warming up, and the last third is
+	// compared with the second. Earlier lives are compared with each other, up to the
+	// age that all of them reached.
 	// Of memory the highest readings are compared, since that is what must be there.
 	// Of descriptors those in the middle: a machine that stands still for a moment
 	// has a crowd of questions that wait, each with a socket, and that is no leak.
@@ -112,52 +117,61 @@ func TestSoakSeesLeaks(t *testing.T) {
 	}
 }
 
-// soakLoad is one dnsperf.
-type soakLoad struct {
-	cmd *exec.Cmd
-	out strings.Builder
-}
+// shortLife is how many seconds say nothing of what a life takes.
+const shortLife = 5
 
-func startSoakLoad(t *testing.T, h *home, file, network string, rate int, length time.Duration) *soakLoad {
-	t.Helper()
-	l := &soakLoad{}
-	l.cmd = exec.Command("dnsperf", "-s", "127.0.0.1", "-p", h.port, "-d", file, "-m", network, "-e",
-		"-l", strconv.Itoa(int(length.Seconds())), "-Q", strconv.Itoa(rate), "-c", "4")
-	l.cmd.Stdout, l.cmd.Stderr = &l.out, &l.out
-	if err := l.cmd.Start(); err != nil {
-		t.Fatal(err)
+// olderLives says whether what the program takes grows from life to life: it is compared
+// at like ages, the first half of the lives with the second. The first life of many is
+// left out, since it has a family and lists to set up, and so are short ones.
+func olderLives(lives [][]soakReading) (compared string, problems []string) {
+	if len(lives) > 3 {
+		lives = lives[1:]
 	}
-	t.Cleanup(func() { l.cmd.Process.Kill() })
-	return l
-}
-
-// check waits for the end, and wants every question to have its answer: what
-// dnsperf had to give up after its five seconds, it calls lost.
-func (l *soakLoad) check(t *testing.T, what string) {
-	t.Helper()
-	if err := l.cmd.Wait(); err != nil {
-		t.Fatalf("dnsperf over %s: %v\n%s", what, err, l.out.String())
+	lives = slices.DeleteFunc(slices.Clone(lives), func(l []soakReading) bool { return len(l) < shortLife })
+	if len(lives) < 2 {
+		return "no two lives to compare", nil
 	}
-	find := func(re string) string {
-		m := regexp.MustCompile(re).FindStringSubmatch(l.out.String())
-		if m == nil {
-			t.Fatalf("dnsperf over %s says nothing like %s\n%s", what, re, l.out.String())
+	age := len(slices.MinFunc(lives, func(a, b []soakReading) int { return cmp.Compare(len(a), len(b)) }))
+	most := func(some [][]soakReading) (kb int) {
+		for _, l := range some {
+			kb = max(kb, sum(l[:age]).kb)
 		}
-		return m[1]
+		return kb
 	}
-	sent, lost, codes := find(`Queries sent:\s+(\d+)`), find(`Queries lost:\s+(\d+)`), find(`Response codes:\s+(.*)`)
-	t.Logf("over %s: %s questions, %s lost, %s a second; %s", what, sent, lost, find(`Queries per second:\s+(\S+)`), codes)
-	if lost != "0" {
-		t.Errorf("over %s: %s of %s questions were lost", what, lost, sent)
+	before, after := most(lives[:len(lives)/2]), most(lives[len(lives)/2:])
+	if after > before+soakMemoryMB<<10 {
+		problems = append(problems, fmt.Sprintf("memory grows from life to life by more than %d MB", soakMemoryMB))
 	}
-	for _, bad := range []string{"SERVFAIL", "REFUSED", "FORMERR"} {
-		if strings.Contains(codes, bad) {
-			t.Errorf("over %s: the answers were %s", what, codes)
+	return fmt.Sprintf("%d lives up to their second %d: the first half %.1f MB, the second %.1f MB", len(lives), age, float64(before)/1024, float64(after)/1024), problems
+}
+
+func TestSoakComparesLives(t *testing.T) {
+	life := func(seconds, kb int) (rs []soakReading) {
+		for s := range seconds {
+			rs = append(rs, soakReading{kb + 1024*s, 20})
+		}
+		return rs
+	}
+	for _, tt := range []struct {
+		name  string
+		lives [][]soakReading
+		want  int
+	}{
+		{"alike", [][]soakReading{life(20, 50<<10), life(30, 50<<10), life(25, 50<<10)}, 0},
+		{"an older one is larger", [][]soakReading{life(20, 50<<10), life(500, 50<<10)}, 0},
+		{"each is larger at the same age", [][]soakReading{life(20, 50<<10), life(20, 60<<10), life(20, 70<<10), life(20, 80<<10)}, 1},
+		{"one", [][]soakReading{life(20, 50<<10)}, 0},
+		{"a short one says nothing", [][]soakReading{life(20, 50<<10), life(20, 50<<10), life(20, 50<<10), life(2, 90<<10)}, 0},
+		{"the first does not excuse others", [][]soakReading{life(20, 90<<10), life(20, 50<<10), life(20, 50<<10), life(20, 80<<10)}, 1},
+	} {
+		if compared, problems := olderLives(tt.lives); len(problems) != tt.want {
+			t.Errorf("%s: %q, want %d; %s", tt.name, problems, tt.want, compared)
 		}
 	}
 }
 
-// TestProgramSoak is the soak. SOAK is how long it takes, as a Go duration.
+// TestProgramSoak is the soak. SOAK is how long it takes, as a Go duration, SEED repeats
+// what happened in another, and SOAKRACE=1 looks for races in the program.
 func TestProgramSoak(t *testing.T) {
 	length := soakShort
 	if text := os.Getenv("SOAK"); text != "" {
@@ -167,148 +181,205 @@ func TestProgramSoak(t *testing.T) {
 		}
 		length = d
 	}
-	h := startHome(t, startAny(t), "--config", writeConfig(t, "cache:\n  megabytes: 8\nlists:\n  allow-private: true\n"))
-	dir := t.TempDir()
-	list := filepath.Join(dir, "list.txt")
-	soakList(t, list, 0)
-	h.must("lists", "add", list, "--id", "soak", "--category", "adult")
+	race := os.Getenv("SOAKRACE") != ""
+	seed := soakSeed(t)
+	evening := soakEvenings[seed%uint64(len(soakEvenings))]
+	t.Logf("SEED=%d: by its clock it begins at %v", seed, evening.begin)
 
-	// A third blocked (by the catalogue and by the list), a half from the cache, a
-	// sixth new: as many new names as the time needs, or enough to be forgotten.
-	questions := filepath.Join(dir, "questions")
-	writeQuestions(t, questions, min(int(length.Seconds())*soakRate, 600_000))
-	begun := time.Now()
-	first := h.reading()
-	t.Logf("at the start: %v", first)
-	loads := map[string]*soakLoad{
-		"udp": startSoakLoad(t, h, questions, "udp", soakRate, length),
-		"tcp": startSoakLoad(t, h, questions, "tcp", soakTCP, length),
+	program := buildStepped(t, race)
+	up := startSoakUpstream(t)
+	clock := newSteppedClock(t, evening.begin)
+	lists := startSoakLists(t)
+	h := &home{t: t, data: t.TempDir(), program: program, env: []string{clock.environment()}, args: []string{
+		"--upstream", "udp://" + up.addr, "--config", writeConfig(t, "cache:\n  megabytes: 8\nlists:\n  allow-private: true\n  refresh: 1h\n"),
+	}}
+	h.start()
+	h.must("families", "zone", soakZone.String())
+	h.must("lists", "add", lists.url, "--id", "soak", "--category", "dating")
+	h.must("profiles", "add", "Lea", "C")
+	h.must("schedules", "bedtime", "Lea", "Sun-Thu 20:30-06:30", "Fri,Sat 22:00-08:00")
+	for _, d := range soakDevices {
+		if d.name != "" {
+			profile := "Everyone"
+			if d.bedtime {
+				profile = "Lea"
+			}
+			h.must("devices", "add", d.addr, "--name", d.name, "--profile", profile)
+		}
 	}
 
-	changes := make(chan int)
-	stop := make(chan struct{})
-	go func() { changes <- soakChanges(h, list, max(length/60, 2*time.Second), stop) }()
-	var readings []soakReading
+	ledger := newSoakLedger(clock, up)
+	lives, first := [][]soakReading{nil}, h.reading()
+	t.Logf("at the start: %v", first)
+	load := startSoakLoad(t, ledger, h.dns, seed)
+	looked := func() { // at a life that ends
+		if n := h.metric("kinward_panics_total"); n != 0 {
+			t.Errorf("%v questions met a fault in the program\n%s", n, h.log)
+		}
+	}
+	life := &soakLife{h: h, clock: clock, ledger: ledger, up: up, lists: lists, random: rand.New(rand.NewPCG(seed, 1)), begin: evening.begin, change: evening.change}
+	life.kill = func() {
+		looked()
+		load.dying()
+		h.stop(syscall.SIGKILL)
+		load.end(true)
+		wantNone(t, "the log", h.log.String(), "DATA RACE")
+		h.start()
+		lives, first = append(lives, nil), h.reading()
+		load = startSoakLoad(t, ledger, h.dns, seed+uint64(len(lives)))
+	}
+	life.see()
+
+	begun := time.Now()
 	second, minute := time.NewTicker(time.Second), time.NewTicker(time.Minute)
+	next := time.NewTicker(min(max(length/300, length/time.Duration(len(soakFirst)+1)*9/10), 6*time.Second))
 	defer second.Stop()
 	defer minute.Stop()
+	defer next.Stop()
 	end := time.After(length)
+	deck := slices.Clone(soakFirst)
 	for running := true; running; {
 		select {
 		case <-second.C:
-			readings = append(readings, h.reading())
+			l := &lives[len(lives)-1]
+			*l = append(*l, h.reading())
 		case <-minute.C:
-			t.Logf("after %v: %v", time.Since(begun).Round(time.Second), h.reading())
+			t.Logf("after %v: %v; %v", time.Since(begun).Round(time.Second), h.reading(), ledger)
+		case <-next.C:
+			if time.Now().Before(life.calm) {
+				continue
+			}
+			if len(deck) == 0 {
+				deck = slices.Clone(soakLater)
+				life.random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+			}
+			what := deck[0]
+			deck = deck[1:]
+			if what == "kill" && time.Since(begun) > length*6/10 {
+				continue
+			}
+			life.happen(what)
 		case <-end:
 			running = false
 		}
 	}
-	close(stop)
-	changed := <-changes
-	for _, network := range []string{"udp", "tcp"} {
-		loads[network].check(t, network)
+	life.see()
+	load.end(false)
+	looked()
+	t.Logf("%v; %d kills, %d steps of the clock, %d times without upstream, %d changes, %d answers 304 for the list", ledger, life.kills, life.steps, life.losses, life.changes, lists.unchanged)
+	for _, w := range ledger.wrong {
+		t.Error(w)
 	}
-	if changed < 6 {
-		t.Errorf("only %d changes fell into the time of the load", changed)
+	if ledger.wrongs > len(ledger.wrong) {
+		t.Errorf("and %d more", ledger.wrongs-len(ledger.wrong))
 	}
-	compared, problems := grown(readings)
-	t.Logf("%s; %d changes", compared, changed)
-	for _, p := range problems {
-		t.Errorf("%s; %s", p, compared)
+	if n := ledger.lost.Load(); n > 0 {
+		t.Errorf("%d questions had no answer within %v, and no kill is why", n, soakPatience)
 	}
-	last := h.reading()
-	for deadline := time.Now().Add(15 * time.Second); last.descriptors > first.descriptors+soakLeft && time.Now().Before(deadline); last = h.reading() {
+	for what, n := range map[string]int64{
+		"kills": int64(life.kills), "steps": int64(life.steps), "losses": int64(life.losses), "304s": int64(lists.unchanged), "open answers": ledger.open.Load(),
+		"answers at bedtime": ledger.night.Load(), "answers by a grant": ledger.lifted.Load(), "stale answers": ledger.stale.Load(), "failures": ledger.failed.Load(),
+	} {
+		if n == 0 {
+			t.Errorf("there were no %s, so nothing is known of them", what)
+		}
+	}
+
+	// What it takes.
+	last := lives[len(lives)-1]
+	for _, f := range []func() (string, []string){
+		func() (string, []string) { return grown(last) },
+		func() (string, []string) { return olderLives(lives) },
+	} {
+		compared, problems := f()
+		t.Log(compared)
+		for _, p := range problems {
+			t.Errorf("%s; %s", p, compared)
+		}
+	}
+	left := h.reading()
+	for deadline := time.Now().Add(15 * time.Second); left.descriptors > first.descriptors+soakLeft && time.Now().Before(deadline); left = h.reading() {
 		time.Sleep(100 * time.Millisecond) // idle connections end by themselves
 	}
-	t.Logf("at the end: %v", last)
-	if last.descriptors > first.descriptors+soakLeft {
-		t.Errorf("%d descriptors are left, %d were there at the start; want at most %d more", last.descriptors, first.descriptors, soakLeft)
+	t.Logf("when the last life began: %v; at the end: %v", first, left)
+	if left.descriptors > first.descriptors+soakLeft {
+		t.Errorf("%d descriptors are left, %d were there at the start; want at most %d more", left.descriptors, first.descriptors, soakLeft)
 	}
-	if n := h.metric("kinward_panics_total"); n != 0 {
-		t.Errorf("%v questions met a fault in the program\n%s", n, h.log)
+
+	// What is kept.
+	clock.set(life.latest) // so that nothing lies ahead
+	var shown incidentsReply
+	h.into(&shown, "incidents", "--limit", "9000", "--since", "6d")
+	if !slices.IsSortedFunc(shown.Incidents, func(a, b incidentView) int { return cmp.Or(b.Last.Compare(a.Last), cmp.Compare(b.ID, a.ID)) }) {
+		t.Error("incidents are not shown in their order")
 	}
-	if err := h.stop(os.Interrupt); err != nil {
+	lost := 0
+	for _, l := range shown.Lost {
+		t.Logf("the journal says that it lost: %+v", l)
+		lost += int(l.Count)
+	}
+	if err := h.stop(syscall.SIGTERM); err != nil {
 		t.Errorf("serve ended with %v\n%s", err, h.log)
 	}
+	wantNone(t, "the log", h.log.String(), "DATA RACE")
+	kept, incidents := life.kept(t)
+	total := 0
+	for _, n := range kept {
+		total += n
+	}
+	answered, unanswered := 0, 0
+	for _, n := range ledger.blocked {
+		answered += n
+	}
+	for _, n := range ledger.unanswered {
+		unanswered += n
+	}
+	t.Logf("%d answers said that something is blocked, %d questions that could be had no answer (kills), %d are kept in %d incidents, %d are said to be lost", answered, unanswered, total, incidents, lost)
+	for _, d := range ledger.differences(kept, lost) {
+		t.Error(d)
+	}
 }
 
-// soakList writes a list whose last names differ each time, so that it is read
-// and compiled anew.
-func soakList(t *testing.T, file string, round int) {
+func (l *soakLedger) String() string {
+	return fmt.Sprintf("%d questions, %d answers: %d open, %d of them by a grant, %d stale, %d failures, %d blocked at bedtime",
+		l.asked.Load(), l.answers.Load(), l.open.Load(), l.lifted.Load(), l.stale.Load(), l.failed.Load(), l.night.Load())
+}
+
+// kept returns what the store counts, and in how many incidents, all of which must be
+// of a time that the clock showed.
+func (s *soakLife) kept(t *testing.T) (kept map[soakCase]int, incidents int) {
 	t.Helper()
-	f, err := os.Create(file + ".new")
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	w := bufio.NewWriter(f)
-	for i := range 20_000 {
-		fmt.Fprintf(w, "site-%x.listed%d.example\n", i*2654435761, i%977)
-	}
-	fmt.Fprintf(w, "round%d.listed.example\n", round)
-	for _, err := range []error{w.Flush(), f.Close(), os.Rename(file+".new", file)} {
-		if err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-func writeQuestions(t *testing.T, file string, n int) {
-	t.Helper()
-	f, err := os.Create(file)
+	db, err := store.Open(t.Context(), filepath.Join(s.h.data, store.FileName), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := bufio.NewWriter(f)
-	for i := range n {
-		switch i % 6 {
-		case 0:
-			fmt.Fprintln(w, "www.omegle.com A")
-		case 1:
-			k := i % 20_000
-			fmt.Fprintf(w, "site-%x.listed%d.example A\n", k*2654435761, k%977)
-		case 2:
-			fmt.Fprintf(w, "new%d.soak.example A\n", i)
-		default:
-			fmt.Fprintf(w, "host%d.often.example A\n", i%500)
-		}
-	}
-	if err := w.Flush(); err != nil {
+	defer db.Close()
+	f, _, err := db.Family(t.Context(), 0)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// soakChanges changes something every so often, in turn, until stop is closed,
-// and returns how often it did.
-func soakChanges(h *home, list string, every time.Duration, stop <-chan struct{}) (n int) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	do := func(args ...string) {
-		if out, errs, code := h.run(args...); code != 0 {
-			h.t.Errorf("kinward %s: exit code %d\n%s%s", strings.Join(args, " "), code, out, errs)
-		}
-	}
-	for ; ; n++ {
-		select {
-		case <-stop:
-			return n
-		case <-tick.C:
-		}
-		switch n % 4 {
-		case 0:
-			if err := h.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-				h.t.Error(err)
+	kept = map[soakCase]int{}
+	const late = time.Second
+	_, err = db.EachIncident(t.Context(), journal.Filter{Family: f.ID, Routine: true}, func(i journal.Incident) bool {
+		k := soakCase{i.Client, cmp.Or(i.Domain, offlineName)}
+		for _, d := range f.Devices {
+			if d.ID == i.Device {
+				n := slices.IndexFunc(soakDevices, func(x soakDevice) bool { return x.name == d.Name })
+				k.device = soakDevices[n].addr
 			}
-		case 1:
-			soakList(h.t, list, n)
-			do("lists", "update", "soak")
-		case 2:
-			do("profiles", "choose", "Everyone", "roblox", []string{"block", "allow"}[n/4%2])
-		case 3:
-			do("rules", "deny", fmt.Sprintf("round%d.example", n), "--for", "1m")
 		}
+		if k.device == "127.0.0.1" { // see soakLife.blocks
+			return true
+		}
+		incidents++
+		kept[k] += int(i.Queries)
+		if i.Last.Before(i.First) || i.First.Before(s.earliest.Add(-late)) || i.Last.After(s.latest.Add(late)) {
+			t.Errorf("an incident is from %v to %v; the clock showed %v to %v", i.First, i.Last, s.earliest.UTC(), s.latest.UTC())
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return kept, incidents
 }
