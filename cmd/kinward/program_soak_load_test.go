@@ -203,7 +203,8 @@ func (l *soakLedger) answered(q *soakQuestion, m *dns.Msg) {
 		l.fault("another type: %s", told)
 		return
 	}
-	made := l.begun.Add(time.Duration(int(a.A[1])<<16|int(a.A[2])<<8|int(a.A[3])) * time.Second)
+	seconds := a.A.To4()[1:]
+	made := l.begun.Add(time.Duration(int(seconds[0])<<16|int(seconds[1])<<8|int(seconds[2])) * time.Second)
 	age := q.sent.Sub(made)
 	stale := ede == dns.ExtendedErrorCodeStaleAnswer
 	if stale {
