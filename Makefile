@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 GOFUMPT     = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: run build test check unit fuzz bench bench-families bench-growth bench-peers bench-console perf soak cover screenshots tools clean
+.PHONY: run build test check unit fuzz bench bench-families bench-growth bench-peers bench-console perf soak cover screenshots docs tools clean
 
 run: build ## Build and start on loopback; prints what to do next
 	@bin/kinward serve
@@ -69,6 +69,9 @@ cover: ## Coverage of all packages by all tests
 
 screenshots: tools ## What each page of the console looks like, on phone and desktop, light and dark, in two languages, into docs/screenshots or SCREENSHOTS=FOLDER
 	SCREENSHOTS="$(abspath $(or $(SCREENSHOTS),docs/screenshots))" $(GO) test -tags screenshots -count=1 -v -timeout 40m -run '^TestScreenshots$$' ./cmd/kinward
+
+docs: ## Write the documents that are made of the program anew: docs/configuration.md, docs/api.md, docs/man
+	$(GO) test -count=1 -run '^Test(ConfigurationReference|APIReference|ManPages)$$' ./cmd/kinward -update-docs
 
 tools: ## Install what the tests need, where it is absent
 	@.ci/install-tools

@@ -18,7 +18,7 @@ type leasesConfig struct {
 }
 
 // limitsConfig bounds what strangers, broken devices and broken networks can
-// make the program do or hold. The table "Limits" of deploy/OPERATORS.md has a
+// make the program do or hold. The table "Limits" of docs/operators.md has a
 // line for each.
 type limitsConfig struct {
 	Rate         int      `mapstructure:"rate" yaml:"rate"`

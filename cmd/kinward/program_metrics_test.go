@@ -213,7 +213,7 @@ func TestProgramDashboard(t *testing.T) {
 		t.Errorf("the dashboard has %d queries", queries)
 	}
 
-	for _, doc := range []string{"README.md", "deploy/OPERATORS.md", "deploy/grafana/README.md"} {
+	for _, doc := range []string{"README.md", "docs/operators.md", "docs/parents.md", "docs/developers.md", "docs/configuration.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/grafana/README.md"} {
 		for _, m := range regexp.MustCompile(`kinward_[a-z_]+`).FindAllString(readFile(t, doc), -1) {
 			if find(all, m) == nil {
 				t.Errorf("%s: there is no metric %s", doc, m)
