@@ -253,18 +253,43 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// shellWords splits a command line at blanks outside double quotes.
-func shellWords(t *testing.T, line string) []string {
+// shellWords splits a command line as a shell does: at blanks outside of quotes.
+func shellWords(t *testing.T, line string) (words []string) {
 	t.Helper()
-	var words []string
-	for i, part := range strings.Split(line, `"`) {
-		if i%2 == 1 {
-			words = append(words, part)
-			continue
+	word, begun, quote := "", false, rune(0)
+	for _, r := range line {
+		switch {
+		case r == quote:
+			quote = 0
+		case quote == 0 && (r == '"' || r == '\''):
+			quote, begun = r, true
+		case quote == 0 && r == ' ':
+			if begun {
+				words = append(words, word)
+			}
+			word, begun = "", false
+		default:
+			word, begun = word+string(r), true
 		}
-		words = append(words, strings.Fields(part)...)
+	}
+	if quote != 0 {
+		t.Errorf("%q has a quote that does not end", line)
+	}
+	if begun {
+		words = append(words, word)
 	}
 	return words
+}
+
+func TestShellWords(t *testing.T) {
+	for line, want := range map[string][]string{
+		`devices add 192.168.1.32 --name "Lea's phone"`: {"devices", "add", "192.168.1.32", "--name", "Lea's phone"},
+		`serve --upstream 'https://a?b=c d'  -x ""`:     {"serve", "--upstream", "https://a?b=c d", "-x", ""},
+	} {
+		if got := shellWords(t, line); !slices.Equal(got, want) {
+			t.Errorf("%s has the words %q, want %q", line, got, want)
+		}
+	}
 }
 
 // TestStandsAlone: nothing in the tree speaks of the place it was written in.

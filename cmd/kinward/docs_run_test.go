@@ -1,0 +1,580 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// What documents and --help show is run: every command line, in its order, against
+// a server of its own, in a folder of its own.
+
+// written are the documents whose command lines are run.
+func written(t *testing.T) []string {
+	t.Helper()
+	docs := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "DESIGN.md"}
+	for _, pattern := range []string{"docs/*.md", "deploy/*.md", "deploy/*/*.md"} {
+		found, err := filepath.Glob(filepath.Join(top, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range found {
+			if name, _ := filepath.Rel(top, path); !slices.Contains(made, name) {
+				docs = append(docs, name)
+			}
+		}
+	}
+	return docs
+}
+
+// made are documents that are made of the program; what is run of it is run elsewhere.
+var made = []string{"docs/api.md", "docs/configuration.md"}
+
+// commandLines are the lines of a document's blocks of commands: those in a fence
+// without a language.
+func commandLines(text string) (lines []string) {
+	in, commands := false, false
+	for line := range strings.SplitSeq(text, "\n") {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "```"):
+			in = !in
+			commands = in && line == "```"
+		case commands && line != "" && !strings.HasPrefix(line, "#"):
+			line, _, _ = strings.Cut(line, "   #")
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
+}
+
+// notRun are the lines that this test cannot run, with the reason. A line that no
+// document has any more fails the test.
+var notRun = map[string]string{
+	"make run":                        "builds, and serves until it is stopped; TestMakefile looks at its commands",
+	"make test":                       "this test is part of it",
+	"kinward lists add sw-dating":     "fetches from the internet; TestDirectoryNames looks whether the directory has it",
+	"kinward lists accept blp-porn":   "as for sw-dating; the same is run for a list of this test's",
+	"kinward lists rollback blp-porn": "as for sw-dating; the same is run for a list of this test's",
+	"nft -f kinward.nft":              "needs root; go test ./deploy/router runs it in a network of its own",
+	"nft -f doh-addresses.nft":        "needs root; go test ./deploy/router runs it in a network of its own",
+	"nft list table inet kinward":     "needs root; go test ./deploy/router runs it in a network of its own",
+	"nft delete table inet kinward":   "needs root; go test ./deploy/router runs it in a network of its own",
+	"scp kinward.nft doh-addresses.nft root@192.168.1.1:/etc/":           "needs a router",
+	"uci set firewall.kinward=include":                                   "needs OpenWrt; its document says that it is not verified",
+	"uci set firewall.kinward.type='nftables'":                           "needs OpenWrt; its document says that it is not verified",
+	"uci set firewall.kinward.path='/etc/kinward.nft'":                   "needs OpenWrt; its document says that it is not verified",
+	"uci set firewall.kinward.position='ruleset-post'":                   "needs OpenWrt; its document says that it is not verified",
+	"uci commit firewall":                                                "needs OpenWrt; its document says that it is not verified",
+	"service firewall restart":                                           "needs OpenWrt; its document says that it is not verified",
+	"go tool pprof http://127.0.0.1:9153/debug/pprof/profile?seconds=10": "waits for a person; TestPprof asks for the same addresses",
+	"go tool pprof http://127.0.0.1:9153/debug/pprof/heap":               "waits for a person; TestPprof asks for the same addresses",
+	"kinward incidents follow":                                           "goes on until it is stopped; TestProgramFollow runs it",
+	"kinward incidents follow --profile Lea --json":                      "goes on until it is stopped; TestProgramFollow runs it",
+	"kinward signals --follow":                                           "goes on until it is stopped; the program's tests of signals run it",
+}
+
+// exits are the lines that end with another code than 0, as they are documented to.
+var exits = map[string]int{
+	"kinward erase Lea": exitUsage, // at a terminal it asks; without one it wants --yes
+}
+
+// guide is a running server, with what is around it, on which lines are run.
+type guide struct {
+	*home
+	dir   string // where commands run
+	lists *httptest.Server
+	owner *visitor
+	n     int // counts what is made up
+}
+
+// familyOfGuides is what the lines of --help speak of.
+const familyOfGuides = `
+family: Home
+zone: Europe/Berlin
+country: DE
+unknown: Everyone
+guardians:
+  - {name: Eva, role: owner}
+profiles:
+  - {name: Everyone, preset: C}
+  - {name: Adults, preset: adult}
+  - {name: Guests, preset: C, guests: true}
+  - name: Lea
+    preset: D
+    schedules:
+      - {name: Bedtime, block: everything, windows: ["Sun-Thu 20:30-06:30"]}
+      - {name: Games, free: "category:games-chat", windows: ["Mon-Fri 16:00-17:30"]}
+devices:
+  - {name: "Lea's phone", profile: Lea, networks: [192.168.1.32]}
+  - {name: Phone, profile: Lea, networks: [127.0.0.1]}
+  - {name: Tablet, profile: Everyone, networks: [192.168.1.31]}
+  - {name: "Mum's laptop", profile: Adults, networks: [192.168.1.20]}
+holidays:
+  - {name: Christmas holidays, first: 2026-12-21, last: 2027-01-06}
+`
+
+func startGuide(t *testing.T) *guide {
+	t.Helper()
+	g := &guide{home: &home{t: t}, dir: t.TempDir()}
+	g.serveLists()
+	box := startLetterbox(t, false)
+	config := filepath.Join(g.dir, "kinward.yaml")
+	must(t, os.Symlink(mustAbs(t, filepath.Join(top, "blocklists")), filepath.Join(g.dir, "blocklists")))
+	g.write("kinward.yaml", g.publish()+"tls: {name: dns.example.org, self-signed: true}\nlists: {allow-private: true}\nalerts:\n  allow-private: true\n  link: https://kinward.example.org\n  push: {contact: owner@example.org}\n"+box.config())
+	g.home = pageHomeOf(t, config)
+	g.write("our-school.txt", "chat.example\nmore.example\n")
+	g.write("token.txt", "tk_secret\n")
+	g.write("zone.txt", "$TTL 60\n@ SOA localhost. root.localhost. 1 60 60 60 60\n  NS localhost.\nlisted.example CNAME .\n")
+	g.write("ours.txt", "ours.example\n")
+	g.write("subscription.json", "{}")
+	must(t, os.Rename(newBrowser(t).subscription(t, g.lists.URL), filepath.Join(g.dir, "subscription.json")))
+	return g
+}
+
+// serveLists serves lists in the place of those of the internet: each has lost most
+// of its names when it is asked for the second time, so that it is held then.
+func (g *guide) serveLists() {
+	var mu sync.Mutex
+	asked := map[string]int{}
+	g.lists = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/kinward/catalogue.txt" {
+			http.ServeFile(w, q, filepath.Join(g.dir, "catalogue-9.txt"))
+			return
+		}
+		mu.Lock()
+		asked[q.URL.Path]++
+		n := 300
+		if asked[q.URL.Path] == 2 {
+			n = 3
+		}
+		mu.Unlock()
+		var hosts strings.Builder
+		for i := range n {
+			fmt.Fprintf(&hosts, "listed%d.example\n", i)
+		}
+		if !strings.HasSuffix(q.URL.Path, ".tar.gz") {
+			io.WriteString(w, hosts.String())
+			return
+		}
+		z := gzip.NewWriter(w)
+		a := tar.NewWriter(z)
+		a.WriteHeader(&tar.Header{Name: "gambling/domains", Mode: 0o600, Size: int64(hosts.Len())})
+		io.WriteString(a, hosts.String())
+		a.Close()
+		z.Close()
+	}))
+	g.t.Cleanup(g.lists.Close)
+}
+
+// publish signs editions of the catalogue, and returns the configuration by which
+// they are taken. It is for those who speak of them alone.
+func (g *guide) publish() string {
+	if !regexp.MustCompile(`/(lists|CONTRIBUTING.md)$`).MatchString(g.t.Name()) {
+		return ""
+	}
+	run := func(args ...string) string {
+		cmd := exec.Command(binary, append([]string{"lists", "catalogue"}, args...)...)
+		cmd.Dir = g.dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			g.t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	key := regexp.MustCompile(`[A-Za-z0-9+/]{43}=`).FindString(run("keygen", "catalogue.pem"))
+	for _, v := range []string{"6", "9"} {
+		run("pack", "catalogue-"+v+".txt", "--key", "catalogue.pem", "--version", v, "--from", "blocklists/data")
+	}
+	return fmt.Sprintf("catalogue: {source: %s, key: %q}\n", filepath.Join(g.dir, "catalogue-6.txt"), key)
+}
+
+// pageHomeOf starts a server with a block page and a configuration.
+func pageHomeOf(t *testing.T, config string) *home {
+	t.Helper()
+	h := startHome(t, startUpstream(t), "--config", config, "--block-page", "127.0.0.1:0")
+	m := regexp.MustCompile(`blocked: http://(\S+)/,`).FindStringSubmatch(h.banner)
+	if m == nil {
+		t.Fatalf("the banner tells no block page:\n%s", h.banner)
+	}
+	h.page = m[1]
+	return h
+}
+
+func mustAbs(t *testing.T, path string) string {
+	t.Helper()
+	abs, err := filepath.Abs(path)
+	must(t, err)
+	return abs
+}
+
+func (g *guide) write(name, text string) {
+	if err := os.WriteFile(filepath.Join(g.dir, name), []byte(text), 0o600); err != nil {
+		panic(err)
+	}
+}
+
+// settle makes the family that the lines of --help speak of.
+func (g *guide) settle() {
+	g.write("settled.yaml", familyOfGuides)
+	g.must("families", "apply", filepath.Join(g.dir, "settled.yaml"))
+	g.write("family.yaml", g.must("families", "export"))
+}
+
+// incident returns the newest incident, and makes one where there is none.
+func (g *guide) incident() string {
+	g.t.Helper()
+	g.tool("dig", "+tries=1", "omegle.com")
+	var r incidentsReply
+	for range 100 {
+		if g.into(&r, "incidents", "--since", "1h"); len(r.Incidents) > 0 {
+			return r.Incidents[0].ID
+		}
+	}
+	g.t.Fatal("no incident is told of")
+	return ""
+}
+
+// pending has a guardian make a change that waits, and returns its number.
+func (g *guide) pending() string {
+	g.t.Helper()
+	g.must("families", "loosening", "--delay", "24h")
+	g.signed()
+	p := g.owner.token("script", "write")
+	a := p.ask("POST", "/profiles/Everyone/rules", object{"allow": true, "name": g.name()})
+	if a.status != http.StatusAccepted {
+		g.t.Fatalf("a change that has to wait: %d %s", a.status, a.body)
+	}
+	return fmt.Sprint(int64(a.object(g.t)["pending"].(float64)))
+}
+
+// name makes up a name that no rule has.
+func (g *guide) name() string {
+	g.n++
+	return fmt.Sprintf("made-up-%d.example", g.n)
+}
+
+// signed has the owner in the console.
+func (g *guide) signed() {
+	g.t.Helper()
+	if g.owner == nil {
+		g.owner = g.signIn()
+	}
+}
+
+// number fills a number that a document makes up: of a change, a request and the like.
+func (g *guide) number(args []string) string {
+	g.t.Helper()
+	switch strings.Join(args[:2], " ") {
+	case "changes undo", "changes show":
+		g.must("rules", "deny", g.name())
+		var r changesReply
+		g.into(&r, "changes")
+		return fmt.Sprint(r.Changes[0].Revision)
+	case "changes approve", "changes reject":
+		return g.pending()
+	case "requests answer":
+		g.must("resume", "all")
+		g.n++
+		return fmt.Sprint(g.asksFor([]string{"omegle.com", "chatroulette.com", "bumble.com", "grindr.com", "skout.com"}[g.n%5], "for school"))
+	case "grants revoke":
+		var f familyView
+		g.must("grants", "add", "roblox", "--for", "15m")
+		g.into(&f, "grants")
+		return fmt.Sprint(f.Grants[len(f.Grants)-1].ID)
+	case "rules remove":
+		name := g.name()
+		g.must("rules", "deny", name)
+		return regexp.MustCompile(`(?m)^(\d+) .*` + regexp.QuoteMeta(name)).FindStringSubmatch(g.must("rules"))[1]
+	case "incidents mutes":
+		g.must("incidents", "mute", g.incident())
+		return regexp.MustCompile(`(?m)^\s*(\d+)`).FindStringSubmatch(g.must("incidents", "mutes"))[1]
+	case "alerts test", "alerts remove":
+		added := g.must("alerts", "add", "email", "eva@example.org", "--json")
+		return regexp.MustCompile(`"channel": (\d+)`).FindStringSubmatch(added)[1]
+	}
+	return ""
+}
+
+// fill puts what this server has in the place of what a document makes up.
+func (g *guide) fill(args []string) []string {
+	out := slices.Clone(args)
+	for i, a := range out {
+		switch {
+		case regexp.MustCompile(`^0199aa9[cd][0-9a-f]+$`).MatchString(a):
+			out[i] = g.incident()
+		case regexp.MustCompile(`^\d+$`).MatchString(a) && i >= 2 && g.counted(args):
+			if n := g.number(args); n != "" {
+				out[i] = n
+			}
+		case strings.HasPrefix(a, "https://example.org/"), strings.HasPrefix(a, "https://example.net/"):
+			out[i] = g.lists.URL + a[len("https://example.org"):]
+		case a == "/var/lib/kinward":
+			out[i] = g.data
+		case strings.HasPrefix(a, "/etc/kinward/"):
+			out[i] = filepath.Join(g.dir, filepath.Base(a))
+		case strings.HasPrefix(a, "/srv/lists/"):
+			out[i] = filepath.Join(g.dir, "our-school.txt")
+		case strings.ToLower(a) == "eva" || a == "eva@example.org" && args[0] == "console":
+			if args[0] == "console" {
+				out[i] = "eva" // as the account is called
+			}
+		case a == "catalogue.pem" && args[2] == "keygen":
+			out[i] = "another.pem"
+		case i > 0 && (args[i-1] == "--out" && strings.Contains(a, ".") || args[0] == "backup"):
+			os.Remove(filepath.Join(g.dir, a)) // of another line that writes it, too
+		}
+	}
+	return out
+}
+
+// counted reports whether a number among the arguments is one that a server gave.
+func (g *guide) counted(args []string) bool {
+	return slices.Contains([]string{"changes", "requests", "grants", "rules", "incidents", "alerts"}, args[0]) && !strings.HasPrefix(args[1], "-")
+}
+
+// run runs a line of a document.
+func (g *guide) line(t *testing.T, line string) {
+	t.Helper()
+	if _, ok := notRun[line]; ok {
+		if words, ours := kinwardLine(t, line); ours {
+			checkCommandLine(t, words)
+		}
+		return
+	}
+	words, ours := kinwardLine(t, line)
+	before := len(g.log.String())
+	var cmd *exec.Cmd
+	var stopped bool
+	switch {
+	case ours && words[0] == "serve": // as serve would read it; the server of this test is one
+		args := g.fill(words[1:])
+		cmd = exec.Command(binary, append([]string{"check"}, args...)...)
+	case ours && len(words) > 2 && words[0] == "devices" && words[1] == "check":
+		out, code := g.check(words[2], "1m", func(name string) { g.asks(name) })
+		if code > exitFailed || !strings.Contains(out, "This device:") { // it may be another that asked
+			t.Errorf("%s: exit code %d\n%s", line, code, out)
+		}
+		return
+	case ours:
+		if words[0] == "console" && line != "kinward console link" { // which sets it up, before anybody is there
+			g.signed()
+		}
+		args := g.fill(words)
+		if args[0] == "restore" {
+			g.stop(os.Interrupt)
+			stopped = true
+		}
+		if !slices.Contains(args, "--data") && args[0] != "check" && args[0] != "completion" && args[0] != "version" {
+			args = append(args, "--data", g.data)
+		}
+		cmd = exec.Command(binary, args...)
+		cmd.Stdin = strings.NewReader("listed.example\n") // where it reads one; no terminal
+	case strings.HasPrefix(line, "dig "):
+		cmd = exec.Command("dig", strings.Fields(strings.Replace(line[4:], "1053", g.port, 1))...)
+	default:
+		t.Errorf("%q is no line that this test can run, and has no reason in notRun", line)
+		return
+	}
+	cmd.Dir = g.dir
+	cmd.Env = append(os.Environ(), "KINWARD_JOURNAL_MEMORY="+memoryFolder)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%s: %v", line, err)
+	}
+	if got := cmd.ProcessState.ExitCode(); got != exits[line] {
+		t.Errorf("%s (%s): exit code %d, want %d\n%s%s", line, strings.Join(cmd.Args[1:], " "), got, exits[line], clipped(out.String()), errs.String())
+	}
+	if link := regexp.MustCompile(`http\S+/start/\S+`); line == "kinward console link" {
+		g.banner = link.ReplaceAllString(g.banner, link.FindString(out.String())) // the one before is worth nothing now
+	}
+	if _, to, ok := strings.Cut(line, " > "); ok && filepath.Base(to) == to {
+		g.write(to, out.String())
+	}
+	if log := g.log.String()[before:]; strings.Contains(log, "level=ERROR") {
+		t.Errorf("%s: the server's log has an error:\n%s", line, log)
+	}
+	if stopped {
+		g.start()
+	}
+}
+
+func clipped(s string) string { return s[:min(len(s), 600)] }
+
+// kinwardLine returns the arguments of one of the program's own lines.
+func kinwardLine(t *testing.T, line string) ([]string, bool) {
+	t.Helper()
+	m := regexp.MustCompile(`^(?:\$ )?(?:sudo )?(?:bin/)?kinward ([a-z].*)$`).FindStringSubmatch(line)
+	if m == nil {
+		return nil, false
+	}
+	words, _, _ := strings.Cut(m[1], " > ")
+	return shellWords(t, words), true
+}
+
+// before says what has to be there before a line is run that a document does not
+// make itself, or that another person made.
+var before = map[string][][]string{
+	"kinward signals off silent --family Miller":                                                  {{"families", "add", "Miller"}},
+	"kinward devices add 192.168.1.31 --name Tablet --profile Everyone":                           {{"devices", "remove", "Tablet"}},
+	"kinward devices add 192.168.1.31 --name Tablet":                                              {{"devices", "remove", "Tablet"}},
+	"kinward devices add 02:00:5e:10:00:31 --name Phone --profile Lea":                            {{"devices", "remove", "Phone"}},
+	"kinward devices clue remove Tablet 192.168.1.31":                                             {{"devices", "clue", "add", "Tablet", "02:00:5e:10:00:31"}},
+	"kinward profiles add Lea D":                                                                  {{"devices", "remove", "Phone"}, {"devices", "remove", "Lea's phone"}, {"profiles", "remove", "Lea"}},
+	"kinward profiles remove Lea":                                                                 {{"devices", "remove", "Phone"}, {"devices", "remove", "Lea's phone"}},
+	"kinward profiles list Lea school block":                                                      {{"lists", "add", "our-school.txt", "--id", "school", "--category", "own"}},
+	`kinward schedules add Lea Games free games-chat "Mon-Fri 16:00-17:30"`:                       {{"schedules", "remove", "Lea", "Games"}},
+	`kinward schedules add Lea Games free games-chat "Mon-Fri 16:00-17:30" "Sat,Sun 10:00-12:00"`: {{"schedules", "remove", "Lea", "Games"}},
+	"kinward restore kinward-2026-11-24.tar.gz":                                                   {{"backup", "kinward-2026-11-24.tar.gz"}},
+	"kinward schedules except Lea Bedtime 2026-12-31 --usual":                                     {{"schedules", "except", "Lea", "Bedtime", "2026-12-31"}},
+	"kinward lists accept dating":                                                                 {{"lists", "update", "dating"}},
+	"kinward families link --family Miller":                                                       {{"families", "link", "make", "--family", "Miller"}},
+	"kinward families loosening --second":                                                         {{"guardians", "add", "Tom", "--role", "guardian"}},
+	"kinward guardians add Eva --role owner":                                                      {{"guardians", "add", "Maria", "--role", "owner"}, {"guardians", "remove", "Eva"}},
+	"kinward guardians invite Grandpa":                                                            {{"guardians", "add", "Grandpa"}},
+	"kinward guardians add Grandpa --role viewer":                                                 {{"guardians", "remove", "Grandpa"}},
+	"kinward guardians rename Grandpa Karl":                                                       {{"guardians", "add", "Grandpa"}},
+	"kinward guardians revoke Grandpa":                                                            {{"guardians", "add", "Grandpa"}, {"guardians", "invite", "Grandpa"}},
+	"kinward guardians role Grandpa guardian":                                                     {{"guardians", "add", "Grandpa"}},
+	"kinward guardians invite Mia --family Berger --role owner":                                   {{"families", "add", "Berger"}},
+}
+
+// alone are the commands each of whose examples begins with the family as it was.
+var alone = []string{"devices", "profiles", "rules", "schedules"}
+
+// prepare makes what is before a line, where it is not there.
+func (g *guide) prepare(line string) {
+	for _, args := range before[line] {
+		cmd := exec.Command(binary, append(slices.Clone(args), "--data", g.data)...)
+		cmd.Dir = g.dir
+		cmd.Run() // what is there already is an error, and as good
+	}
+}
+
+// TestDocumentsRun runs the command lines of each document in its order.
+func TestDocumentsRun(t *testing.T) {
+	ran := 0
+	for _, doc := range written(t) {
+		lines := commandLines(readFile(t, doc))
+		if len(lines) == 0 {
+			continue
+		}
+		ran += len(lines)
+		t.Run(strings.ReplaceAll(doc, "/", "."), func(t *testing.T) {
+			t.Parallel()
+			g := startGuide(t)
+			for _, args := range prepared[doc] {
+				g.must(args...)
+			}
+			for _, line := range lines {
+				g.prepare(line)
+				g.line(t, line)
+			}
+		})
+	}
+	if ran < 100 {
+		t.Errorf("the documents have %d lines", ran)
+	}
+}
+
+// prepared is what a document that does not tell its story from the beginning takes
+// for granted.
+var prepared = map[string][][]string{}
+
+// together are the commands whose examples share a server.
+var together = []string{
+	"backup", "cache", "check", "completion", "digest", "doctor", "explain", "help-lines", "holidays", "pause", "resume", "retention", "search", "serve",
+	"signals", "today", "version",
+}
+
+// TestExamplesRun runs the examples of --help, most commands' on a server of their own.
+func TestExamplesRun(t *testing.T) {
+	ran := 0
+	stories := map[string][]string{}
+	for _, top := range newRoot(os.Stdout, os.Stderr).Commands() {
+		name := top.Name()
+		if slices.Contains(together, name) {
+			name = "together"
+		}
+		stories[name] = append(stories[name], examplesOf(top)...)
+	}
+	for name, lines := range stories {
+		ran += len(lines)
+		if i := slices.Index(lines, "kinward console link"); i > 0 {
+			lines = slices.Insert(slices.Delete(lines, i, i+1), 0, "kinward console link")
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := startGuide(t)
+			g.settle()
+			for i, line := range lines {
+				if i > 0 && slices.Contains(alone, name) {
+					g.settle()
+				}
+				g.prepare(line)
+				g.line(t, line)
+			}
+		})
+	}
+	if ran < 200 {
+		t.Errorf("there are %d examples", ran)
+	}
+}
+
+// examplesOf returns the examples of a command and of those below it, each once.
+func examplesOf(c *cobra.Command) (lines []string) {
+	for line := range strings.SplitSeq(c.Example, "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	for _, sub := range c.Commands() {
+		for _, line := range examplesOf(sub) {
+			if !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
+}
+
+// Every reason not to run a line is about a line that is there.
+func TestNotRunAreThere(t *testing.T) {
+	var all []string
+	for _, doc := range written(t) {
+		all = append(all, commandLines(readFile(t, doc))...)
+	}
+	all = append(all, examplesOf(newRoot(os.Stdout, os.Stderr))...)
+	for line := range notRun {
+		if !slices.Contains(all, line) {
+			t.Errorf("no document has the line %q, which has a reason not to be run", line)
+		}
+	}
+	for line := range exits {
+		if !slices.Contains(all, line) {
+			t.Errorf("no document has the line %q, which has an exit code", line)
+		}
+	}
+	for line := range before {
+		if !slices.Contains(all, line) {
+			t.Errorf("no document has the line %q, which has something before it", line)
+		}
+	}
+}
