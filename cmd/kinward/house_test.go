@@ -112,6 +112,15 @@ func TestSampleConfiguration(t *testing.T) {
 	if g, w := yamlOf(t, got), yamlOf(t, &want); g != w {
 		t.Errorf("deploy/kinward.yaml says\n%s\nthe defaults are\n%s", g, w)
 	}
+	samples, err := filepath.Glob(filepath.Join(top, "deploy/*/*kinward*.y*ml"))
+	if err != nil || len(samples) < 3 {
+		t.Errorf("deploy has %d samples beside it, %v", len(samples), err)
+	}
+	for _, path := range samples {
+		if _, err := loadConfig(path, (&cobra.Command{}).Flags(), nil); err != nil {
+			t.Error(err)
+		}
+	}
 	blocks := 0
 	for _, doc := range written(t) {
 		if doc == "deploy/grafana/README.md" {
