@@ -99,11 +99,10 @@ func ParseCategory(id string) (Category, error) {
 }
 
 // Near is [Nearest] where that is near: an id that begins with s, or one that is
-// a slip or two away, one for every three letters of s. Otherwise "".
+// a slip or two away, one for every three letters of s. Otherwise, and for a single
+// letter, "".
 func Near(s string, ids []string) string {
-	near := Nearest(s, ids)
-	switch {
-	case len(s) > 1 && strings.HasPrefix(near, s), edits(s, near) <= max(1, len(s)/3):
+	if near := Nearest(s, ids); len(s) > 1 && (strings.HasPrefix(near, s) || edits(s, near) <= max(1, len(s)/3)) {
 		return near
 	}
 	return ""

@@ -92,7 +92,7 @@ func parseName(s string) (Name, error) {
 				return "", err
 			}
 			if i == len(s)-1 { // a closing dot
-				return Name(buf[:start]), nil
+				return ended(buf[:start])
 			}
 			continue
 		case c == '\\':
@@ -112,10 +112,14 @@ func parseName(s string) (Name, error) {
 	if err := flush(); err != nil {
 		return "", err
 	}
-	if start > MaxNameLen {
+	return ended(buf[:start])
+}
+
+func ended(name []byte) (Name, error) {
+	if len(name) > MaxNameLen {
 		return "", ErrNameTooLong
 	}
-	return Name(buf[:start]), nil
+	return Name(name), nil
 }
 
 // unescape reads what follows a backslash: DDD or any other single character.

@@ -97,7 +97,7 @@ func TestNameParts(t *testing.T) {
 }
 
 func FuzzParseName(f *testing.F) {
-	for _, s := range []string{"www.example.com.", `a\.b\000.c`, "münchen.de", "..", strings.Repeat("a.", 127), "\x03www"} {
+	for _, s := range []string{"www.example.com.", `a\.b\000.c`, "münchen.de", "..", strings.Repeat("a.", 127), "\x03www", strings.Repeat(strings.Repeat("a", 63)+".", 3) + strings.Repeat("a", 62) + "."} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

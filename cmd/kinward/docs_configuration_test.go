@@ -42,7 +42,7 @@ which reads the file again; it says in its log which keys wait for the next star
 
 `)
 	fmt.Fprintf(&b, "## data\n\nThe %s. Default: `$XDG_STATE_HOME/kinward`, or else `~/.local/state/kinward`. Flag: `--data`, of every command. Variable: `KINWARD_DATA`.\n\n",
-		strings.TrimSuffix(regexp.MustCompile(` \(default.*`).ReplaceAllString(newRoot(nil, nil).PersistentFlags().Lookup("data").Usage, ""), "."))
+		strings.TrimSuffix(regexp.MustCompile(` \(default.*`).ReplaceAllString((&cli{}).root().PersistentFlags().Lookup("data").Usage, ""), "."))
 	group := ""
 	for _, k := range configKeys() {
 		if k.name == "data" {

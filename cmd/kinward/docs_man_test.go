@@ -20,7 +20,7 @@ func TestManPages(t *testing.T) {
 	t.Setenv("KINWARD_CONFIG", "") // what stands there as a default must not be this machine's
 	t.Setenv("XDG_STATE_HOME", "")
 	t.Setenv("HOME", manHome)
-	root := newRoot(nil, nil)
+	root := (&cli{}).root()
 	pages := map[string]string{"kinward.1": manPage(root, root.Commands())}
 	for _, c := range root.Commands() {
 		if c.Name() != "help" {
@@ -104,10 +104,10 @@ Done.
 It failed, or a check found a fault.
 .TP
 %d
-The command line or the configuration is wrong.
+The command line or the configuration is wrong, or what is to be made is there already.
 .TP
 %d
-There is no such thing.
+What was named does not exist.
 .SH "SEE ALSO"
 `, 0, exitFailed, exitUsage, exitNothing)
 	var see []string

@@ -520,7 +520,7 @@ var together = []string{
 func TestExamplesRun(t *testing.T) {
 	ran := 0
 	stories := map[string][]string{}
-	for _, top := range newRoot(os.Stdout, os.Stderr).Commands() {
+	for _, top := range (&cli{out: os.Stdout, err: os.Stderr}).root().Commands() {
 		name := top.Name()
 		if slices.Contains(together, name) {
 			name = "together"
@@ -573,7 +573,7 @@ func TestNotRunAreThere(t *testing.T) {
 	for _, doc := range written(t) {
 		all = append(all, commandLines(readFile(t, doc))...)
 	}
-	all = append(all, examplesOf(newRoot(os.Stdout, os.Stderr))...)
+	all = append(all, examplesOf((&cli{out: os.Stdout, err: os.Stderr}).root())...)
 	for line := range notRun {
 		if !slices.Contains(all, line) {
 			t.Errorf("no document has the line %q, which has a reason not to be run", line)

@@ -247,7 +247,7 @@ func TestHelp(t *testing.T) {
 		for _, m := range regexp.MustCompile("`kinward ([a-z][^`]*)`").FindAllStringSubmatch(readFile(t, doc), -1) {
 			shown++
 			args := strings.Fields(m[1])
-			cmd, rest, err := newRoot(os.Stdout, os.Stderr).Find(args)
+			cmd, rest, err := (&cli{out: os.Stdout, err: os.Stderr}).root().Find(args)
 			if err != nil || len(rest) > 0 && !strings.HasPrefix(rest[0], "-") && cmd.HasSubCommands() {
 				t.Errorf("%s: there is no command %q: %v", doc, m[0], err)
 			}
