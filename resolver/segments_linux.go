@@ -18,6 +18,8 @@ const (
 	maxTogether = 65_000 // bytes; a datagram's length has 16 bits
 )
 
+const _ = uint(maxSegments - batchSize) // a batch holds no more than one message may be cut into
+
 // outgoing is an answer, whom it goes to as the system writes it, and the control
 // message that it is sent with.
 type outgoing struct {
@@ -79,7 +81,7 @@ func (m *manyPackets) together(n int) []message {
 	messages := 0
 	for at := 0; at < n; messages++ {
 		first, size, last := order[at], len(order[at].out), at+1
-		for last < n && last-at < maxSegments && (last-at+1)*size <= maxTogether && first.sameWay(order[last]) {
+		for last < n && (last-at+1)*size <= maxTogether && first.sameWay(order[last]) {
 			last++
 			if len(order[last-1].out) < size { // only the last may be shorter
 				break
