@@ -27,9 +27,9 @@ const (
 	firstBackoff = 10 * time.Second
 	maxBackoff   = time.Hour
 	pruneEvery   = time.Hour
-	// keepTold is how long it is known what was told. An incident that is older
-	// than expireAfter is not told any more, so that one that still grows then
-	// cannot be told anew.
+	// keepTold is how long it is known what was told. What is older than
+	// expireAfter is not told any more, so that what is read again later, such as a
+	// signal that was given again, cannot be told anew.
 	keepTold = expireAfter + 24*time.Hour
 	rateSpan = time.Hour
 )
