@@ -416,16 +416,19 @@ func TestListNames(t *testing.T) {
 func TestErrorHeadings(t *testing.T) {
 	for _, tt := range []struct {
 		kind   RefusalKind
+		text   string
 		status int
 		en, de string
 	}{
-		{NotFound, http.StatusNotFound, "There is no such page", "Diese Seite gibt es nicht"},
-		{Forbidden, http.StatusForbidden, "You may not do this", "Das dürfen Sie nicht"},
-		{Conflict, http.StatusConflict, "This has changed meanwhile", "Das hat sich inzwischen geändert"},
-		{Invalid, http.StatusUnprocessableEntity, "That did not work", "Das hat nicht geklappt"},
+		{NotFound, "", http.StatusNotFound, "There is no such page", "Diese Seite gibt es nicht"},
+		{Forbidden, "", http.StatusForbidden, "You may not do this", "Das dürfen Sie nicht"},
+		{Conflict, "", http.StatusConflict, "This has changed meanwhile", "Das hat sich inzwischen geändert"},
+		{Stale, "Device \"Phone\" has changed.", http.StatusPreconditionFailed, "This has changed meanwhile", "Das hat sich inzwischen geändert"},
+		{Conflict, "Device \"Phone\" uses it.", http.StatusConflict, "That did not work", "Das hat nicht geklappt"}, // and nobody changed anything
+		{Invalid, "", http.StatusUnprocessableEntity, "That did not work", "Das hat nicht geklappt"},
 	} {
 		for lang, want := range map[string]string{"en": tt.en, "de": tt.de} {
-			r := newRoom(t, map[string]any{"lists": &Refusal{Kind: tt.kind}})
+			r := newRoom(t, map[string]any{"lists": &Refusal{Kind: tt.kind, Text: tt.text}})
 			r.lang = lang
 			r.shows("/lists", tt.status, "<h1>"+want+"</h1>", "<title>"+want)
 		}

@@ -153,7 +153,7 @@ func (v *visit) fail(err error) {
 		return
 	}
 	status, text := v.fault(err)
-	if err := v.page(status, "error", errorPage{v.errorTitle(status), text}); err != nil {
+	if err := v.page(status, "error", errorPage{v.errorTitle(status, err), text}); err != nil {
 		http.Error(v.w, text, status)
 	}
 }
@@ -162,8 +162,9 @@ func (v *visit) fail(err error) {
 type errorPage struct{ Title, Text string }
 
 // errorTitle is the key of the heading over what went wrong. Where something was to
-// be done, it was not the page that was missing.
-func (v *visit) errorTitle(status int) string {
+// be done, it was not the page that was missing; and what says itself why it stands in
+// the way of what is there has not been changed meanwhile.
+func (v *visit) errorTitle(status int, err error) string {
 	switch status {
 	case http.StatusForbidden:
 		return "error.title-forbidden"
@@ -172,7 +173,12 @@ func (v *visit) errorTitle(status int) string {
 			return "error.title"
 		}
 		return "error.title-not-found"
-	case http.StatusConflict, http.StatusPreconditionFailed:
+	case http.StatusConflict:
+		if r := refused(err); r != nil && r.Text != "" {
+			return "error.title"
+		}
+		return "error.title-conflict"
+	case http.StatusPreconditionFailed:
 		return "error.title-conflict"
 	case http.StatusAccepted:
 		return "error.title-waits"
