@@ -60,9 +60,10 @@ func (c *cli) backupCommand() *cobra.Command {
 		Long: `Writes the family's choices, the incidents and the lists into one file, also while
 serve runs. The file is as confidential as the incidents in it; only you may read it.
 An existing file is never overwritten. The configuration file is not part of it, nor
-are secrets: the keys of the server's certificate (after a restore, another is ordered),
-sessions, tokens of programs, and what webhooks, ntfy and push send with (restore names
-those that are to be added again).`,
+are these secrets: the keys of the server's certificate (after a restore, another is
+ordered), sessions, tokens of programs, invitations, and what webhooks, ntfy and push
+send with (restore names those that are to be added again). What guardians sign in with,
+and what devices and routers are recognised by, is in it.`,
 		Example: `  kinward backup kinward-2026-11-24.tar.gz`,
 		Args:    exactArgs("the FILE to write"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -296,10 +297,10 @@ func restore(ctx context.Context, data, file string) (d done, err error) {
 	if kept != "" {
 		text += fmt.Sprintf(" What was there before is in %s and %s; delete both when all is well.", kept, keptLists)
 	}
-	text += "\nA backup holds nothing that opens a door. Guardians sign in anew, and programs and invitations need new tokens and links."
+	text += "\nSessions, programs' tokens and invitations are in no backup: guardians sign in anew, and programs and invitations need new tokens and links."
 	lost, err := channelsWithoutSecret(ctx, filepath.Join(data, databaseFile))
 	if err != nil {
-		return done{}, fmt.Errorf("looking at what was restored: %w", err)
+		return done{}, fmt.Errorf("%s\nWhich ways to tell guardians have to be added again is not known: %w", text, err)
 	}
 	if len(lost) > 0 {
 		text += "\nThese ways to tell guardians send nothing until they are added again, since their secrets are in no backup:\n  " + strings.Join(lost, "\n  ")
