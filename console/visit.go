@@ -168,7 +168,7 @@ func (v *visit) errorTitle(status int, err error) string {
 	switch status {
 	case http.StatusForbidden:
 		return "error.title-forbidden"
-	case http.StatusNotFound, http.StatusGone:
+	case http.StatusNotFound:
 		if v.request.Method == http.MethodPost {
 			return "error.title"
 		}

@@ -156,17 +156,18 @@ func (o operation[Req, Rep]) mayOpen(c *config, req Req) (fresh bool, err error)
 }
 
 // begins reports whether o is of use where nothing is kept yet: it adds or
-// chooses something. What looks, ends or takes away is not.
+// chooses something. What looks, ends, takes away, or is about what must be there is
+// not.
 func (o operation[Req, Rep]) begins(req Req) bool {
 	switch r := any(req).(type) {
 	case change[setupRequest]:
 		return !r.Do.Look
 	case beginning:
 		last := o.name[strings.LastIndex(o.name, "-")+1:]
-		return !slices.Contains([]string{"remove", "revoke", "uninvite", "unexempt", "resume", "answer"}, last)
+		return !slices.Contains([]string{"remove", "revoke", "uninvite", "unexempt", "resume", "answer", "rename", "role", "undo"}, last)
 	case applyRequest:
 		return !r.DryRun
-	case listsAddRequest, catalogueUpdateRequest:
+	case listsAddRequest, catalogueUpdateRequest, alertAddRequest:
 		return true
 	}
 	return false

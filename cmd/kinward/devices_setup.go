@@ -91,7 +91,7 @@ func deviceSetup(ctx context.Context, n *node, req change[setupRequest], _ progr
 	if len(edits) > 0 {
 		made, err := n.change(ctx, req.about, func(e *edit) (string, error) {
 			if do.Device == "" {
-				e.note("It is the word behind add-cpe-id in the steps, for the way by which the router asks for everybody. Without that way, undo this.")
+				e.note("It is the word behind add-cpe-id in the steps, for a router that asks for everybody. If yours only hands out Kinward's address, take this change back.")
 			}
 			var all []string
 			for _, f := range edits {

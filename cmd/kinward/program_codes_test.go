@@ -136,6 +136,8 @@ func TestProgramNoDataFolder(t *testing.T) {
 			{"explain", "omegle.com"},
 			{"backup", filepath.Join(t.TempDir(), "b")},
 			{"devices", "remove", "Phone"},
+			{"devices", "rename", "Phone", "Tablet"},
+			{"guardians", "role", "Eva", "viewer"},
 			{"grants", "revoke", "3"},
 			{"resume", "all"},
 			{"devices", "unexempt", "Phone"},
@@ -165,7 +167,7 @@ func TestProgramNoDataFolder(t *testing.T) {
 	if out, code := run(mistyped, "families", "apply", family, "--dry-run"); code != exitNothing {
 		t.Errorf("a dry run: exit code %d\n%s", code, out)
 	}
-	for _, args := range [][]string{{"profiles", "add", "Lea", "D"}, {"families", "apply", family}} {
+	for _, args := range [][]string{{"profiles", "add", "Lea", "D"}, {"families", "apply", family}, {"alerts", "add", "ntfy", "https://ntfy.example.org/kinward"}} {
 		data := filepath.Join(t.TempDir(), "new")
 		if out, code := run(data, args...); code != exitOK || !strings.Contains(out, "There was no Kinward data in "+data+" yet; it begins there.") {
 			t.Errorf("kinward %s: exit code %d\n%s", strings.Join(args, " "), code, out)
