@@ -81,10 +81,16 @@ func (u *soakTrouble) away(d time.Duration, part float64) {
 }
 
 // near reports whether the upstream was away between two times, or shortly before.
-func (u *soakTrouble) near(from, to time.Time) bool {
+func (u *soakTrouble) near(from, to time.Time) bool { return u.between(from, to, afterTrouble) }
+
+// waited reports whether questions that the upstream did not answer may still wait, or
+// did a moment ago.
+func (u *soakTrouble) waited(now time.Time) bool { return u.between(now, now, 5*time.Second) }
+
+func (u *soakTrouble) between(from, to time.Time, after time.Duration) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return slices.ContainsFunc(u.spells, func(s [2]time.Time) bool { return !to.Before(s[0]) && !from.After(s[1].Add(afterTrouble)) })
+	return slices.ContainsFunc(u.spells, func(s [2]time.Time) bool { return !to.Before(s[0]) && !from.After(s[1].Add(after)) })
 }
 
 // soakLists serves the list, and what is no list.
