@@ -351,6 +351,8 @@ func (a *soakAsker) send(load *soakLoad, every time.Duration) {
 			}
 		}
 		q, m := a.question()
+		q.at, q.generation = a.l.clock.now()
+		q.sent = time.Now()
 		a.mu.Lock()
 		for a.pending[m.Id] != nil {
 			m.Id++
@@ -358,8 +360,6 @@ func (a *soakAsker) send(load *soakLoad, every time.Duration) {
 		a.pending[m.Id] = q
 		a.mu.Unlock()
 		a.l.asked.Add(1)
-		q.at, q.generation = a.l.clock.now()
-		q.sent = time.Now()
 		conn.SetWriteDeadline(time.Now().Add(2 * time.Second))
 		conn.WriteMsg(m) // what was not sent has no answer
 	}

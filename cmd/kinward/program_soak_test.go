@@ -298,7 +298,7 @@ func TestProgramSoak(t *testing.T) {
 	life.see()
 	load.end(false)
 	looked()
-	t.Logf("%v; %d kills, %d steps of the clock, %d times without upstream, %d changes, %d answers 304 for the list", ledger, life.kills, life.steps, life.losses, life.changes, lists.unchanged)
+	t.Logf("%v; %d kills, %d steps of the clock, %d times without upstream, %d changes, %d answers 304 for the list", ledger, life.kills, life.steps, life.losses, life.changes, lists.times304())
 	for _, w := range ledger.wrong {
 		t.Error(w)
 	}
@@ -309,7 +309,7 @@ func TestProgramSoak(t *testing.T) {
 		t.Errorf("%d questions had no answer within %v, and no kill is why", n, soakPatience)
 	}
 	for what, n := range map[string]int64{
-		"kills": int64(life.kills), "steps": int64(life.steps), "losses": int64(life.losses), "304s": int64(lists.unchanged), "open answers": ledger.open.Load(),
+		"kills": int64(life.kills), "steps": int64(life.steps), "losses": int64(life.losses), "304s": int64(lists.times304()), "open answers": ledger.open.Load(),
 		"answers at bedtime": ledger.night.Load(), "answers by a grant": ledger.lifted.Load(), "stale answers": ledger.stale.Load(), "failures": ledger.failed.Load(),
 	} {
 		if n == 0 {

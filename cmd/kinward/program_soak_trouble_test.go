@@ -138,6 +138,13 @@ func (l *soakLists) serve(as string, next bool) (round int) {
 	return l.round
 }
 
+// times304 returns how often the list had not changed.
+func (l *soakLists) times304() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unchanged
+}
+
 // soakList is a list whose last name differs each time, so that it is read and compiled
 // anew.
 func soakList(round int) string {
