@@ -218,6 +218,11 @@ func (q *query) parseRest(off int) bool {
 		if !ok {
 			return false
 		}
+		if r.rtype != typeOPT { // rare, so that the library may look whether it is well made
+			if _, _, err := dns.UnpackRR(q.msg, off); err != nil {
+				return false
+			}
+		}
 		off = r.next
 		if r.rtype == typeOPT {
 			if i < ns || q.edns || r.owner != "" { // RFC 6891 §6.1.1
