@@ -545,3 +545,19 @@ func FuzzLoadCatalogue(f *testing.F) {
 		}
 	})
 }
+
+// A DNS service with a name for each customer is left open by its own name alone:
+// a phone's private DNS is set to the customer's.
+func TestEmbedded_customersOfDNSServices(t *testing.T) {
+	suffixes := map[string]bool{}
+	for _, s := range mustEmbedded(t).Services {
+		for _, d := range s.Domains {
+			suffixes[d.Name.String()] = suffixes[d.Name.String()] || d.Match == MatchSuffix
+		}
+	}
+	for _, name := range []string{"dns.nextdns.io", "adguard-dns.com", "dns.controld.com", "freedns.controld.com"} {
+		if !suffixes[name] {
+			t.Errorf("%s is listed without the names below it", name)
+		}
+	}
+}
