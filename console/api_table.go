@@ -159,7 +159,7 @@ var apiHappened = []apiRoute{
 			queryInput("verdict", "verdict", "").one("block", "watch", "rewrite"),
 			queryInput("routine", "routine", false).means("Also what browsers and systems ask for by themselves."),
 			queryInput("unreviewed", "unreviewed", false).means("Only what you have neither reviewed nor muted."),
-		},
+		}, fixed: object{"since": "7d"},
 	},
 	{
 		method: "GET", path: "/incidents/{id}", id: "getIncident", topic: "What happened", operation: "incidents-show", scopes: scopeRead,
@@ -191,6 +191,7 @@ var apiHappened = []apiRoute{
 	{
 		method: "GET", path: "/views", id: "listViews", topic: "What happened", operation: "incidents-views", scopes: scopeRead,
 		says: "Who looked at incidents, and when.", inputs: []input{queryInput("since", "since", "30d").means(spanBack)},
+		fixed: object{"since": "30d"},
 	},
 	{
 		method: "GET", path: "/export", id: "exportIncidents", topic: "What happened", operation: "incidents-file", scopes: scopeRead,
@@ -199,7 +200,7 @@ var apiHappened = []apiRoute{
 			queryInput("format", "format", "csv").required().one("csv", "json", "bundle"),
 			queryInput("since", "since", "30d").means(spanBack), queryInput("until", "until", "").means("Only what began before."),
 			queryInput("profile", "profile", "Lea"), queryInput("category", "category", ""),
-		},
+		}, fixed: object{"since": "7d"},
 	},
 	{
 		method: "GET", path: "/signals", id: "listSignals", topic: "What happened", operation: "signals", scopes: scopeRead, list: "signals", paged: true,

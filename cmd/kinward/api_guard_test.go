@@ -179,6 +179,11 @@ func TestAPIAnswers(t *testing.T) {
 			t.Errorf("%s: %s; want the field %q named", tt.name, a.body, tt.field)
 		}
 	}
+	for _, path := range []string{"/today", "/incidents", "/incidents?limit=1", "/views", "/export?format=csv", "/signals"} {
+		if a := p.ask("GET", path, nil); a.status != http.StatusOK {
+			t.Errorf("GET %s, which need not say since when: %d %s", path, a.status, a.body)
+		}
+	}
 	if a := p.ask("DELETE", "/family", nil); a.header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("Allow is %q", a.header.Get("Allow"))
 	}
