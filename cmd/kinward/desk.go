@@ -198,7 +198,7 @@ func kindOfRefusal(err error) console.RefusalKind {
 		return console.Invalid
 	case errors.As(err, &own) && own.code == exitUsage:
 		return console.Invalid
-	case errors.As(err, &own) && own.code == exitNothing:
+	case errors.As(err, &own) && own.code == exitNothing, errors.Is(err, errNoCache), errors.Is(err, errNoneSeen):
 		return console.NotFound
 	}
 	return ""

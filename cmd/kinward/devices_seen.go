@@ -52,7 +52,7 @@ func devicesSeen(ctx context.Context, n *node, who about, _ progress) (seenReply
 		return seenReply{}, err
 	}
 	if n.serving == nil {
-		return seenReply{}, errors.New("kinward serve does not run, so no device is seen")
+		return seenReply{}, errNoneSeen
 	}
 	leases := n.leasesOf(ctx, f.ID)
 	r := seenReply{Family: f.Name, Devices: []unknownDevice{}, Leases: n.cfg.Leases.File != "", zone: zoneOf(f)}
@@ -105,3 +105,5 @@ func printSeen(w io.Writer, r seenReply) {
 	d := r.Devices[0]
 	fmt.Fprintf(w, "  {kinward} devices add %s --name NAME --profile PROFILE\n", cmp.Or(d.MAC, d.Address))
 }
+
+var errNoneSeen = errors.New("kinward serve does not run, so no device is seen")

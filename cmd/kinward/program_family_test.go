@@ -62,7 +62,7 @@ func TestProgramChild(t *testing.T) {
 	h.opens("at first", "allowed.example")
 
 	// Bedtime by the family's clock, which is not the server's.
-	wantAll(t, "families zone", h.must("families", "zone", "Pacific/Auckland"), "Pacific/Auckland", "within a second", "up to a minute", "changes undo")
+	wantAll(t, "families zone", h.must("families", "zone", "Pacific/Auckland"), "Pacific/Auckland", "in force now", "changes undo")
 	wantAll(t, "schedules bedtime", h.must("schedules", "bedtime", "Lea", around(t, "Pacific/Auckland")), "Bedtime", "Lea")
 	h.closes("at bedtime", "allowed.example")
 	h.opens("at bedtime", "www.childline.org.uk")
