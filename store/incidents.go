@@ -176,7 +176,7 @@ func (db *DB) EachIncident(ctx context.Context, f journal.Filter, each func(jour
 	}
 	const skips, reads = 1, 2 // what a row costs that is not decoded, and one that is
 	left, cut := f.Look*reads, false
-	err = db.rowsWith(ctx, reviewed, func(r journal.Row, _, reviewed int64) bool {
+	err = db.rowsWith(ctx, reviewed, func(r journal.Row, reviewed int64) bool {
 		if cut = f.Look > 0 && left <= 0; cut {
 			return false
 		}
@@ -217,30 +217,25 @@ func bounds(f journal.Filter) (since, until int64) {
 
 // rows calls each for the incidents of a query until it returns false.
 func (db *DB) rows(ctx context.Context, each func(journal.Row) bool, where string, args ...any) error {
-	return db.numberedRows(ctx, func(r journal.Row, _ int64) bool { return each(r) }, where, args...)
-}
-
-// numberedRows also tells the number of the batch that wrote each row.
-func (db *DB) numberedRows(ctx context.Context, each func(r journal.Row, number int64) bool, where string, args ...any) error {
-	return db.rowsWith(ctx, "0", func(r journal.Row, number, _ int64) bool { return each(r, number) }, where, args...)
+	return db.rowsWith(ctx, "0", func(r journal.Row, _ int64) bool { return each(r) }, where, args...)
 }
 
 // rowsWith also tells a number that an expression of SQL makes of each row.
-func (db *DB) rowsWith(ctx context.Context, expression string, each func(r journal.Row, number, value int64) bool, where string, args ...any) error {
+func (db *DB) rowsWith(ctx context.Context, expression string, each func(r journal.Row, value int64) bool, where string, args ...any) error {
 	rows, err := db.read.QueryContext(ctx,
-		`SELECT family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details, change_no, `+expression+` FROM incidents `+where, args...)
+		`SELECT family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details, `+expression+` FROM incidents `+where, args...)
 	if err != nil {
 		return explain(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var r journal.Row
-		var first, last, number, value int64
-		if err := rows.Scan(&r.Family, &r.ID, &r.Profile, &r.Device, &first, &last, &r.Key, &r.Details, &number, &value); err != nil {
+		var first, last, value int64
+		if err := rows.Scan(&r.Family, &r.ID, &r.Profile, &r.Device, &first, &last, &r.Key, &r.Details, &value); err != nil {
 			return explain(err)
 		}
 		r.First, r.Last = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC()
-		if !each(r, number, value) {
+		if !each(r, value) {
 			return nil
 		}
 	}

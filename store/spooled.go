@@ -39,27 +39,24 @@ func (db *DB) Position(ctx context.Context) (journal.Position, error) {
 // hold limit rows, the last one whole. A row that was written again since stands
 // where it was written last. Where nothing is new, last is after.
 func (db *DB) Changed(ctx context.Context, after uint64, limit int) (rows []journal.Row, last uint64, err error) {
-	last = after
-	err = db.numberedRows(ctx, func(r journal.Row, number int64) bool {
-		rows, last = append(rows, r), uint64(number)
-		return true
-	}, wholeBatches("change_no"), int64(after), limit)
-	if err != nil {
-		return nil, after, fmt.Errorf("reading changed incidents: %w", err)
-	}
-	return rows, last, nil
+	return db.batches(ctx, "change_no", after, limit)
 }
 
 // Opened is as [DB.Changed], but returns each incident once, where it was written
 // first: what goes on and on is not read again and again by who has no use for it.
 func (db *DB) Opened(ctx context.Context, after uint64, limit int) (rows []journal.Row, last uint64, err error) {
+	return db.batches(ctx, "opened_no", after, limit)
+}
+
+// batches reads incidents by one of their numbers.
+func (db *DB) batches(ctx context.Context, number string, after uint64, limit int) (rows []journal.Row, last uint64, err error) {
 	last = after
-	err = db.rowsWith(ctx, "opened_no", func(r journal.Row, _, number int64) bool {
-		rows, last = append(rows, r), uint64(number)
+	err = db.rowsWith(ctx, number, func(r journal.Row, n int64) bool {
+		rows, last = append(rows, r), uint64(n)
 		return true
-	}, wholeBatches("opened_no"), int64(after), limit)
+	}, wholeBatches(number), int64(after), limit)
 	if err != nil {
-		return nil, after, fmt.Errorf("reading new incidents: %w", err)
+		return nil, after, fmt.Errorf("reading incidents by %s: %w", number, err)
 	}
 	return rows, last, nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,26 +12,17 @@ import (
 	"kinward/journal"
 )
 
-func TestChangedReturnsWholeBatchesInOrder(t *testing.T) {
-	db := openNew(t)
-	write(t, db, journal.Batch{Rows: []journal.Row{row("a", noon), row("b", noon)}})
-	write(t, db, journal.Batch{Counts: []journal.Count{{Family: 1, Profile: 1, Category: "dating", Day: "2026-11-23", Tries: 1, Queries: 1}}})
-	write(t, db, journal.Batch{Rows: []journal.Row{row("c", noon), row("d", noon), row("e", noon)}})
-	write(t, db, journal.Batch{Rows: []journal.Row{row("a", noon.Add(time.Minute))}}) // a second hit: it stands here now
-	for _, tt := range []struct {
-		after uint64
-		limit int
-		want  string
-	}{
-		{0, 1, "[b] 1"},
-		{0, 2, "[b c d e] 2"},
-		{1, 1, "[c d e] 2"},
-		{0, 100, "[b c d e a] 3"},
-		{2, 100, "[a] 3"},
-		{3, 100, "[] 3"},
-		{9, 100, "[] 9"},
-	} {
-		rows, last, err := db.Changed(t.Context(), tt.after, tt.limit)
+// batchesCase is what is read after a number, as "[IDs] NUMBER OF THE LAST".
+type batchesCase struct {
+	after uint64
+	limit int
+	want  string
+}
+
+func wantBatches(t *testing.T, read func(context.Context, uint64, int) ([]journal.Row, uint64, error), cases []batchesCase) {
+	t.Helper()
+	for _, tt := range cases {
+		rows, last, err := read(t.Context(), tt.after, tt.limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,34 +36,35 @@ func TestChangedReturnsWholeBatchesInOrder(t *testing.T) {
 	}
 }
 
+func TestChangedReturnsWholeBatchesInOrder(t *testing.T) {
+	db := openNew(t)
+	write(t, db, journal.Batch{Rows: []journal.Row{row("a", noon), row("b", noon)}})
+	write(t, db, journal.Batch{Counts: []journal.Count{{Family: 1, Profile: 1, Category: "dating", Day: "2026-11-23", Tries: 1, Queries: 1}}})
+	write(t, db, journal.Batch{Rows: []journal.Row{row("c", noon), row("d", noon), row("e", noon)}})
+	write(t, db, journal.Batch{Rows: []journal.Row{row("a", noon.Add(time.Minute))}}) // a second hit: it stands here now
+	wantBatches(t, db.Changed, []batchesCase{
+		{0, 1, "[b] 1"},
+		{0, 2, "[b c d e] 2"},
+		{1, 1, "[c d e] 2"},
+		{0, 100, "[b c d e a] 3"},
+		{2, 100, "[a] 3"},
+		{3, 100, "[] 3"},
+		{9, 100, "[] 9"},
+	})
+}
+
 // An incident that goes on is told once to who asks for new ones.
 func TestOpenedReturnsEachOnce(t *testing.T) {
 	db := openNew(t)
 	write(t, db, journal.Batch{Rows: []journal.Row{row("a", noon), row("b", noon)}})
 	write(t, db, journal.Batch{Rows: []journal.Row{row("a", noon.Add(time.Minute)), row("c", noon)}})
 	write(t, db, journal.Batch{Rows: []journal.Row{row("b", noon.Add(time.Minute))}})
-	for _, tt := range []struct {
-		after uint64
-		limit int
-		want  string
-	}{
+	wantBatches(t, db.Opened, []batchesCase{
 		{0, 1, "[a b] 1"},
 		{0, 100, "[a b c] 2"},
 		{1, 100, "[c] 2"},
 		{2, 100, "[] 2"},
-	} {
-		rows, last, err := db.Opened(t.Context(), tt.after, tt.limit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids := []string{}
-		for _, r := range rows {
-			ids = append(ids, r.ID)
-		}
-		if got := fmt.Sprint(ids, " ", last); got != tt.want {
-			t.Errorf("after %d, limit %d: %s, want %s", tt.after, tt.limit, got, tt.want)
-		}
-	}
+	})
 }
 
 // Who follows incidents looks at nothing that is older.
