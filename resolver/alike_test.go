@@ -2,6 +2,8 @@ package resolver
 
 import (
 	"bytes"
+	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"kinward/blocklists"
 	"kinward/policy"
 	"kinward/resolver/upstream"
 )
@@ -101,5 +104,40 @@ func TestCacheKeepsNoNameOfALoop(t *testing.T) {
 	}
 	if s.cache.get(k, time.Now()) == nil || s.FlushName(k.name, false) != 1 {
 		t.Error("the answer lies in the cache under another name")
+	}
+}
+
+// A loop knows of names what the index knows that is asked, not one of before, and
+// whichever names came in between.
+func TestLoopKnowsWhatTheIndexKnows(t *testing.T) {
+	var indexes []*blocklists.Index
+	for _, listed := range []string{"a.example", "b.example"} {
+		x, err := blocklists.Compile(&blocklists.Catalogue{}, []blocklists.ListInput{{
+			ID: "l", Name: "List", Category: blocklists.Dating,
+			Entries: func(emit func(blocklists.Entry) error) error {
+				return emit(blocklists.Entry{Name: blocklists.MustName(listed)})
+			},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		indexes = append(indexes, x)
+	}
+	names := []blocklists.Name{blocklists.MustName("a.example"), blocklists.MustName("www.a.example"), blocklists.MustName("b.example"), ""}
+	for i := range 3 * setSlots {
+		names = append(names, blocklists.MustName(fmt.Sprintf("n%d.b.example", i)))
+	}
+	f := newFront()
+	for round := range 4 {
+		x := indexes[round/2]
+		for _, n := range names {
+			if got, want := f.setIn(x, n), x.Lookup(n); got != want {
+				t.Fatalf("round %d, %q: set %d, want %d", round, n, got, want)
+			}
+		}
+	}
+	warm, x := names[len(names)-1], indexes[1]
+	if s := f.sets[maphash.String(f.seed, string(warm))%setSlots]; s[0].set != x.Lookup(warm) || s[0].generation != uint32(x.Generation()) {
+		t.Errorf("%q was asked for just now, and %v is kept", warm, s[0])
 	}
 }

@@ -136,15 +136,17 @@ func (s *Server) identify(_ context.Context, q *query) step {
 	return pass
 }
 
-// decide asks the policy. What is known of a name that was asked for lately lies
-// beside its answer.
+// decide asks the policy. What the index knows of a name that was asked for lately
+// lies beside its answer, or in front.
 func (s *Server) decide(_ context.Context, q *query) step {
 	x, ask := q.state.Index, policy.Question{Name: q.name, Time: q.now}
+	var set blocklists.SetID
 	if q.recent = q.front.get(q.question, q.now); q.recent != nil {
-		ask.Labels = x.Refine(q.recent.setIn(x), q.name, q.qtype)
+		set = q.recent.setIn(x)
 	} else {
-		ask.Labels = x.Known(q.name, q.qtype)
+		set = q.front.setIn(x, q.name)
 	}
+	ask.Labels = x.Refine(set, q.name, q.qtype)
 	var about blocklists.Name
 	if q.verdict, about = policy.DecideKnown(x, q.asker.Policy, ask, q.qtype); about != q.name {
 		q.hidden = about
