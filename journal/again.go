@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"slices"
 
 	"kinward/journal/spool"
 )
@@ -10,48 +11,103 @@ import (
 // lately tells which incident an attempt belongs to that is equal to an earlier one
 // but for its time: an app that is blocked asks for the same name again and again,
 // and to find its incident anew costs more than to record the attempt.
+//
+// Repetitions within a window change nothing of an incident but how much was asked,
+// and when last. So they are only counted here, next to each other in memory, until
+// something else looks at the incident: see [merger.settle]. An incident with
+// repetitions that it does not have yet is always in merger.dirty.
 type lately struct {
-	seed  maphash.Seed
-	known map[uint64]*repeat // by hash
+	seeds [2]maphash.Seed
+	index [2 * maxRepeats]uint16 // by hash, open addressing: where it is in known, from 1; 0: free
+	known []repeat
+	about []repeated // of known, in the same order
 }
 
-// repeat is what an attempt did that may come again.
+// repeat is an attempt that may come again. Two attempts are told apart by 128 bits of
+// hashes whose seeds nobody knows.
 type repeat struct {
-	head  [8]byte // of [spool.Encoded]; so is rest
-	rest  string
-	i     *incident
-	place int    // of the name in i.Names, noName where it is not counted
-	name  string // to see whether another took the place
+	hashes [2]uint64
+	window int64  // the incident's, while more is not 0
+	more   uint32 // repetitions that the incident does not have yet
+	// When the first and the last of them were, in ms from window.
+	first, last int16
 }
 
-// maxRepeats bounds what is remembered; then it begins anew. About 5 MB.
+// repeated is what a repetition raises.
+type repeated struct {
+	i     *incident
+	name  string // to be counted; see counts
+	named bool   // name is counted
+	quiet bool
+	next  uint16 // the next repeat of i that has more, from 1
+}
+
+// maxRepeats bounds what is remembered; then it begins anew. About 2 MB.
 const maxRepeats = 16_384
 
-func (l *lately) hash(e *spool.Encoded) uint64 {
-	return maphash.Bytes(l.seed, e.Rest) ^ binary.LittleEndian.Uint64(e.Head[:])
+func newLately() lately {
+	return lately{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 }
 
-// remember notes that an attempt went into i, which counted its name at place.
-func (l *lately) remember(e spool.Encoded, i *incident, place int) {
+func (l *lately) hash(e *spool.Encoded) (h [2]uint64) {
+	for n := range h {
+		h[n] = maphash.Bytes(l.seeds[n], e.Rest) ^ binary.LittleEndian.Uint64(e.Head[:])
+	}
+	return h
+}
+
+// find returns where an attempt is in known, or where in index it would be noted.
+func (l *lately) find(h [2]uint64) (place int, free int) {
+	for at := int(h[0] % uint64(len(l.index))); ; at = (at + 1) % len(l.index) {
+		n := int(l.index[at]) - 1
+		if n < 0 || l.known[n].hashes == h {
+			return n, at
+		}
+	}
+}
+
+// remember notes that an attempt went into i, which has all its repetitions, and
+// counted its name where named.
+func (m *merger) remember(e spool.Encoded, i *incident, name string, named bool) {
 	if e.Rest == nil {
 		return
 	}
+	l := &m.lately
 	if len(l.known) >= maxRepeats {
-		clear(l.known)
+		m.settleAll()
+		l.keep(func(*incident) bool { return false })
 	}
-	r := &repeat{head: e.Head, rest: string(e.Rest), i: i, place: place}
-	if place != noName {
-		r.name = i.Names[place].Name
+	h := l.hash(&e)
+	n, free := l.find(h)
+	if n < 0 {
+		n = len(l.known)
+		l.known, l.about = append(l.known, repeat{hashes: h}), append(l.about, repeated{})
+		l.index[free] = uint16(n + 1)
 	}
-	l.known[l.hash(&e)] = r
+	l.about[n] = repeated{i: i, name: name, named: named, quiet: e.Quiet()}
+}
+
+// keep forgets what belongs to other incidents than those. None must have more.
+func (l *lately) keep(those func(*incident) bool) {
+	known, about := l.known, l.about
+	l.known, l.about = known[:0], about[:0]
+	clear(l.index[:])
+	for n := range known {
+		if those(about[n].i) {
+			l.known, l.about = append(l.known, known[n]), append(l.about, about[n])
+			_, free := l.find(known[n].hashes)
+			l.index[free] = uint16(len(l.known))
+		}
+	}
+	clear(about[len(l.about):])
 }
 
 // tidy forgets what belongs to incidents that have ended.
-func (l *lately) tidy() {
-	for h, r := range l.known {
-		if r.i.next == nil {
-			delete(l.known, h)
-		}
+func (m *merger) tidy() {
+	ended := func(of repeated) bool { return of.i.next == nil }
+	if slices.ContainsFunc(m.lately.about, ended) {
+		m.settleAll()
+		m.lately.keep(func(i *incident) bool { return i.next != nil })
 	}
 }
 
@@ -59,22 +115,26 @@ func (l *lately) tidy() {
 // reports whether there is such an incident: what it then does is what
 // [merger.add] would.
 func (m *merger) again(e spool.Encoded) bool {
-	r := m.lately.known[m.lately.hash(&e)]
-	if r == nil || r.head != e.Head || r.rest != string(e.Rest) {
+	l := &m.lately
+	n, _ := l.find(l.hash(&e))
+	if n < 0 {
 		return false
 	}
-	i := r.i
-	if i.next == nil || i.ended(e.Time) || r.place != noName && i.Names[r.place].Name != r.name {
+	r := &l.known[n]
+	if r.more > 0 && !outside(e.Time, r.window) {
+		at := int16(e.Time - r.window)
+		r.more, r.first, r.last = r.more+1, min(r.first, at), max(r.last, at)
+		return true
+	}
+	of := &l.about[n]
+	i := of.i
+	m.settle(i)
+	if i.next == nil || i.ended(e.Time) {
 		return false
 	}
 	i.at(e.Time)
-	i.Queries++
-	if r.place != noName {
-		i.Names[r.place].Queries++
-		if e.Quiet() {
-			i.Embedded++
-		}
-	}
+	r.window, r.more, r.first, r.last = i.Window, 1, 0, 0 // of this one i knows when it was
+	of.next, i.more = i.more, uint16(n+1)
 	if i.last-i.moved >= moveEvery {
 		m.touch(i)
 	}
@@ -82,6 +142,30 @@ func (m *merger) again(e spool.Encoded) bool {
 	return true
 }
 
-// moveEvery is how true the order is, in ms, in which incidents were touched: what is
-// asked for a thousand times a second is not moved as often.
+// settle gives i the repetitions that it does not have yet.
+func (m *merger) settle(i *incident) {
+	for i.more != 0 {
+		r, of := &m.lately.known[i.more-1], &m.lately.about[i.more-1]
+		i.first, i.last = min(i.first, r.window+int64(r.first)), max(i.last, r.window+int64(r.last))
+		i.Queries += uint64(r.more)
+		if of.named {
+			i.addName(of.name, of.quiet, uint64(r.more))
+			if of.quiet {
+				i.Embedded += uint64(r.more)
+			}
+		}
+		i.more, of.next, r.more = of.next, 0, 0
+	}
+}
+
+// settleAll gives every incident the repetitions that it does not have yet.
+func (m *merger) settleAll() {
+	for _, i := range m.dirty {
+		m.settle(i)
+	}
+}
+
+// moveEvery is how true the order is, in ms, in which incidents were touched, but for
+// repetitions within a window: what is asked for a thousand times a second is not moved
+// as often.
 const moveEvery = 1000

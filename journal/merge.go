@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"hash/maphash"
 	"maps"
 	"slices"
 	"time"
@@ -71,6 +70,7 @@ type incident struct {
 	saved  uint64 // queries that the store has
 	taken  uint64 // queries that are in flight
 	queued bool   // it is in dirty
+	more   uint16 // the first of its repetitions that it does not have yet, from 1; see lately
 
 	prev, next *incident // the ring; nil once it cannot grow any more
 	moved      int64     // Unix ms of when it was last put to the ring's end
@@ -92,7 +92,7 @@ type tally struct{ tries, queries uint64 }
 
 func newMerger(maxOpen int) *merger {
 	m := &merger{
-		lately: lately{seed: maphash.MakeSeed(), known: map[uint64]*repeat{}},
+		lately: newLately(),
 		open:   map[key]*incident{}, maxOpen: maxOpen,
 		counts: map[countKey]tally{}, windows: map[ofDay]int64{},
 	}
@@ -119,21 +119,25 @@ func (m *merger) add(a *policy.Attempt, e spool.Encoded) outcome {
 	k, m.buf = keyOf(a, domain, client, m.buf)
 
 	i := m.open[k]
-	if i != nil && i.ended(ms) {
-		m.drop(i)
-		i = nil
+	if i != nil {
+		if m.settle(i); i.ended(ms) {
+			m.drop(i)
+			i = nil
+		}
 	}
 	if i == nil {
 		if v.Quiet && v.Bypass != policy.BypassRoutine { // what is routine anyway is told apart from the rest
 			return quiet
 		}
 		i = newIncident(a, k, ms, client)
-		m.lately.remember(e, i, i.look(a))
+		name, named := i.look(a)
+		m.remember(e, i, name, named)
 		m.insert(i)
 		return opened
 	}
 	i.at(ms)
-	m.lately.remember(e, i, i.look(a))
+	name, named := i.look(a)
+	m.remember(e, i, name, named)
 	m.touch(i)
 	m.change(i)
 	return merged
@@ -232,12 +236,11 @@ func (i *incident) at(ms int64) {
 	}
 }
 
-// look counts what was asked for, and returns where its name is counted, noName
-// where it is not.
-func (i *incident) look(a *policy.Attempt) (place int) {
+// look counts what was asked for, and returns its name where that is counted.
+func (i *incident) look(a *policy.Attempt) (name string, named bool) {
 	i.Queries++
 	if kindOf(a) == offline {
-		return noName // what was asked for is nobody's business: it was not why it was blocked
+		return "", false // what was asked for is nobody's business: it was not why it was blocked
 	}
 	if a.Verdict.Quiet {
 		i.Embedded++
@@ -245,33 +248,31 @@ func (i *incident) look(a *policy.Attempt) (place int) {
 	if !slices.Contains(i.Types, a.Type) && len(i.Types) < maxTypes {
 		i.Types = append(i.Types, a.Type)
 	}
-	return i.addName(a.Name.String(), a.Verdict.Quiet)
+	return i.addName(a.Name.String(), a.Verdict.Quiet, 1), true
 }
-
-const noName = -1
 
 // addName counts a name in bounded memory (Metwally's space saving): where all
 // places are taken, the new name inherits the place and count of the rarest.
 // Counts are then upper bounds, and a name asked for more than an eighth of the
-// time is never pushed out. It returns the name's place.
-func (i *incident) addName(name string, quiet bool) (place int) {
+// time is never pushed out. It returns the name as it is kept.
+func (i *incident) addName(name string, quiet bool, queries uint64) string {
 	rarest := 0
 	for n := range i.Names {
 		if i.Names[n].Name == name {
-			i.Names[n].Queries++
-			return n
+			i.Names[n].Queries += queries
+			return i.Names[n].Name
 		}
 		if i.Names[n].Queries < i.Names[rarest].Queries {
 			rarest = n
 		}
 	}
 	if len(i.Names) < maxNames {
-		i.Names = append(i.Names, nameCount{name, 1, quiet})
-		return len(i.Names) - 1
+		i.Names = append(i.Names, nameCount{name, queries, quiet})
+		return name
 	}
 	i.Names[rarest].Name, i.Names[rarest].Quiet = name, quiet
-	i.Names[rarest].Queries++
-	return rarest
+	i.Names[rarest].Queries += queries
+	return name
 }
 
 // insert makes i open, at the cost of the one touched longest ago if there are
@@ -303,6 +304,7 @@ func (m *merger) touch(i *incident) {
 }
 
 func (m *merger) drop(i *incident) {
+	m.settle(i)
 	delete(m.open, i.key)
 	m.unlink(i)
 }
@@ -327,6 +329,7 @@ func (m *merger) take() Batch {
 	m.flight, m.dirty = m.dirty, nil
 	m.lossesFlight, m.losses = m.losses, nil
 	for _, i := range m.flight {
+		m.settle(i)
 		i.queued = false
 		i.taken = i.Queries
 		b.Rows = append(b.Rows, Row{
@@ -387,11 +390,12 @@ func (m *merger) erase(family policy.FamilyID, profile policy.ProfileID) {
 	m.dirty = slices.DeleteFunc(m.dirty, func(i *incident) bool { return of(i.family, i.profile) })
 	maps.DeleteFunc(m.counts, func(k countKey, _ tally) bool { return of(k.family, k.profile) })
 	maps.DeleteFunc(m.windows, func(k ofDay, _ int64) bool { return of(k.family, k.profile) })
-	m.lately.tidy()
+	m.tidy()
 }
 
 // unsaved returns how many attempts the store does not have.
 func (m *merger) unsaved() (n uint64) {
+	m.settleAll()
 	for _, i := range m.dirty {
 		n += i.Queries - i.saved
 	}
@@ -411,6 +415,7 @@ func (m *merger) unsaved() (n uint64) {
 // sweep forgets the incidents that have ended by now, or that lie so far ahead
 // that the clock was set back, and returns how many.
 func (m *merger) sweep(now int64) (n int) {
+	m.settleAll()
 	for _, i := range m.open {
 		if since := now - i.last; since >= gapMillis+late.Milliseconds() || -since >= gapMillis {
 			m.drop(i)
@@ -422,7 +427,7 @@ func (m *merger) sweep(now int64) (n int) {
 			delete(m.windows, of)
 		}
 	}
-	m.lately.tidy()
+	m.tidy()
 	return n
 }
 
