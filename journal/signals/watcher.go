@@ -89,11 +89,16 @@ func (w *Watcher) Run(ctx context.Context) error {
 	defer tick.Stop()
 	w.awake = w.c.Now()
 	w.ticked = w.awake
-	w.round(ctx, w.Follow) // what came before the start
+	rested := time.NewTimer(w.follow(ctx)) // what came before the start
+	defer rested.Stop()
+	var changes <-chan struct{} // nil while it rests
 	for {
 		select {
-		case <-w.c.Changes:
-			w.round(ctx, w.Follow)
+		case <-rested.C:
+			changes = w.c.Changes
+		case <-changes:
+			changes = nil
+			rested.Reset(w.follow(ctx))
 		case f := <-w.c.Tunnels.Found():
 			w.found = append(w.found, f)
 			w.round(ctx, w.dig)
@@ -105,6 +110,15 @@ func (w *Watcher) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// follow is a round of Follow. It returns how long to rest after it, so that no more
+// than a hundredth of the time goes into signals: at home a few milliseconds, but where
+// thousands of incidents grow all the time each would be looked at after each write.
+func (w *Watcher) follow(ctx context.Context) time.Duration {
+	began := time.Now()
+	w.round(ctx, w.Follow)
+	return min(100*time.Since(began), everyTick)
 }
 
 // round does one piece of work, and tells once that it fails.

@@ -29,11 +29,15 @@ type shelf struct {
 	err     error
 	writes  int
 	looks   int
+	follows int
+	takes   time.Duration // Changed does
 }
 
 func (s *shelf) Changed(_ context.Context, after uint64, limit int) ([]journal.Row, uint64, error) {
+	time.Sleep(s.takes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.follows++
 	end := min(uint64(len(s.rows)), after+uint64(limit))
 	return s.rows[after:end], end, s.err
 }
@@ -183,6 +187,50 @@ kinward_signals_followed_total 6
 			t.Error(err)
 		}
 	})
+}
+
+// TestWatcherRests: where looking at what changed takes long it looks seldom, and still
+// once a minute; what changed meanwhile is told.
+func TestWatcherRests(t *testing.T) {
+	for _, tt := range []struct {
+		takes    time.Duration
+		min, max int // times that it looks in ten minutes of a change each 100 ms
+	}{
+		{0, 5990, 6020},
+		{time.Millisecond, 5900, 6000}, // it and its rest are 101 ms
+		{20 * time.Millisecond, 290, 320},
+		{2 * time.Second, 8, 24}, // each time twice: whether that was all
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &shelf{family: home(t), signals: map[string]journal.SignalRow{}, takes: tt.takes}
+			changes := make(chan struct{}, 1)
+			w, err := New(Config{Store: s, Changes: changes})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- w.Run(ctx) }()
+			for range 6000 {
+				select {
+				case changes <- struct{}{}:
+				default:
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			s.add("last", 1, time.Now())
+			time.Sleep(3 * time.Minute)
+			synctest.Wait()
+			if s.told() != 1 {
+				t.Errorf("%v: what changed last was not told", tt.takes)
+			}
+			if s.follows < tt.min || s.follows > tt.max {
+				t.Errorf("looking takes %v: it looked %d times, want %d to %d", tt.takes, s.follows, tt.min, tt.max)
+			}
+			cancel()
+			<-ended
+		})
+	}
 }
 
 // TestTunnelIsToldOnceAcrossRestarts: a detector that forgot what it told finds the
