@@ -49,7 +49,7 @@ bench-families: ## The directory with a million families; FAMILIES=N for another
 	FAMILIES=$(or $(FAMILIES),1000000) $(GO) test -run "^$$" -bench "^BenchmarkFamilies$$" -count $(or $(COUNT),3) -timeout 30m ./policy
 
 perf: tools build ## The whole program: CPU a query under dnsperf on loopback, time to the first answer; LIST=FILE with a real list, too
-	$(if $(LIST),LIST="$(abspath $(LIST))") $(GO) test -tags perf -count=1 -v -run '^TestPerf(Console|Secure|Start|)$$' ./cmd/kinward
+	$(if $(LIST),LIST="$(abspath $(LIST))") $(GO) test -tags perf -count=1 -v -run '^TestPerf(Console|Secure|Start|Transports|)$$' ./cmd/kinward
 
 bench-growth: ## What a question costs as names, families, rules, devices, answers and clients grow
 	$(GO) test -run "^$$" -bench "^BenchmarkGrowth$$" -timeout 60m -count $(or $(COUNT),3) ./resolver
