@@ -90,6 +90,38 @@ func TestGuidesAreWhole(t *testing.T) {
 	}
 }
 
+// TestGuidesWithoutAnAddress: while Kinward answers at no address of the home, whoever
+// sets up a router for it is told so before anything else, and not afterwards.
+func TestGuidesWithoutAnAddress(t *testing.T) {
+	for _, language := range []string{"en", "de"} {
+		for _, p := range Platforms() {
+			there, gone := family(), family()
+			gone.Home = nil
+			with, err := ForIn(language, p, there)
+			if err != nil {
+				t.Fatal(err)
+			}
+			without, err := ForIn(language, p, gone)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(with.Text(), "192.168.1.10") != strings.Contains(without.Text(), "ADDRESS-OF-KINWARD") {
+				t.Errorf("%s, %s: nothing stands for the address of the home:\n%s", language, p, without.Text())
+			}
+			if !strings.Contains(with.Text(), "192.168.1.10") {
+				continue // it needs none
+			}
+			const line = "kinward serve"
+			if got := without.Steps[0].Text; !strings.Contains(got, line) {
+				t.Errorf("%s, %s: the first step without an address of the home is %q", language, p, got)
+			}
+			if strings.Contains(with.Text(), line) {
+				t.Errorf("%s, %s: with an address of the home it says to start Kinward:\n%s", language, p, with.Text())
+			}
+		}
+	}
+}
+
 // TestGuidesInLanguages: a guide in another language says the same: as many steps
 // and notes, the same lines to copy, the same sources.
 func TestGuidesInLanguages(t *testing.T) {
