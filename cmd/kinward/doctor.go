@@ -39,6 +39,8 @@ type statusReply struct {
 	Version     string                    `json:"version"`
 	Started     time.Time                 `json:"started,omitzero"`
 	Addresses   []string                  `json:"addresses,omitempty"`
+	Name        string                    `json:"name,omitempty"` // its public name
+	Encrypted   bool                      `json:"encrypted"`      // it answers over TLS, HTTPS or QUIC
 	Upstreams   []resolver.UpstreamHealth `json:"upstreams,omitempty"`
 	Database    string                    `json:"database"`       // "" is well
 	Lost        float64                   `json:"lost"`           // attempts that could not be kept since the start
@@ -109,6 +111,7 @@ func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, 
 		for _, a := range sv.server.Addrs() {
 			r.Addresses = append(r.Addresses, a.String())
 		}
+		r.Name, r.Encrypted = n.cfg.TLS.Name, len(sv.server.SecureAddrs()) > 0
 		r.Upstreams = sv.server.Health()
 		if sv.keeper != nil {
 			st := sv.keeper.Status()
@@ -352,7 +355,21 @@ func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
 		e.listener(ctx, a)
 		e.zone(ctx, cfg, a)
 	}
+	e.reach(st)
 	e.certificate(st.Certificate)
+}
+
+// reach warns of a server that nobody but this machine, or no phone, can ask.
+func (e *examination) reach(st statusReply) {
+	if !slices.ContainsFunc(st.Addresses, func(a string) bool {
+		ap, err := netip.ParseAddrPort(a)
+		return err != nil || !ap.Addr().IsLoopback()
+	}) {
+		e.note("at home", "stop it, and start it with --dns ADDRESS-OF-THIS-MACHINE:53, as {kinward} serve says when it starts", "it answers this machine alone, so no other device can ask it")
+	}
+	if st.Name != "" && !st.Encrypted {
+		e.note(awayWhat, "start it with --dot [::]:853 and --doh [::]:443, or set dot and doh", "%s is its public name, but it answers no encrypted questions, so no phone can ask it there", st.Name)
+	}
 }
 
 // listener asks the server a name that it knows by itself and one that it must

@@ -44,6 +44,38 @@ func certificateFor(t *testing.T, until time.Time, names ...string) (tls.Certifi
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, roots
 }
 
+// TestDoctorReach: a server that only this machine, or no phone, can ask is told of,
+// since all else about it may be well.
+func TestDoctorReach(t *testing.T) {
+	for _, tt := range []struct {
+		what      string
+		addresses []string
+		name      string
+		encrypted bool
+		want      string // of what the notes are
+	}{
+		{"loopback alone", []string{"127.0.0.1:1053", "[::1]:1053"}, "", false, "at home"},
+		{"an address of the home", []string{"127.0.0.1:53", "192.168.1.10:53"}, "", false, ""},
+		{"all addresses", []string{"0.0.0.0:53"}, "", false, ""},
+		{"a name, and nothing for phones", []string{"[::]:53"}, "dns.example", false, awayWhat},
+		{"a name, and something for phones", []string{"[::]:53"}, "dns.example", true, ""},
+		{"neither", []string{"127.0.0.1:53"}, "dns.example", false, "at home, " + awayWhat},
+	} {
+		e := &examination{}
+		e.reach(statusReply{Addresses: tt.addresses, Name: tt.name, Encrypted: tt.encrypted})
+		var got []string
+		for _, f := range e.findings {
+			if f.State != "note" || f.Do == "" || f.Detail == "" {
+				t.Errorf("%s: %+v", tt.what, f)
+			}
+			got = append(got, f.What)
+		}
+		if strings.Join(got, ", ") != tt.want {
+			t.Errorf("%s: notes about %q; want %q", tt.what, got, tt.want)
+		}
+	}
+}
+
 // TestDoctorAway: each thing that keeps a phone away from home from asking is
 // found, and nothing is found where all is well.
 func TestDoctorAway(t *testing.T) {

@@ -56,6 +56,8 @@ func TestProgramSetup(t *testing.T) {
 		t.Errorf("the old name leads to the device still:\n%s", got)
 	}
 	wantAll(t, "the change", h.must("changes", "--limit", "1"), "Lea's phone")
+	looked, _, _ := h.run("doctor")
+	wantAll(t, "doctor", looked, "note   at home: it answers this machine alone", "note   away from home: dns.example is its public name")
 }
 
 // TestProgramSetupProfile: the profile is written for its owner alone, and signed
