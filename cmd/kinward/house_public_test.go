@@ -51,6 +51,14 @@ func TestPublicNameSamples(t *testing.T) {
 			t.Errorf("port 53/%s does not lead to %s", network, inside.DNS[0])
 		}
 	}
+	if len(c.DoT) == 0 || len(c.DoH) == 0 {
+		t.Errorf("phones ask nobody: dot is %q, doh is %q", c.DoT, c.DoH)
+	}
+	for outer, listen := range map[string][]string{"853": inside.DoT, "443": inside.DoH} {
+		if _, port, _ := strings.Cut(listen[0], ":"); !slices.Contains(service.Ports, outer+":"+port+"/tcp") {
+			t.Errorf("port %s/tcp does not lead to %s", outer, listen[0])
+		}
+	}
 	mounts := strings.Join(service.Volumes, "\n")
 	for _, want := range []string{service.Command[len(service.Command)-1], inside.Data} {
 		if !strings.Contains(mounts, ":"+want) {
