@@ -96,7 +96,7 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
 			if err := req.place(args[0]); err != nil {
 				return err
 			}
-			return do(cmd.Context(), c, cmd, opListsAdd, req, printListReports)
+			return do(cmd.Context(), c, cmd, opListsAdd, req, printListAdded)
 		},
 	})
 	f := add.Flags()
@@ -251,6 +251,15 @@ func changesText(ch blocklists.Changes) string {
 		return text + ")"
 	}
 	return fmt.Sprintf("; added: %s, removed: %s", part(ch.Added, ch.AddedNames), part(ch.Removed, ch.RemovedNames))
+}
+
+func printListAdded(w io.Writer, r listsReply) {
+	printListReports(w, r)
+	for _, l := range r.Lists {
+		if l.Category == blocklists.OwnLists.String() {
+			fmt.Fprintf(w, "It does nothing until a profile chooses it: {kinward} profiles list PROFILE %s block\n", l.ID)
+		}
+	}
 }
 
 func printListReports(w io.Writer, r listsReply) {

@@ -110,13 +110,21 @@ func fetchProgress(p progress) blocklists.Progress {
 			p(e.List + ": " + e.Note)
 		case time.Since(last) >= time.Second:
 			last = time.Now()
-			text := fmt.Sprintf("fetching %s: %.1f MB", e.List, float64(e.Done)/1e6)
+			text := fmt.Sprintf("fetching %s: %s", e.List, sizeWords(e.Done))
 			if e.Total > 0 {
-				text += fmt.Sprintf(" of %.1f MB", float64(e.Total)/1e6)
+				text += " of " + sizeWords(e.Total)
 			}
 			p(text)
 		}
 	}
+}
+
+// sizeWords says a number of bytes as people do: a small list is not "0.0 MB".
+func sizeWords(bytes int64) string {
+	if bytes < 1e5 {
+		return fmt.Sprintf("%d bytes", bytes)
+	}
+	return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
 }
 
 func listsAdd(ctx context.Context, n *node, req listsAddRequest, p progress) (listsReply, error) {

@@ -34,7 +34,8 @@ func (c *cli) profileSettings() []*cobra.Command {
 			Use: "choose PROFILE CATEGORY|SERVICE CHOICE", Short: "Choose about a category or a service",
 			Long: `CHOICE is one of: allow; watch (allow and record); tally (allow and count); block (and
 record); digest (block and record, nobody is told at once); count (block, count, never
-name); hide (block, keep nothing); preset (what the age band says).`,
+name); hide (block, keep nothing); preset (what the age band says). About one of the
+lists that were added: profiles list.`,
 			Example: `  kinward profiles choose Everyone roblox block
   kinward profiles choose Everyone messaging allow
   kinward profiles choose Everyone roblox preset`,
