@@ -82,7 +82,7 @@ func devicesSeen(ctx context.Context, n *node, who about, _ progress) (seenReply
 
 func printSeen(w io.Writer, r seenReply) {
 	if len(r.Devices) == 0 {
-		fmt.Fprintf(w, "No unknown device: whatever asked since Kinward started has a name in family %s, or nothing asked yet.\n", r.Family)
+		fmt.Fprintf(w, "No unknown device: whatever asked since Kinward started has a name in family %s, or nothing but this machine asked yet.\n", r.Family)
 		return
 	}
 	zone := r.zone

@@ -198,7 +198,7 @@ without. --locked keeps
 whoever holds an Apple device from switching it off; Apple heeds that on supervised
 devices alone.`,
 		Example: `  kinward devices setup Phone --for android
-  kinward devices setup "Lea's phone" --for iphone --out setup
+  kinward devices setup "Lea's phone" --for iphone --out for-lea
   kinward devices setup Phone --for android --alias lea --renew
   kinward devices setup --for openwrt`,
 		Args: rangeArgs(1),

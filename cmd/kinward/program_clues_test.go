@@ -171,7 +171,7 @@ func TestProgramSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := startHome(t, startUpstream(t), "--config", writeConfig(t, "leases: {file: "+leases+"}\nproxy: {trust: ["+balancer+"/32]}\n"))
-	wantAll(t, "before anybody asked", h.must("devices", "seen"), "No unknown device: whatever asked since Kinward started has a name in family Home, or nothing asked yet.")
+	wantAll(t, "before anybody asked", h.must("devices", "seen"), "No unknown device: whatever asked since Kinward started has a name in family Home, or nothing but this machine asked yet.")
 	for _, from := range []string{"192.168.1.31", "192.168.1.32"} {
 		h.askFor("udp", from, "omegle.com")
 		h.askFor("tcp", from, "allowed.example")
