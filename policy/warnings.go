@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"strings"
 
 	"golang.org/x/net/publicsuffix"
 
@@ -29,14 +30,14 @@ func RuleWarnings(c *blocklists.Catalogue, x *blocklists.Index, r Rule) (out []s
 		case h.Section == blocklists.SectionHelp && r.Match != MatchExact && h.Name.IsBelow(r.Name):
 			below = append(below, h.Name.String())
 		case h.Section != blocklists.SectionHelp && (r.Name == h.Name || !h.Exact && r.Name.IsBelow(h.Name)):
-			out = append(out, fmt.Sprintf("devices need %s in order to work: %s", r.Name, h.Reason))
+			out = append(out, fmt.Sprintf("devices need %s in order to work: %s", r.Name, strings.TrimSuffix(h.Reason, ".")))
 		}
 	}
 	if len(below) > 0 {
 		out = append(out, fmt.Sprintf("%d help lines and the like lie below %s and stay open whatever this says, for example %s", len(below), r.Name, below[0]))
 	}
 	if hosts := c.SharedHosts(r.Name, r.Match == MatchExact); len(hosts) > 0 {
-		out = append(out, fmt.Sprintf("unrelated apps and sites share %s (%s), and may stop working: %s", hosts[0].Name, hosts[0].What, hosts[0].Reason))
+		out = append(out, fmt.Sprintf("unrelated apps and sites share %s (%s), and may stop working: %s", hosts[0].Name, hosts[0].What, strings.TrimSuffix(hosts[0].Reason, ".")))
 	}
 	return out
 }
