@@ -286,6 +286,11 @@ type childPage struct {
 	visit *visit
 }
 
+// AddDevice leads to where the child gets a device.
+func (p childPage) AddDevice() string {
+	return "/devices?" + url.Values{"profile": {p.Child.Name}}.Encode()
+}
+
 // childParts are the pages about a child, in the order of a parent's questions.
 var childParts = []string{"", "times", "categories", "services", "rules", "search", "kept"}
 

@@ -185,6 +185,19 @@ func (r *room) says(w *httptest.ResponseRecorder, what string, status int, want 
 	return body
 }
 
+// From a child's page, the forms for devices begin with that child, and not with
+// the profile of devices that are nobody's.
+func TestDevicesOfTheChild(t *testing.T) {
+	r := newRoom(t, map[string]any{"devices-seen": devicesSeen{Devices: []unknownDevice{{Address: "192.0.2.9"}}}})
+	at := "/devices?profile=Lea+%3C3"
+	r.shows("/children/2?new=1", http.StatusOK, `href="/devices?profile=Lea&#43;%3C3"`)
+	for path, want := range map[string]int{at: 2, "/devices": 0} {
+		if got := strings.Count(r.shows(path, http.StatusOK), `<option value="Lea &lt;3" selected>`); got != want {
+			t.Errorf("%s: %d forms begin with the child, want %d", path, got, want)
+		}
+	}
+}
+
 // Every page about children renders in each language, in each role, and escapes
 // what people named.
 func TestChildrenPages(t *testing.T) {

@@ -96,7 +96,19 @@ type devicesView struct {
 	OfClue bool // it is what the device is recognised by that is wrong
 }
 
-func devicesPage(v *visit) error { return v.devicesPage(devicesView{}) }
+// devicesPage shows the devices. From a child's page the forms begin with that child.
+func devicesPage(v *visit) error {
+	return v.devicesPage(devicesView{Whose: v.request.URL.Query().Get("profile")})
+}
+
+// For is the profile that the form of an unnamed device begins with; "" is the form
+// of new devices. What was chosen in one form is not chosen in the others.
+func (d devicesView) For(clue string) string {
+	if d.Wrong != "" && d.WrongAt != clue {
+		return d.Unknown
+	}
+	return cmp.Or(d.Whose, d.Unknown)
+}
 
 func (v *visit) devicesPage(d devicesView) error {
 	var err error
