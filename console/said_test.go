@@ -12,6 +12,7 @@ func TestSaid(t *testing.T) {
 		`it was blocked`: "es wurde gesperrt",
 		`chose "watch" for category social in profile Lea`:                               "im Profil Lea „erlauben und aufzeichnen“ gewählt für die Art Soziale Medien",
 		`took back "block" for service tiktok in profile Tom`:                            "im Profil Tom „sperren“ für den Dienst tiktok zurückgenommen",
+		`added device Tab (192.0.2.7, encrypted DNS) to profile Lea`:                     "das Gerät Tab (192.0.2.7, verschlüsseltes DNS) zum Profil Lea hinzugefügt",
 		`added device Lea's phone (192.0.2.7) to profile Lea until 2026-12-01T10:00:00Z`: "das Gerät Lea's phone (192.0.2.7) bis 2026-12-01T10:00:00Z zum Profil Lea hinzugefügt",
 		`profile "Lea": category social is "watch", not "block"`:                         "Profil „Lea“: die Art „Soziale Medien“ ist auf „erlauben und aufzeichnen“ statt „sperren“",
 		`granted profile Lea name:example.org until 2026-12-01T10:00:00Z`:                "für das Profil Lea freigegeben: example.org bis 2026-12-01T10:00:00Z",

@@ -71,6 +71,8 @@ func nameIsNoClue(name string) error {
 	return nil
 }
 
+// cluesText says what d is recognised by, for texts that everybody in the family
+// reads and the history keeps: a private-DNS name is a secret, so only that it has one.
 func (d *Device) cluesText() string {
 	var parts []string
 	for _, n := range d.Networks {
@@ -79,7 +81,10 @@ func (d *Device) cluesText() string {
 	for _, m := range d.MACs {
 		parts = append(parts, m.String())
 	}
-	return strings.Join(append(parts, d.Tokens...), ", ")
+	if len(d.Tokens) > 0 {
+		parts = append(parts, "encrypted DNS")
+	}
+	return strings.Join(parts, ", ")
 }
 
 // setClues cleans what d is recognised by, and refuses what is another's: an
@@ -227,7 +232,7 @@ func (f *Family) UpdateDevice(ref string, c DeviceChange, now time.Time) (string
 		if err := f.setClues(d); err != nil {
 			return "", err
 		}
-		did = append(did, "it asks from "+d.cluesText())
+		did = append(did, "it is recognised by "+d.cluesText())
 	}
 	if len(did) == 0 {
 		return "", ErrSame

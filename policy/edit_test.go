@@ -153,6 +153,31 @@ func TestSameIsNoChange(t *testing.T) {
 func second(_ string, err error) error            { return err }
 func third[T any](_ T, _ string, err error) error { return err }
 
+// What a change says is read by viewers and kept in the history. The label of a
+// private-DNS name is the device's key, and stands in none of it.
+func TestChangesNameNoToken(t *testing.T) {
+	const secret = "k7secret"
+	f := testFamily()
+	_, added, err := f.AddDevice("Everyone", Device{Name: "Phone", Tokens: []string{secret}}, monday)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, conflict := f.AddDevice("Everyone", Device{Name: "Phone", Networks: nets("192.168.1.20")}, monday)
+	changed, err := f.UpdateDevice("Phone", DeviceChange{Networks: nets("192.168.1.20")}, monday)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, exempted, err := f.ExemptDevice("Phone", "", time.Time{}, monday)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []string{added, conflict.Error(), changed, exempted} {
+		if strings.Contains(got, secret) || !strings.Contains(got, "encrypted DNS") {
+			t.Errorf("got %q, want that it has a name for encrypted DNS, and not which", got)
+		}
+	}
+}
+
 func TestExempt(t *testing.T) {
 	adults := ProfileID(2)
 	t.Run("an address that is no device yet", func(t *testing.T) {
