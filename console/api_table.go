@@ -53,8 +53,8 @@ var apiFamily = []apiRoute{
 		},
 	},
 	{
-		method: "GET", path: "/family/declaration", id: "getDeclaration", topic: "Family", operation: "families-export", scopes: scopeRead,
-		says: "The family's choices as a file (YAML) that declares them.",
+		method: "GET", path: "/family/declaration", id: "getDeclaration", topic: "Family", operation: "families-export", scopes: scopeWrite,
+		says: "The family's choices as a file (YAML) that declares them. It holds the secrets of devices.",
 	},
 	{
 		method: "PUT", path: "/family/declaration", id: "applyDeclaration", topic: "Family", operation: "families-apply", scopes: scopeWrite,

@@ -16,6 +16,7 @@ type Actor struct {
 	Name     string            // for the record of changes
 	Role     policy.Role       // in the family; counts only where Guardian is set
 	Operator bool              // runs this server: sees no family's incidents
+	Reader   bool              // a program that may change nothing: it is told no device's secret
 	Lang     string            // BCP 47: the language that replies are worded in; "" is English
 	// Child is set where a device asks for itself: its own view, and the asking for
 	// access, are all that it may do.

@@ -29,7 +29,8 @@ type (
 		Profile  string     `json:"profile"`
 		Networks []string   `json:"networks"`
 		MACs     []string   `json:"macs"`
-		Tokens   []string   `json:"tokens"`
+		Private  bool       `json:"private"` // it has a private-DNS name
+		Tokens   []string   `json:"tokens"`  // none for who may not know them
 		Until    *time.Time `json:"until"`
 		Then     string     `json:"then"`
 		Seen     *time.Time `json:"seen"`
@@ -146,9 +147,6 @@ func (d deviceView) Known() []string {
 	}
 	return out
 }
-
-// Private is whether the device has a private-DNS name.
-func (d deviceView) Private() bool { return len(d.Tokens) > 0 }
 
 // Clue is what an unnamed device is recognised by: its hardware address, which
 // stays when the router gives it another one.

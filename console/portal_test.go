@@ -42,7 +42,7 @@ func (homeDesk) Watch(Actor) (<-chan struct{}, func()) { return nil, func() {} }
 func ofHome() homeDesk {
 	until := noon.Add(time.Hour)
 	seen := noon.Add(-time.Minute)
-	phone := deviceView{ID: 3, Name: `Lea's <b>phone</b>`, Profile: "Lea", Networks: []string{"192.168.1.31"}, MACs: []string{"02:00:5e:10:00:31"}, Tokens: []string{"k3v7m2q4x5n6p7ra"}, Until: &until, Then: "Everyone", Seen: &seen}
+	phone := deviceView{ID: 3, Name: `Lea's <b>phone</b>`, Profile: "Lea", Networks: []string{"192.168.1.31"}, MACs: []string{"02:00:5e:10:00:31"}, Private: true, Tokens: []string{"k3v7m2q4x5n6p7ra"}, Until: &until, Then: "Everyone", Seen: &seen}
 	values := setup.Values{Family: "1", Device: "3", Name: phone.Name, Token: "k3v7m2q4x5n6p7ra", Secret: "q2w7e5r3t6y4u2aa", Server: "dns.example", Home: []netip.Addr{netip.MustParseAddr("192.168.1.10")}}
 	watch := watchReply{Token: "t", Until: until}
 	watch.Check.Device, watch.Check.Name, watch.Check.Private = phone.Name, "check-t.kinward.home.arpa", true

@@ -119,7 +119,7 @@ func (v *visit) recogniseProgram(ctx context.Context, secret string) error {
 	if err := v.act(ctx, account); err != nil {
 		return err
 	}
-	v.token = &k
+	v.token, v.actor.Reader = &k, scopesOf(k.Scopes)&scopeWrite == 0
 	if v.now.Sub(k.Used) >= time.Hour {
 		v.happened(store.DoorTokenUsed, k.Name)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -54,6 +55,19 @@ func differences(before, after *policy.Family) []string {
 		out = append(out, gone)
 	}
 	return out
+}
+
+// What stands before the secrets among facts.
+const (
+	aFamilyToken = "the family's token "
+	aDeviceToken = ", private-DNS name "
+)
+
+var tokenFact = regexp.MustCompile(`(` + aFamilyToken + `|` + aDeviceToken + `)[a-z0-9-]+`)
+
+// withoutTokens takes the secrets out of differences, for the record of changes.
+func withoutTokens(differences string) string {
+	return tokenFact.ReplaceAllString(differences, "${1}"+policy.HiddenToken)
 }
 
 // factList collects facts. Of several that are about the same the later ones are
@@ -116,7 +130,7 @@ func facts(f *policy.Family) []fact {
 		l.add("the family's network "+networkText(n), "")
 	}
 	for _, t := range f.Tokens {
-		l.add("the family's token "+t, "")
+		l.add(aFamilyToken+t, "")
 	}
 	for _, g := range d.Guardians {
 		l.add("guardian "+g.Name, g.Role.String())
@@ -205,7 +219,7 @@ func (l *factList) device(d declaredDevice) {
 		l.add(name+", hardware address "+m.String(), "")
 	}
 	for _, t := range d.Tokens {
-		l.add(name+", private-DNS name "+t, "")
+		l.add(name+aDeviceToken+t, "")
 	}
 }
 

@@ -67,6 +67,14 @@ func guardian(ctx context.Context) *acting {
 	return nil
 }
 
+// knowsSecrets reports whether who acts in ctx may know by which secret a device is
+// recognised: with it anybody asks as that device, from anywhere, and has it said
+// of the child. It is for those who may give a device another one.
+func knowsSecrets(ctx context.Context) bool {
+	a := actor(ctx)
+	return a == nil || a.Guardian != 0 && a.Role >= policy.Carer && !a.Reader
+}
+
 // whoActs is what the record of changes calls who acts in ctx; "" is the command
 // line.
 func whoActs(ctx context.Context) string {

@@ -141,7 +141,7 @@ func familyApply(ctx context.Context, n *node, req applyRequest, _ progress) (ap
 			}
 			*f = *after
 			e.f, e.zone = f, zoneOf(f)
-			what := "applied a file: " + strings.Join(r.Differences[:min(len(r.Differences), 3)], "; ") + more(len(r.Differences)-3)
+			what := "applied a file: " + withoutTokens(strings.Join(r.Differences[:min(len(r.Differences), 3)], "; ")) + more(len(r.Differences)-3)
 			return what, n.compiles(f)
 		})
 		if err != nil || !req.DryRun || now == revision {

@@ -73,7 +73,8 @@ type deviceView struct {
 	Profile  string     `json:"profile"`
 	Networks []string   `json:"networks"`
 	MACs     []string   `json:"macs"`
-	Tokens   []string   `json:"tokens"`
+	Private  bool       `json:"private"`         // it has a private-DNS name
+	Tokens   []string   `json:"tokens,omitzero"` // nil: whoever asks may not know them, see knowsSecrets
 	Until    *time.Time `json:"until,omitempty"`
 	Then     string     `json:"then,omitempty"` // the profile from then on
 	Seen     *time.Time `json:"seen,omitempty"` // the minute in which it asked last
@@ -99,6 +100,11 @@ func family(ctx context.Context, n *node, who about, _ progress) (familyView, er
 		return familyView{}, err
 	}
 	v := viewFamily(f, revision, time.Now())
+	if !knowsSecrets(ctx) {
+		for i := range v.Devices {
+			v.Devices[i].Tokens = nil
+		}
+	}
 	for i := range f.Profiles {
 		n.nameThings(&v.Profiles[i], &f.Profiles[i])
 	}
@@ -135,7 +141,7 @@ func viewFamily(f *policy.Family, revision uint64, now time.Time) familyView {
 	for _, d := range f.Devices {
 		dv := deviceView{
 			ID: int64(d.ID), Name: d.Name, Profile: names[d.Profile], Until: untilIn(d.Until, zone), Networks: networkTexts(d.Networks),
-			MACs: texts(d.MACs), Tokens: append([]string{}, d.Tokens...),
+			MACs: texts(d.MACs), Private: len(d.Tokens) > 0, Tokens: append([]string{}, d.Tokens...),
 		}
 		if dv.Until != nil {
 			dv.Then = names[cmp.Or(d.Then, f.Default)]
