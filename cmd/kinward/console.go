@@ -20,12 +20,9 @@ import (
 	"kinward/store"
 )
 
-// passLife is how long a link that works once waits for its use. An invitation
-// travels by a messenger and is read in the evening; the others are used at once.
-const (
-	passLife       = 24 * time.Hour
-	invitationLife = 7 * 24 * time.Hour
-)
+// passLife is how long a link that works once waits for its use, which is at once;
+// an invitation's is inviteLife.
+const passLife = 24 * time.Hour
 
 // resolveConsole checks where the console answers.
 func (c *config) resolveConsole(s *settings) error {
