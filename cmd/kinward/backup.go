@@ -17,6 +17,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -324,6 +325,10 @@ func channelsWithoutSecret(ctx context.Context, path string) (lost []string, err
 		if err != nil {
 			return nil, err
 		}
+		ref := f.Name
+		if _, err := db.FindFamily(ctx, f.Name); errors.Is(err, store.ErrConflict) {
+			ref = strconv.FormatInt(int64(f.ID), 10)
+		}
 		for _, c := range channels {
 			if !needsItsSecret(c) {
 				continue
@@ -333,7 +338,7 @@ func channelsWithoutSecret(ctx context.Context, path string) (lost []string, err
 				whose = f.Guardians[i].Name
 			}
 			lost = append(lost, fmt.Sprintf("%s of %s, family %s: {kinward} alerts remove %d --family %s; then: {kinward} alerts add %s --help",
-				c.Kind, whose, f.Name, c.ID, shellQuote(f.Name), c.Kind))
+				c.Kind, whose, f.Name, c.ID, shellQuote(ref), c.Kind))
 		}
 	}
 	return lost, nil
