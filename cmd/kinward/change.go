@@ -185,8 +185,8 @@ func answering(f *policy.Family) policy.Family {
 		p.Name, p.Guests, p.Log = "", false, nil
 		scheduled = scheduled || len(p.Schedules) > 0
 	}
-	for i := range a.Devices {
-		a.Devices[i].Name = ""
+	for i := range a.Devices { // of a name what is answered under leases: domain
+		a.Devices[i].Name = deviceLabel(a.Devices[i].Name)
 	}
 	if !scheduled {
 		a.Zone = ""
@@ -293,6 +293,7 @@ func (c *cli) aboutFamily(group *cobra.Command, subs ...*cobra.Command) *cobra.C
 	group.PersistentFlags().StringVar(&c.about.Family, "family", "", "name of the family (default: the home's own)")
 	group.PersistentFlags().StringVar(&c.about.Why, "why", "", "why something is changed, for the record")
 	group.AddCommand(subs...)
+	c.families = append(c.families, group.Name())
 	return group
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kinward/policy"
+	"kinward/store"
 )
 
 type deviceRequest struct {
@@ -184,6 +185,31 @@ func clue(d *policy.Device, text string) error {
 	return nil
 }
 
+// noteElsewhere says where nothing tells that a device's questions are this
+// family's: what is chosen for the device has no effect on them then.
+func (e *edit) noteElsewhere(d policy.Device) {
+	s := e.n.current.Load()
+	if s == nil || len(d.Tokens)+len(e.f.Networks)+len(e.f.Tokens) > 0 {
+		return
+	}
+	if _, err := e.n.db.LinkOf(e.ctx, e.f.ID); !errors.Is(err, store.ErrNotFound) {
+		return // a router reports its address, or it is not known whether one does
+	}
+	dir, err := s.Directory.With(e.f, 0)
+	if err != nil {
+		return // compiles says it
+	}
+	clue := texts(d.MACs)
+	at := netip.IPv4Unspecified() // nobody's own address: whoever is not told by it
+	for _, p := range d.Networks {
+		at, clue = p.Addr(), append(clue, networkText(p))
+	}
+	if who, _ := dir.Identify(policy.Clues{Addr: at}, e.now); who.Family != e.f.ID {
+		e.note("Nothing tells that questions from %s are of family %s, which has no network of its own, so this has no effect on them. If the home is meant, take it back and leave --family out; else say where the family asks from: {kinward} families network add ADDRESS --family %q",
+			strings.Join(clue, ", "), e.f.Name, e.f.Name)
+	}
+}
+
 func deviceAdd(e *edit, r deviceRequest) (string, error) {
 	d := policy.Device{Name: r.Name}
 	if err := clue(&d, r.Device); err != nil {
@@ -197,6 +223,7 @@ func deviceAdd(e *edit, r deviceRequest) (string, error) {
 		return "", err
 	}
 	_, what, err := e.f.AddDevice(profile, d, e.now)
+	e.noteElsewhere(d)
 	return what, about1("adding device", r.Name, err)
 }
 
@@ -211,6 +238,7 @@ func deviceExempt(e *edit, r deviceRequest) (string, error) {
 	}
 	e.say = fmt.Sprintf("%s: nothing is blocked but what is dangerous, and nothing is recorded", what)
 	e.note("To end it: {kinward} devices unexempt %q", d.Name)
+	e.noteElsewhere(d)
 	return what, nil
 }
 
@@ -232,13 +260,17 @@ func deviceGuest(e *edit, r deviceRequest) (string, error) {
 		r.Profile = e.f.Profiles[i].Name
 	}
 	if r.Name == "" {
-		r.Name = "Guest " + strings.TrimPrefix(r.Device, privateDNS)
+		if strings.HasPrefix(r.Device, privateDNS) {
+			return "", usageError(errors.New("give the device a name, for example --name \"Tom's phone\": what it is recognised by is a secret"))
+		}
+		r.Name = "Guest " + r.Device
 	}
 	d := policy.Device{Name: r.Name, Until: until}
 	if err := clue(&d, r.Device); err != nil {
 		return "", err
 	}
 	_, what, err := e.f.AddDevice(r.Profile, d, e.now)
+	e.noteElsewhere(d)
 	return what, about1("adding device", r.Name, err)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,12 +27,13 @@ func TestProgramSaysWhatHolds(t *testing.T) {
 		{"profiles", "rename", "Lea", "Lena"},
 		{"profiles", "log", "Lena", "dating", "count"},
 		{"signals", "off", "night"},
-		{"devices", "rename", "Phone", "Tablet"},
+		{"devices", "rename", "Phone", "PHONE"},
 	} {
 		out := h.must(args...)
 		wantAll(t, strings.Join(args, " "), out, "It is in force now.")
 		wantNone(t, strings.Join(args, " "), out, lagging)
 	}
+	wantAll(t, "another name under home.arpa", h.must("devices", "rename", "Phone", "Tablet"), lagging)
 	zone := h.must("families", "zone", "Asia/Tokyo") // Lena's bedtime is at another time now
 	wantAll(t, "a zone that a schedule goes by", zone, lagging, "schedules go by another clock: Asia/Tokyo, not ")
 	h.must("schedules", "remove", "Lena", "Bedtime")
@@ -98,7 +100,41 @@ func TestProgramRestoreSecrets(t *testing.T) {
 	said := h.must("restore", whole)
 	wantAll(t, "restore", said, "sign in anew", "webhook of Eva, family Home: "+binary+" --data "+h.data+" alerts remove 2 --family Home", " alerts add webhook --help")
 	wantNone(t, "restore", said, "email of Eva")
+	h.must("families", "add", "Miller")
+	h.must("families", "rename", "Home", "--family", "Miller") // only its number tells which of two is meant
+	two := filepath.Join(t.TempDir(), "two")
+	h.must("backup", two)
+	wantAll(t, "restore of two families of one name", h.must("restore", two), " alerts remove 2 --family 1;")
+	h.must("families", "remove", "2", "--yes")
 	wantAll(t, "alerts after it", h.must("alerts"), "CANNOT SEND")
 	h.must("alerts", "remove", "2", "--family", "Home")
 	wantNone(t, "restore without such", h.must("restore", plain), "added again")
+}
+
+// TestProgramOtherFamily: what a command says to run next is about the family that the
+// command was about; and where nothing tells that a device is of that family it says so.
+func TestProgramOtherFamily(t *testing.T) {
+	h := startHome(t, startUpstream(t))
+	h.must("families", "add", "Miller", "--preset", "C")
+	h.must("rules", "deny", "example.net")
+	const elsewhere = "Nothing tells that questions from"
+	exempted := h.must("devices", "exempt", "192.168.1.20", "--family", "Miller")
+	wantAll(t, "an address of the home", exempted, elsewhere+" 192.168.1.20 are of family Miller", "no effect", "devices --family Miller unexempt", "families network add ADDRESS --family \"Miller\"")
+	home := h.must("changes")
+	_, undo, ok := strings.Cut(exempted, "To undo it: ")
+	if !ok {
+		t.Fatalf("no way back:\n%s", exempted)
+	}
+	if out, err := exec.CommandContext(t.Context(), "sh", "-c", undo).CombinedOutput(); err != nil || !strings.Contains(string(out), "Took back change") {
+		t.Errorf("what was to be run says %s (%v)", out, err)
+	}
+	if now := h.must("changes"); now != home {
+		t.Errorf("it was the home's change that was taken back:\n%s", now)
+	}
+	wantAll(t, "a hardware address", h.must("devices", "add", "02:00:5e:10:00:31", "--name", "Phone", "--family", "Miller"), elsewhere+" 02:00:5e:10:00:31 are")
+	wantNone(t, "the home's own", h.must("devices", "exempt", "192.168.1.20"), elsewhere)
+	wantNone(t, "a device's secret", h.must("devices", "add", "dns:their-laptop", "--name", "Laptop", "--family", "Miller"), elsewhere)
+	wantNone(t, "a public address", h.must("devices", "add", "203.0.113.7", "--name", "Desk", "--family", "Miller"), elsewhere)
+	h.must("families", "network", "add", "203.0.113.8/29", "--family", "Miller")
+	wantNone(t, "a family with a network", h.must("devices", "exempt", "192.168.1.30", "--family", "Miller"), elsewhere)
 }

@@ -26,7 +26,8 @@ type cli struct {
 	json       bool
 	about      about // whose family, and why
 	query      incidentsQuery
-	prefix     string // how this program is called with this data folder, for hints
+	families   []string // the commands that take --family
+	prefix     string   // how this program is called with this data folder, for hints
 }
 
 // callMe stands in texts for how to call this program; what prints a text puts
@@ -37,8 +38,20 @@ func (c *cli) called(text string) string {
 	if c.prefix == "" {
 		c.prefix = program()
 	}
+	if c.about.Family != "" { // what is run next is about the same family
+		text = calledCommand.ReplaceAllStringFunc(text, func(found string) string {
+			m := calledCommand.FindStringSubmatch(found)
+			if !slices.Contains(c.families, m[1]) || m[2] == "" && m[1] == "families" || strings.Contains(m[2], "--family") {
+				return found
+			}
+			return callMe + " " + m[1] + " --family " + shellQuote(c.about.Family) + m[2]
+		})
+	}
 	return strings.ReplaceAll(text, callMe, c.prefix)
 }
+
+// calledCommand matches a command in a text, to the end of its line or clause.
+var calledCommand = regexp.MustCompile(`\{kinward\} ([a-z-]+)([^;\n]*)`)
 
 // hint finds a command of this program that an error names, as the packages
 // that know no data folder write it.
