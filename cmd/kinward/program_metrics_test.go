@@ -220,6 +220,12 @@ func TestProgramDashboard(t *testing.T) {
 			}
 		}
 	}
+	told := readFile(t, "docs/operators.md")
+	for name := range all {
+		if strings.HasPrefix(name, "kinward_") && !strings.Contains(told, "`"+name+"`") {
+			t.Errorf("docs/operators.md does not tell of %s", name)
+		}
+	}
 	checkPrivacy(t, h, all)
 	checkNative(t, h)
 }
