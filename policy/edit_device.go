@@ -71,10 +71,6 @@ func nameIsNoClue(name string) error {
 	return nil
 }
 
-// HiddenToken stands for a token in what is recorded and told: a token is a secret
-// and the record of changes is read by who may not have it.
-const HiddenToken = "dns:…"
-
 // cluesText says what d is recognised by, for texts that everybody in the family
 // reads and the history keeps: a private-DNS name is a secret, so only that it has one.
 func (d *Device) cluesText() string {

@@ -65,9 +65,12 @@ const (
 
 var tokenFact = regexp.MustCompile(`(` + aFamilyToken + `|` + aDeviceToken + `)[a-z0-9-]+`)
 
+// hiddenToken stands for a secret.
+const hiddenToken = "dns:…"
+
 // withoutTokens takes the secrets out of differences, for the record of changes.
 func withoutTokens(differences string) string {
-	return tokenFact.ReplaceAllString(differences, "${1}"+policy.HiddenToken)
+	return tokenFact.ReplaceAllString(differences, "${1}"+hiddenToken)
 }
 
 // factList collects facts. Of several that are about the same the later ones are
