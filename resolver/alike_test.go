@@ -3,11 +3,11 @@ package resolver
 import (
 	"bytes"
 	"fmt"
-	"hash/maphash"
 	"net/netip"
 	"reflect"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/miekg/dns"
 
@@ -124,20 +124,22 @@ func TestLoopKnowsWhatTheIndexKnows(t *testing.T) {
 		indexes = append(indexes, x)
 	}
 	names := []blocklists.Name{blocklists.MustName("a.example"), blocklists.MustName("www.a.example"), blocklists.MustName("b.example"), ""}
-	for i := range 3 * setSlots {
+	for i := range 3 * frontSlots {
 		names = append(names, blocklists.MustName(fmt.Sprintf("n%d.b.example", i)))
 	}
 	f := newFront()
 	for round := range 4 {
 		x := indexes[round/2]
 		for _, n := range names {
-			if got, want := f.setIn(x, n), x.Lookup(n); got != want {
-				t.Fatalf("round %d, %q: set %d, want %d", round, n, got, want)
+			if _, got := f.know(x, question{name: n}, time.Time{}); got != x.Lookup(n) {
+				t.Fatalf("round %d, %q: set %d, want %d", round, n, got, x.Lookup(n))
 			}
 		}
 	}
-	warm, x := names[len(names)-1], indexes[1]
-	if s := f.sets[maphash.String(f.seed, string(warm))%setSlots]; s[0].set != x.Lookup(warm) || s[0].generation != uint32(x.Generation()) {
-		t.Errorf("%q was asked for just now, and %v is kept", warm, s[0])
+	if s, hash := f.slot(names[len(names)-1]); s.hashes[0] != hash {
+		t.Error("of the name that was asked for last nothing is known")
+	}
+	if size := unsafe.Sizeof(frontSlot{}); size != 64 || unsafe.Offsetof(f.slots) != 0 {
+		t.Errorf("a slot takes %d bytes: it is to be one cache line", size)
 	}
 }

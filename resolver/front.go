@@ -16,63 +16,65 @@ import (
 // Of names without an entry, as the blocked ones are, it knows what the index said of
 // them lately: that is one read from memory, and the index takes one for each label.
 type front struct {
-	seed  maphash.Seed
-	slots [frontSlots]frontSlot
-	sets  [setSlots]setSlot
+	slots      [frontSlots]frontSlot // first, so that each is one cache line
+	seed       maphash.Seed
+	generation uint64 // of the index that sets are of
 }
 
-// frontSlot has room for two entries, so that two names that meet in a slot do not
-// push each other out by turns.
+// frontSlot has room for the entries of three questions, the later ones first, so that
+// those that meet in a slot do not push each other out by turns, and for the label
+// sets of two names.
+//
+// Names whose sets are here are told apart by 64 bits of a hash whose seed nobody
+// knows: that one is taken for another is less likely than that the index itself errs
+// ([blocklists.Index.FalseMatch]).
 type frontSlot struct {
-	marks   [2]uint32 // of the names' hashes; others need not be looked at
-	entries [2]*entry // the later one first
+	marks   [3]uint32 // of the entries' questions; others need not be looked at
+	sets    [2]blocklists.SetID
+	entries [3]*entry
+	hashes  [2]uint64 // of the names that sets are of; 0: free
 }
 
 const (
 	frontSlots = 8192
 	// frontBytes is the longest entry that is kept here, since it stays until
-	// others take its slot: 8 MB a loop at most.
+	// others take its slot: 13 MB a loop at most.
 	frontBytes = 512
 )
 
-// setSlot has room for four names, and is one cache line.
-type setSlot [4]nameSet
-
-// nameSet is the label set of a name in the index of a generation. Names are told
-// apart by 64 bits of a hash whose seed nobody knows: that one is taken for another is
-// less likely than that the index itself errs ([blocklists.Index.FalseMatch]).
-type nameSet struct {
-	hash       uint64
-	generation uint32 // one process never makes as many indexes; 0: free
-	set        blocklists.SetID
-}
-
-const setSlots = 4096
-
 func newFront() *front { return &front{seed: maphash.MakeSeed()} }
 
-func (f *front) slot(k question) (s *frontSlot, mark uint32) {
-	h := maphash.String(f.seed, string(k.name)) + uint64(k.qtype)
-	return &f.slots[h%frontSlots], uint32(h >> 32)
+func (f *front) slot(n blocklists.Name) (s *frontSlot, hash uint64) {
+	hash = maphash.String(f.seed, string(n)) | 1<<63 // never 0
+	return &f.slots[hash%frontSlots], hash
 }
 
-// setIn returns the label set of n, which is x.Lookup(n). f may be nil.
-func (f *front) setIn(x *blocklists.Index, n blocklists.Name) blocklists.SetID {
-	generation := uint32(x.Generation())
-	if f == nil || generation == 0 {
-		return x.Lookup(n)
+func markOf(hash uint64, qtype uint16) uint32 { return uint32(hash>>32) ^ uint32(qtype) }
+
+// know returns the entry for k where it can be given out as it is, and the label set
+// of its name, which is x.Lookup(k.name). f may be nil.
+func (f *front) know(x *blocklists.Index, k question, now time.Time) (*entry, blocklists.SetID) {
+	if f == nil {
+		return nil, x.Lookup(k.name)
 	}
-	h := maphash.String(f.seed, string(n))
-	s := &f.sets[h%setSlots]
-	for i := range s {
-		if s[i].hash == h && s[i].generation == generation {
-			return s[i].set
+	s, hash := f.slot(k.name)
+	if e := s.get(k, hash, now); e != nil {
+		return e, e.setIn(x)
+	}
+	if f.generation != x.Generation() {
+		f.generation = x.Generation()
+		for i := range f.slots {
+			f.slots[i].hashes = [2]uint64{}
 		}
 	}
-	set := x.Lookup(n)
-	copy(s[1:], s[:])
-	s[0] = nameSet{h, generation, set}
-	return set
+	for i, h := range s.hashes {
+		if h == hash {
+			return nil, s.sets[i]
+		}
+	}
+	s.hashes[1], s.sets[1] = s.hashes[0], s.sets[0]
+	s.hashes[0], s.sets[0] = hash, x.Lookup(k.name)
+	return nil, s.sets[0]
 }
 
 // get returns the entry for k where it can be given out as it is. f may be nil.
@@ -80,7 +82,12 @@ func (f *front) get(k question, now time.Time) *entry {
 	if f == nil {
 		return nil
 	}
-	s, mark := f.slot(k)
+	s, hash := f.slot(k.name)
+	return s.get(k, hash, now)
+}
+
+func (s *frontSlot) get(k question, hash uint64, now time.Time) *entry {
+	mark := markOf(hash, k.qtype)
 	for i, e := range s.entries {
 		if s.marks[i] != mark || e == nil || e.key != k {
 			continue
@@ -99,9 +106,12 @@ func (f *front) put(e *entry) {
 	if f == nil || len(e.wire) > frontBytes {
 		return
 	}
-	s, mark := f.slot(e.key)
-	if s.entries[0] != nil && s.entries[0].key != e.key {
-		s.marks[1], s.entries[1] = s.marks[0], s.entries[0]
+	s, hash := f.slot(e.key.name)
+	at := 0 // what is there is replaced; else what came longest ago
+	for at < len(s.entries)-1 && s.entries[at] != nil && s.entries[at].key != e.key {
+		at++
 	}
-	s.marks[0], s.entries[0] = mark, e
+	copy(s.marks[1:at+1], s.marks[:at])
+	copy(s.entries[1:at+1], s.entries[:at])
+	s.marks[0], s.entries[0] = markOf(hash, e.key.qtype), e
 }

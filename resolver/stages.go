@@ -141,11 +141,7 @@ func (s *Server) identify(_ context.Context, q *query) step {
 func (s *Server) decide(_ context.Context, q *query) step {
 	x, ask := q.state.Index, policy.Question{Name: q.name, Time: q.now}
 	var set blocklists.SetID
-	if q.recent = q.front.get(q.question, q.now); q.recent != nil {
-		set = q.recent.setIn(x)
-	} else {
-		set = q.front.setIn(x, q.name)
-	}
+	q.recent, set = q.front.know(x, q.question, q.now)
 	ask.Labels = x.Refine(set, q.name, q.qtype)
 	var about blocklists.Name
 	if q.verdict, about = policy.DecideKnown(x, q.asker.Policy, ask, q.qtype); about != q.name {
