@@ -139,6 +139,7 @@ type home struct {
 
 	descriptors int      // how many it may have; 0: as many as the system lets it
 	program     string   // what is started and run; "": binary
+	under       []string // what starts it, for example taskset
 	env         []string // more of its environment
 }
 
@@ -171,6 +172,7 @@ func startHome(t *testing.T, u *dnsServer, args ...string) *home {
 func (h *home) start() {
 	h.t.Helper()
 	args := append([]string{cmp.Or(h.program, binary), "serve", "--data", h.data, "--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--console", "127.0.0.1:0"}, h.args...)
+	args = slices.Concat(h.under, args)
 	if h.descriptors > 0 {
 		args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, h.descriptors), "sh"}, args...)
 	}

@@ -241,8 +241,8 @@ func kinwardContender(t *testing.T, name string, lists []string, upstream string
 	if families > 1 {
 		addNeighbourFamilies(t, h.data, families-1)
 	}
+	h.under = onOneCore // as the others
 	h.start()
-	pin(t, h.cmd.Process.Pid, 0)
 	return &contender{name: name, port: h.port, pid: h.cmd.Process.Pid, only: only}
 }
 
