@@ -30,15 +30,30 @@ func (f *files) every() time.Duration          { return filesEvery }
 func (f *files) close() error                  { return nil }
 func (f *files) answers(context.Context) error { return nil }
 
+// Check reports what keeps the files from being a certificate for name now.
+func (f Files) Check(name string) error {
+	chain, key, err := f.read()
+	if err == nil {
+		_, err = pair(chain, key, name, time.Now())
+	}
+	return err
+}
+
+func (f Files) read() (chain, key []byte, err error) {
+	if chain, err = os.ReadFile(f.Certificate); err != nil {
+		return nil, nil, fmt.Errorf("reading the certificate: %w", err)
+	}
+	if key, err = os.ReadFile(f.Key); err != nil {
+		return nil, nil, fmt.Errorf("reading the certificate's key: %w", err)
+	}
+	return chain, key, nil
+}
+
 func (f *files) refresh(_ context.Context, old *tls.Certificate) (*tls.Certificate, time.Time, error) {
 	again := time.Now().Add(filesEvery)
-	chain, err := os.ReadFile(f.Certificate)
+	chain, key, err := f.read()
 	if err != nil {
-		return old, again, fmt.Errorf("reading the certificate: %w", err)
-	}
-	key, err := os.ReadFile(f.Key)
-	if err != nil {
-		return old, again, fmt.Errorf("reading the certificate's key: %w", err)
+		return old, again, err
 	}
 	sum := sha256.Sum256(append(append([]byte{}, chain...), key...))
 	if old != nil && sum == f.sum {

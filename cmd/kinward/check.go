@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
+
+	"kinward/certs"
 )
 
 func (c *cli) checkCommand() *cobra.Command {
@@ -37,6 +39,11 @@ and nothing is written.`,
 				fmt.Fprintf(w, "# The configuration is valid. In force would be:\n%s", text)
 				if open := everybody(cfg.AllowNet); open != "" {
 					fmt.Fprintf(w, "# Be aware: allow-net %s is everybody. An open resolver is soon used to attack others.\n", open)
+				}
+				if cfg.TLS.Certificate != "" {
+					if err := (certs.Files{Certificate: cfg.TLS.Certificate, Key: cfg.TLS.Key}).Check(cfg.TLS.Name); err != nil {
+						fmt.Fprintf(w, "# Be aware: tls: %v. Until that is mended no encrypted question is answered.\n", err)
+					}
 				}
 			})
 		},

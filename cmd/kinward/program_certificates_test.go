@@ -203,3 +203,23 @@ func TestProgramTLSALPN(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckReadsTheCertificate: a configuration may be checked where its files are not,
+// so it is valid; but check says that nobody would be answered.
+func TestCheckReadsTheCertificate(t *testing.T) {
+	cert, key := certificateFiles(t, "dns.example")
+	h := &home{t: t, data: t.TempDir()}
+	for _, tt := range []struct{ name, cert, key, says string }{
+		{"dns.example", cert, key, ""},
+		{"dns.example", cert + "x", key, "no such file"},
+		{"dns.example", cert, cert, "reading a certificate and its key"},
+		{"other.example", cert, key, "dns.example, not other.example"},
+	} {
+		out := h.must("check", "--config", writeConfig(t, fmt.Sprintf("tls: {name: %s, certificate: %s, key: %s}\n", tt.name, tt.cert, tt.key)))
+		if tt.says == "" {
+			wantNone(t, "check", out, "Be aware")
+		} else {
+			wantAll(t, "check", out, "# The configuration is valid", "# Be aware: tls: ", tt.says)
+		}
+	}
+}
