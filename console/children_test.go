@@ -243,6 +243,19 @@ func TestChildrenPages(t *testing.T) {
 	}
 }
 
+// Where nobody set a zone on a server that goes by UTC, as containers do, bedtimes
+// begin hours off: the page of times says so.
+func TestTimesByNoHomesClock(t *testing.T) {
+	for zone, want := range map[string]bool{"UTC": true, "Etc/UTC": true, "Europe/Berlin": false} {
+		f := family()
+		f.Zone = zone
+		body := newRoom(t, map[string]any{"family": f}).shows("/children/2/times", http.StatusOK)
+		if strings.Contains(body, "No home lives by that clock") != want {
+			t.Errorf("%s: it is said: %v, want %v", zone, !want, want)
+		}
+	}
+}
+
 // Each form asks for what it says, and leads to the page that shows it.
 func TestChildrenForms(t *testing.T) {
 	done := changed{Revision: 12}
