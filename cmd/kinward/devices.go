@@ -308,7 +308,11 @@ func deviceClueAdd(e *edit, r deviceRequest) (string, error) {
 	if hasAll(d, &next) {
 		return "", policy.ErrSame
 	}
-	return e.update(r.Device, policy.DeviceChange{Networks: next.Networks, MACs: next.MACs, Tokens: next.Tokens})
+	did, err := e.update(r.Device, policy.DeviceChange{Networks: next.Networks, MACs: next.MACs, Tokens: next.Tokens})
+	if err == nil {
+		e.noteElsewhere(next)
+	}
+	return did, err
 }
 
 // hasAll reports whether a device has all clues of another.

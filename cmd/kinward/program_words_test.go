@@ -132,6 +132,7 @@ func TestProgramOtherFamily(t *testing.T) {
 		t.Errorf("it was the home's change that was taken back:\n%s", now)
 	}
 	wantAll(t, "a hardware address", h.must("devices", "add", "02:00:5e:10:00:31", "--name", "Phone", "--family", "Miller"), elsewhere+" 02:00:5e:10:00:31 are")
+	wantAll(t, "one more", h.must("devices", "clue", "add", "Phone", "192.168.1.21", "--family", "Miller"), elsewhere+" 02:00:5e:10:00:31, 192.168.1.21 are")
 	wantNone(t, "the home's own", h.must("devices", "exempt", "192.168.1.20"), elsewhere)
 	wantNone(t, "a device's secret", h.must("devices", "add", "dns:their-laptop", "--name", "Laptop", "--family", "Miller"), elsewhere)
 	wantNone(t, "a public address", h.must("devices", "add", "203.0.113.7", "--name", "Desk", "--family", "Miller"), elsewhere)
