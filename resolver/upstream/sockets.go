@@ -52,13 +52,10 @@ func (s *sockets) get(ctx context.Context, addr netip.AddrPort) (*socket, error)
 	return &socket{Conn: conn, to: addr, made: s.now(), asked: 1}, nil
 }
 
-// waiting returns a socket to addr that was used before, nil for none.
+// waiting returns a socket to addr that was used before, nil for none. Nobody waits
+// for the lock while the system is asked.
 func (s *sockets) waiting(addr netip.AddrPort) *socket {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for n := len(s.idle); n > 0; n = len(s.idle) {
-		c := s.idle[n-1]
-		s.idle[n-1], s.idle = nil, s.idle[:n-1]
+	for c := s.take(); c != nil; c = s.take() {
 		if c.to == addr && s.now().Sub(c.made) < socketLife && !hasHeard(c.Conn) {
 			return c
 		}
@@ -67,14 +64,33 @@ func (s *sockets) waiting(addr netip.AddrPort) *socket {
 	return nil
 }
 
-// put takes a socket back.
-func (s *sockets) put(c *socket) {
+// take returns the socket used last of those that wait, nil for none.
+func (s *sockets) take() *socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	n := len(s.idle)
+	if n == 0 {
+		return nil
+	}
+	c := s.idle[n-1]
+	s.idle[n-1], s.idle = nil, s.idle[:n-1]
+	return c
+}
+
+// put takes a socket back.
+func (s *sockets) put(c *socket) {
 	left := socketLife - s.now().Sub(c.made)
-	if c.failed || c.asked >= socketUses || len(s.idle) >= socketIdle || s.closed || left <= 0 {
+	if c.failed || c.asked >= socketUses || left <= 0 || !s.keep(c, left) {
 		c.Close()
-		return
+	}
+}
+
+// keep lets c wait, at most as long as is left, unless there are enough.
+func (s *sockets) keep(c *socket, left time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.idle) >= socketIdle || s.closed {
+		return false
 	}
 	s.idle = append(s.idle, c)
 	if s.sweep == nil {
@@ -82,6 +98,7 @@ func (s *sockets) put(c *socket) {
 	} else if len(s.idle) == 1 {
 		s.sweep.Reset(left)
 	}
+	return true
 }
 
 // tidy closes all that wait: no port is open for long where nothing is asked.
