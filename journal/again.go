@@ -36,8 +36,7 @@ type repeat struct {
 // repeated is what a repetition raises.
 type repeated struct {
 	i     *incident
-	name  string // to be counted; see counts
-	named bool   // name is counted
+	name  string // "" where it is not counted
 	quiet bool
 	next  uint16 // the next repeat of i that has more, from 1
 }
@@ -57,7 +56,7 @@ func (l *lately) hash(e *spool.Encoded) (h [2]uint64) {
 }
 
 // find returns where an attempt is in known, or where in index it would be noted.
-func (l *lately) find(h [2]uint64) (place int, free int) {
+func (l *lately) find(h [2]uint64) (place, free int) {
 	for at := int(h[0] % uint64(len(l.index))); ; at = (at + 1) % len(l.index) {
 		n := int(l.index[at]) - 1
 		if n < 0 || l.known[n].hashes == h {
@@ -66,9 +65,9 @@ func (l *lately) find(h [2]uint64) (place int, free int) {
 	}
 }
 
-// remember notes that an attempt went into i, which has all its repetitions, and
-// counted its name where named.
-func (m *merger) remember(e spool.Encoded, i *incident, name string, named bool) {
+// remember notes that an attempt went into i, which has all its repetitions, and by
+// which name it is counted, "" for none.
+func (m *merger) remember(e spool.Encoded, i *incident, name string) {
 	if e.Rest == nil {
 		return
 	}
@@ -84,7 +83,7 @@ func (m *merger) remember(e spool.Encoded, i *incident, name string, named bool)
 		l.known, l.about = append(l.known, repeat{hashes: h}), append(l.about, repeated{})
 		l.index[free] = uint16(n + 1)
 	}
-	l.about[n] = repeated{i: i, name: name, named: named, quiet: e.Quiet()}
+	l.about[n] = repeated{i: i, name: name, quiet: e.Quiet()}
 }
 
 // keep forgets what belongs to other incidents than those. None must have more.
@@ -134,7 +133,7 @@ func (m *merger) again(e spool.Encoded) bool {
 	}
 	i.at(e.Time)
 	r.window, r.more, r.first, r.last = i.Window, 1, 0, 0 // of this one i knows when it was
-	of.next, i.more = i.more, uint16(n+1)
+	of.next, i.repeats = i.repeats, uint16(n+1)
 	if i.last-i.moved >= moveEvery {
 		m.touch(i)
 	}
@@ -144,17 +143,17 @@ func (m *merger) again(e spool.Encoded) bool {
 
 // settle gives i the repetitions that it does not have yet.
 func (m *merger) settle(i *incident) {
-	for i.more != 0 {
-		r, of := &m.lately.known[i.more-1], &m.lately.about[i.more-1]
+	for i.repeats != 0 {
+		r, of := &m.lately.known[i.repeats-1], &m.lately.about[i.repeats-1]
 		i.first, i.last = min(i.first, r.window+int64(r.first)), max(i.last, r.window+int64(r.last))
 		i.Queries += uint64(r.more)
-		if of.named {
+		if of.name != "" {
 			i.addName(of.name, of.quiet, uint64(r.more))
 			if of.quiet {
 				i.Embedded += uint64(r.more)
 			}
 		}
-		i.more, of.next, r.more = of.next, 0, 0
+		i.repeats, of.next, r.more = of.next, 0, 0
 	}
 }
 

@@ -136,32 +136,66 @@ func told(t *rapid.T, s *memory) (out []string) {
 	return out
 }
 
-// Where an incident has more names than it keeps, repetitions count for their own
-// names: what is asked for often is kept, and no count is below the truth.
-func TestRepetitionsOfMoreNamesThanAreKept(t *testing.T) {
-	sp, err := spool.Open(spool.Config{})
+// replayed is a merger that gets what is recorded through a spool, as [loop] does it.
+type replayed struct {
+	t     *testing.T
+	spool *spool.Spool
+	m     *merger
+	known int // repetitions
+}
+
+func replay(t *testing.T, mostOpen int) *replayed {
+	t.Helper()
+	sp, err := spool.Open(spool.Config{RingBytes: 16 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, known := newMerger(10), 0
+	return &replayed{t: t, spool: sp, m: newMerger(mostOpen)}
+}
+
+// merge merges all that was recorded.
+func (r *replayed) merge() {
+	r.t.Helper()
+	err := r.spool.Pull()
+	for more := true; more && err == nil; {
+		more, err = r.spool.Read(func(rec spool.Record) bool { r.m.add(rec.Attempt, rec.Encoded); return true }, func(e spool.Encoded) (bool, bool) {
+			known := r.m.again(e)
+			if known {
+				r.known++
+			}
+			return known, true
+		})
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// stored returns the details of all incidents.
+func (r *replayed) stored() (all []*details) {
+	r.t.Helper()
+	var s memory
+	settle(r.t, r.m, &s)
+	for _, row := range s.rows {
+		d, err := decodeDetails(row.Details)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+// Where an incident has more names than it keeps, repetitions count for their own
+// names: what is asked for often is kept, and no count is below the truth.
+func TestRepetitionsOfMoreNamesThanAreKept(t *testing.T) {
+	r := replay(t, 10)
 	ask := func(host string, times int) {
-		t.Helper()
 		a := try(host+".a.com", noon)
 		for range times {
-			sp.Record(&a)
+			r.spool.Record(&a)
 		}
-		if err := sp.Pull(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := sp.Read(func(r spool.Record) bool { m.add(r.Attempt, r.Encoded); return true }, func(e spool.Encoded) (bool, bool) {
-			if !m.again(e) {
-				return false, true
-			}
-			known++
-			return true, true
-		}); err != nil {
-			t.Fatal(err)
-		}
+		r.merge()
 	}
 	for n := range maxNames + 1 { // the last takes the first one's place
 		ask(fmt.Sprintf("n%d", n), 1)
@@ -172,29 +206,22 @@ func TestRepetitionsOfMoreNamesThanAreKept(t *testing.T) {
 	for n := range maxNames { // these take others' places, not theirs
 		ask(fmt.Sprintf("m%d", n), 1)
 	}
-	if known < 150 {
-		t.Errorf("%d were repetitions, want 151", known)
+	if r.known < 150 {
+		t.Errorf("%d were repetitions, want 150 at least", r.known)
 	}
-	var s memory
-	settle(t, m, &s)
-	for _, r := range s.rows {
-		i, err := decodeDetails(r.Details)
-		if err != nil {
-			t.Fatal(err)
-		}
-		counts := map[string]uint64{}
-		for _, n := range i.Names {
-			counts[n.Name] = n.Queries
-		}
-		if total := uint64(2*maxNames + 1 + 151); i.Queries != total {
-			t.Errorf("%d questions, want %d", i.Queries, total)
-		}
-		if len(i.Names) != maxNames || counts["n0.a.com"] < 102 || counts["n5.a.com"] < 51 {
-			t.Errorf("names %v: n0 was asked 102 times, n5 51 times", i.Names)
-		}
+	all := r.stored()
+	if len(all) != 1 {
+		t.Fatalf("%d incidents, want 1", len(all))
 	}
-	if len(s.rows) != 1 {
-		t.Errorf("%d incidents, want 1", len(s.rows))
+	if total := uint64(2*maxNames + 1 + 151); all[0].Queries != total {
+		t.Errorf("%d questions, want %d", all[0].Queries, total)
+	}
+	counts := map[string]uint64{}
+	for _, n := range all[0].Names {
+		counts[n.Name] = n.Queries
+	}
+	if len(counts) != maxNames || counts["n0.a.com"] < 102 || counts["n5.a.com"] < 51 {
+		t.Errorf("names %v: n0 was asked 102 times, n5 51 times", all[0].Names)
 	}
 }
 
@@ -211,47 +238,36 @@ func TestRepetitionsAreThereForWhoLooks(t *testing.T) {
 		most     int // open
 		attempts []policy.Attempt
 		erase    policy.FamilyID // before the last attempt; 0: nobody
+		sweep    time.Duration   // when, before the last attempt; 0: never
 		want     []string
 	}{
 		{"another name, within the gap of the last one", 10, []policy.Attempt{
 			of(1, "a.com", 0), of(1, "a.com", 1), of(1, "a.com", 4*time.Second), of(1, "www.a.com", Gap+3*time.Second),
-		}, 0, []string{"a.com 4"}},
+		}, 0, 0, []string{"a.com 4"}},
 		{"too many are open: the oldest ends, and what comes later is another", 1, []policy.Attempt{
 			of(1, "a.com", 0), of(1, "a.com", 1), of(1, "a.com", 2), of(1, "b.com", 3), of(1, "a.com", 4),
-		}, 0, []string{"a.com 1", "a.com 3", "b.com 1"}},
+		}, 0, 0, []string{"a.com 1", "a.com 3", "b.com 1"}},
 		{"an earlier one is erased", 10, []policy.Attempt{
 			of(2, "b.com", 0), of(1, "a.com", 0), of(1, "a.com", 1), of(1, "c.com", 2), of(1, "c.com", 3), of(1, "a.com", 4),
-		}, 2, []string{"a.com 3", "c.com 2"}},
+		}, 2, 0, []string{"a.com 3", "c.com 2"}},
+		{"one comes late, when what has ended was forgotten", 10, []policy.Attempt{
+			of(1, "a.com", 0), of(1, "a.com", 1), of(1, "a.com", 4*time.Second), of(1, "a.com", Gap),
+		}, 0, Gap + late + 2*time.Second, []string{"a.com 4"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			sp, err := spool.Open(spool.Config{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			m := newMerger(c.most)
+			r := replay(t, c.most)
 			for n, a := range c.attempts {
-				if n == len(c.attempts)-1 && c.erase != 0 {
-					m.erase(c.erase, 0)
+				if last := n == len(c.attempts)-1; last && c.erase != 0 {
+					r.m.erase(c.erase, 0)
+				} else if last && c.sweep != 0 {
+					r.m.sweep(noon.Add(c.sweep).UnixMilli())
 				}
-				sp.Record(&a)
-				if err := sp.Pull(); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := sp.Read(func(r spool.Record) bool { m.add(r.Attempt, r.Encoded); return true }, func(e spool.Encoded) (bool, bool) {
-					return m.again(e), true
-				}); err != nil {
-					t.Fatal(err)
-				}
+				r.spool.Record(&a)
+				r.merge()
 			}
-			var s memory
-			settle(t, m, &s)
 			var got []string
-			for _, r := range s.rows {
-				i, err := r.Incident()
-				if err != nil {
-					t.Fatal(err)
-				}
-				got = append(got, fmt.Sprint(i.Domain, " ", i.Queries))
+			for _, d := range r.stored() {
+				got = append(got, fmt.Sprint(d.Domain, " ", d.Queries))
 			}
 			slices.Sort(got)
 			if d := cmp.Diff(c.want, got); d != "" {
@@ -263,51 +279,29 @@ func TestRepetitionsAreThereForWhoLooks(t *testing.T) {
 
 // Beyond what is remembered it begins anew, and nothing that was counted is lost.
 func TestMoreRepetitionsThanAreRemembered(t *testing.T) {
-	sp, err := spool.Open(spool.Config{RingBytes: 16 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, known := newMerger(3*maxRepeats), 0
+	r := replay(t, 3*maxRepeats)
 	const each = 3
 	for range each {
 		for n := range maxRepeats + 10 {
 			a := try(fmt.Sprintf("n%d.com", n%(maxRepeats+5)), noon)
-			sp.Record(&a)
-			sp.Record(&a)
+			r.spool.Record(&a)
+			r.spool.Record(&a)
 		}
-		if err := sp.Pull(); err != nil {
-			t.Fatal(err)
-		}
-		for more := true; more; {
-			if more, err = sp.Read(func(r spool.Record) bool { m.add(r.Attempt, r.Encoded); return true }, func(e spool.Encoded) (bool, bool) {
-				if !m.again(e) {
-					return false, true
-				}
-				known++
-				return true, true
-			}); err != nil {
-				t.Fatal(err)
-			}
-		}
+		r.merge()
 	}
-	if n := len(m.lately.known); n == 0 || n > maxRepeats {
+	if n := len(r.m.lately.known); n == 0 || n > maxRepeats {
 		t.Errorf("%d are remembered, at most %d may be", n, maxRepeats)
 	}
-	if known < each*maxRepeats {
-		t.Errorf("%d were repetitions: each second one is", known)
+	if r.known < each*maxRepeats {
+		t.Errorf("%d were repetitions: each second one is", r.known)
 	}
-	var s memory
-	settle(t, m, &s)
-	if len(s.rows) != maxRepeats+5 {
-		t.Errorf("%d incidents, want %d", len(s.rows), maxRepeats+5)
+	all := r.stored()
+	if len(all) != maxRepeats+5 {
+		t.Errorf("%d incidents, want %d", len(all), maxRepeats+5)
 	}
 	total := uint64(0)
-	for _, r := range s.rows {
-		i, err := r.Incident()
-		if err != nil {
-			t.Fatal(err)
-		}
-		total += i.Queries
+	for _, d := range all {
+		total += d.Queries
 	}
 	if want := uint64(each * 2 * (maxRepeats + 10)); total != want {
 		t.Errorf("%d questions in all, want %d", total, want)

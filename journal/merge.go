@@ -70,7 +70,8 @@ type incident struct {
 	saved  uint64 // queries that the store has
 	taken  uint64 // queries that are in flight
 	queued bool   // it is in dirty
-	more   uint16 // the first of its repetitions that it does not have yet, from 1; see lately
+
+	repeats uint16 // the first in lately.known of which it lacks repetitions, from 1; 0: none
 
 	prev, next *incident // the ring; nil once it cannot grow any more
 	moved      int64     // Unix ms of when it was last put to the ring's end
@@ -130,14 +131,12 @@ func (m *merger) add(a *policy.Attempt, e spool.Encoded) outcome {
 			return quiet
 		}
 		i = newIncident(a, k, ms, client)
-		name, named := i.look(a)
-		m.remember(e, i, name, named)
+		m.remember(e, i, i.look(a))
 		m.insert(i)
 		return opened
 	}
 	i.at(ms)
-	name, named := i.look(a)
-	m.remember(e, i, name, named)
+	m.remember(e, i, i.look(a))
 	m.touch(i)
 	m.change(i)
 	return merged
@@ -236,11 +235,12 @@ func (i *incident) at(ms int64) {
 	}
 }
 
-// look counts what was asked for, and returns its name where that is counted.
-func (i *incident) look(a *policy.Attempt) (name string, named bool) {
+// look counts what was asked for, and returns its name as it is counted, "" where it
+// is not.
+func (i *incident) look(a *policy.Attempt) string {
 	i.Queries++
 	if kindOf(a) == offline {
-		return "", false // what was asked for is nobody's business: it was not why it was blocked
+		return "" // what was asked for is nobody's business: it was not why it was blocked
 	}
 	if a.Verdict.Quiet {
 		i.Embedded++
@@ -248,7 +248,7 @@ func (i *incident) look(a *policy.Attempt) (name string, named bool) {
 	if !slices.Contains(i.Types, a.Type) && len(i.Types) < maxTypes {
 		i.Types = append(i.Types, a.Type)
 	}
-	return i.addName(a.Name.String(), a.Verdict.Quiet, 1), true
+	return i.addName(a.Name.String(), a.Verdict.Quiet, 1)
 }
 
 // addName counts a name in bounded memory (Metwally's space saving): where all
