@@ -32,6 +32,8 @@ func TestProgramKilledWhileCompiling(t *testing.T) {
 	u := startUpstream(t)
 	h := &home{t: t, data: t.TempDir(), args: []string{"--upstream", "udp://" + u.addr}}
 	file := longList(t, 150_000)
+	h.start() // makes the folder: a command that is killed before it would leave none to ask
+	h.stop(os.Interrupt)
 	added := false
 	for round := range 8 {
 		cmd := exec.Command(binary, "lists", "add", file, "--id", "long", "--category", "adult", "--data", h.data)
