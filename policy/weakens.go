@@ -382,14 +382,24 @@ func (w *weighing) own(p, q map[string]Choice, kind string, target func(string) 
 func (w *weighing) rules(p, q *Profile, t *times, say func(string)) {
 	denies := ruleIndex(q.Rules, false)
 	for i := range p.Rules {
-		if r := &p.Rules[i]; !r.Allow && !denies.cover(r, func(o *Rule) bool { return t.within(r, o, false) }) {
-			say("rule " + RuleText(*r) + " is gone or holds less")
+		r := &p.Rules[i]
+		switch {
+		case r.Allow || denies.cover(r, func(o *Rule) bool { return t.within(r, o, false) }):
+		case denies[aboutOf(r)] != nil:
+			say("rule " + RuleText(*r) + " holds less")
+		default:
+			say("rule " + RuleText(*r) + " is gone")
 		}
 	}
 	allows := ruleIndex(p.Rules, true)
 	for i := range q.Rules {
-		if r := &q.Rules[i]; r.Allow && !allows.cover(r, func(o *Rule) bool { return t.within(o, r, true) }) {
-			say("rule " + RuleText(*r) + " is new or holds more")
+		r := &q.Rules[i]
+		switch {
+		case !r.Allow || allows.cover(r, func(o *Rule) bool { return t.within(o, r, true) }):
+		case allows[aboutOf(r)] != nil:
+			say("rule " + RuleText(*r) + " holds more")
+		default:
+			say("rule " + RuleText(*r) + " is new")
 		}
 	}
 }
@@ -400,6 +410,8 @@ type ruleKey struct {
 	match Match
 }
 
+func aboutOf(r *Rule) ruleKey { return ruleKey{r.Name, r.Match} }
+
 // ruleTable holds a profile's allow or deny rules by what they are about.
 type ruleTable map[ruleKey]*Rule
 
@@ -407,7 +419,7 @@ func ruleIndex(rules []Rule, allow bool) ruleTable {
 	t := ruleTable{}
 	for i := range rules {
 		if r := &rules[i]; r.Allow == allow {
-			t[ruleKey{r.Name, r.Match}] = r
+			t[aboutOf(r)] = r
 		}
 	}
 	return t

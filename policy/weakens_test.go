@@ -51,14 +51,14 @@ func TestWeakens(t *testing.T) {
 		{name: "a pause", do: func(f *Family) { lea(f).Paused = monday.Add(time.Hour) }, back: "the pause ends early"},
 		{name: "guests", do: func(f *Family) { lea(f).Guests = true }, says: "counted, not named"},
 		{name: "a deny rule goes", do: func(f *Family) { lea(f).Rules = lea(f).Rules[1:]; lea(f).Schedules = lea(f).Schedules[:2] }, says: "rule deny example.com and all below it is gone"},
-		{name: "a deny rule ends", do: func(f *Family) { lea(f).Rules[0].Until = monday }, says: "rule deny example.com and all below it is gone or holds less"},
+		{name: "a deny rule ends", do: func(f *Family) { lea(f).Rules[0].Until = monday }, says: "rule deny example.com and all below it holds less"},
 		{name: "a deny rule for more takes the place of one", do: func(f *Family) {
 			lea(f).Rules = append(lea(f).Rules, Rule{ID: 60, Name: blocklists.MustName("com")})
 			lea(f).Rules = lea(f).Rules[1:]
 			lea(f).Schedules = lea(f).Schedules[:2]
 		}, back: "rule deny com and all below it is gone"},
 		{name: "an allow rule goes", do: func(f *Family) { lea(f).Rules = lea(f).Rules[:1] }, back: "rule allow example.com alone is new"},
-		{name: "a rule holds always", do: func(f *Family) { lea(f).Schedules = lea(f).Schedules[:2] }, back: "is gone or holds less"},
+		{name: "a rule holds always", do: func(f *Family) { lea(f).Schedules = lea(f).Schedules[:2] }, back: "holds less"},
 		{name: "bedtime is later", do: func(f *Family) { s(f, 0).Windows[0].From += 5 }, says: "everything is blocked at fewer times: not from Mon 21:30"},
 		{name: "bedtime is longer", do: func(f *Family) { s(f, 0).Windows[0].From -= 5 }, back: "not from Mon 21:25"},
 		{name: "a window is split in two that touch", do: func(f *Family) {

@@ -167,6 +167,7 @@ func TestBrowserSchedule(t *testing.T) {
 	scroll := func(cell string) {
 		t.Helper()
 		b.until("the cell "+cell, `(() => { const e = document.querySelector('td[aria-label^="`+cell+`"]'); e?.scrollIntoView({ block: "center" }); return e; })()`)
+		evaluate[bool](b, `new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(() => shown(true))))`)
 	}
 	at := func(cell string) (x, y float64) {
 		t.Helper()
@@ -176,13 +177,16 @@ func TestBrowserSchedule(t *testing.T) {
 	scroll("Saturday, 12:00")
 	x1, y1 := at("Saturday, 12:00")
 	x2, y2 := at("Sunday, 13:00")
-	b.do(
-		chromedp.MouseEvent(input.DispatchMouseEventTypeMousePressed, x1, y1, chromedp.Button("left"), chromedp.ClickCount(1)),
-		chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, x1, y2, chromedp.Button("left")),
-		chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, x2, y2, chromedp.Button("left")),
-		chromedp.MouseEvent(input.DispatchMouseEventTypeMouseReleased, x2, y2, chromedp.Button("left"), chromedp.ClickCount(1)),
-	)
-	b.until("what the mouse did", `document.querySelector("[aria-live]").textContent === "Saturday – Sunday, 12:00 to 13:30: now closed"`)
+	mouse := func(kind input.DispatchMouseEventType, x, y float64, says string) {
+		t.Helper()
+		b.do(chromedp.MouseEvent(kind, x, y, chromedp.Button("left"), chromedp.ClickCount(1)))
+		b.until("what the mouse did: "+says, `document.querySelector("[aria-live]").textContent === "`+says+`: now closed"`)
+	}
+	b.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, x1, y1))
+	mouse(input.DispatchMouseEventTypeMousePressed, x1, y1, "Saturday, 12:00 to 12:30")
+	mouse(input.DispatchMouseEventTypeMouseMoved, x1, y2, "Saturday, 12:00 to 13:30")
+	mouse(input.DispatchMouseEventTypeMouseMoved, x2, y2, "Saturday – Sunday, 12:00 to 13:30")
+	mouse(input.DispatchMouseEventTypeMouseReleased, x2, y2, "Saturday – Sunday, 12:00 to 13:30")
 
 	// A finger on a phone.
 	b.as(phone, "dark")

@@ -171,18 +171,18 @@ export default function week(element) {
     const dayText = c1 === c2 ? days[c1].whole : `${days[c1].whole} – ${days[c2].whole}`;
     live.textContent = tell(say.set, dayText, r1 * step, (r2 + 1) * step, began.on ? 'on' : 'off');
   }
-  function move(to) {
+  function move(to, how) {
     cells[here].tabIndex = -1;
     here = to;
     cells[here].tabIndex = 0;
-    cells[here].focus();
+    cells[here].focus(how);
   }
 
   body.addEventListener('pointerdown', (event) => {
     const cell = event.target.closest('td');
     if (!cell || event.button !== 0) return;
     event.preventDefault();
-    move(Number(cell.dataset.cell));
+    move(Number(cell.dataset.cell), { preventScroll: true }); // the rest would no longer be where it was seen
     begin(here);
     const drag = (e) => {
       const under = document.elementFromPoint(e.clientX, e.clientY)?.closest?.('.week-grid td[data-cell]');
