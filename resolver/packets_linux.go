@@ -79,10 +79,12 @@ func newPackets(conn *net.UDPConn) (packets, int, error) {
 }
 
 // batchCall makes a system call that takes messages and returns how many of them
-// it took.
+// it took. The socket never blocks, so the scheduler is not told: what takes longer
+// than 20 µs, as a full batch does, would have this thread's place given away each
+// time, and the runtime's watcher awake for it (proc.go, retake and sysmon).
 func batchCall(number, fd uintptr, list []message) (int, syscall.Errno) {
 	for {
-		n, _, errno := unix.Syscall6(number, fd, uintptr(unsafe.Pointer(&list[0])), uintptr(len(list)), 0, 0, 0)
+		n, _, errno := unix.RawSyscall6(number, fd, uintptr(unsafe.Pointer(&list[0])), uintptr(len(list)), 0, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), 0
