@@ -125,20 +125,29 @@ func (m *merger) again(e spool.Encoded) bool {
 		r.more, r.first, r.last = r.more+1, min(r.first, at), max(r.last, at)
 		return true
 	}
-	of := &l.about[n]
-	i := of.i
+	i := l.about[n].i
+	if i.repeats != 0 && !outside(e.Time, i.Window) { // i goes on with others
+		m.begin(n, int16(e.Time-i.Window))
+		return true
+	}
 	m.settle(i)
 	if i.next == nil || i.ended(e.Time) {
 		return false
 	}
 	i.at(e.Time)
-	r.window, r.more, r.first, r.last = i.Window, 1, 0, 0 // of this one i knows when it was
-	of.next, i.repeats = i.repeats, uint16(n+1)
+	m.begin(n, 0) // of this one i knows when it was
 	if i.last-i.moved >= moveEvery {
 		m.touch(i)
 	}
 	m.change(i)
 	return true
+}
+
+// begin counts the first repetition of the nth attempt, at ms in its incident's window.
+func (m *merger) begin(n int, at int16) {
+	r, of := &m.lately.known[n], &m.lately.about[n]
+	r.window, r.more, r.first, r.last = of.i.Window, 1, at, at
+	of.next, of.i.repeats = of.i.repeats, uint16(n+1)
 }
 
 // settle gives i the repetitions that it does not have yet.
