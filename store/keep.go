@@ -99,10 +99,16 @@ func (db *DB) expire(ctx context.Context, f *policy.Family, now time.Time, e *Ex
 		}
 		last := rows[len(rows)-1]
 		from, id = last.Last.UnixMilli(), last.ID
+		if len(over) == 0 {
+			continue
+		}
 		if err := db.transact(ctx, func(tx *sql.Tx) error { return deleteIncidents(ctx, tx, f.ID, over) }); err != nil {
 			return err
 		}
 		e.Incidents += len(over)
+	}
+	if old, err := db.hasOld(ctx, f, now); err != nil || !old {
+		return err
 	}
 	return db.transact(ctx, func(tx *sql.Tx) error {
 		before := keep.Default().Before(now)
@@ -118,6 +124,37 @@ func (db *DB) expire(ctx context.Context, f *policy.Family, now time.Time, e *Ex
 		e.Counts, err = expireCounts(ctx, tx, f, now)
 		return err
 	})
+}
+
+// hasOld reports whether there may be more than incidents to forget, so that a family
+// of which there is nothing takes no turn among those that write.
+func (db *DB) hasOld(ctx context.Context, f *policy.Family, now time.Time) (old bool, err error) {
+	query := `SELECT EXISTS (SELECT 1 FROM counts WHERE family_id = $1 AND day < $3)`
+	for _, t := range keptTables {
+		if t.at != "" {
+			query += ` OR EXISTS (SELECT 1 FROM ` + t.name + ` WHERE family_id = $1 AND ` + t.at + ` < $2)`
+		}
+	}
+	err = db.read.QueryRowContext(ctx, query, int64(f.ID), f.Retention.Default().Before(now).UnixMilli(),
+		f.Retention.Shortest().Before(now).UTC().Format(time.DateOnly)).Scan(&old)
+	return old, err
+}
+
+// NextKeeping returns the next family after one of which anything is kept that grows
+// old, 0 where there is none. Most of a provider's families have nothing.
+func (db *DB) NextKeeping(ctx context.Context, after policy.FamilyID) (next policy.FamilyID, err error) {
+	query := `SELECT coalesce(min(id), 0) FROM (SELECT min(family_id) AS id FROM incidents WHERE family_id > $1
+		UNION ALL SELECT min(family_id) FROM counts WHERE family_id > $1`
+	for _, t := range keptTables {
+		if t.at != "" {
+			query += ` UNION ALL SELECT min(family_id) FROM ` + t.name + ` WHERE family_id > $1`
+		}
+	}
+	var id int64
+	if err := db.read.QueryRowContext(ctx, query+`)`, int64(after)).Scan(&id); err != nil {
+		return 0, fmt.Errorf("looking for families of which something is kept: %w", explain(err))
+	}
+	return policy.FamilyID(id), nil
 }
 
 // oldRows returns the next rows of a family after one, the oldest first, up to a
@@ -205,6 +242,27 @@ func (db *DB) Erasable(ctx context.Context, f *policy.Family, profile policy.Pro
 		return nil, fmt.Errorf("counting what would be erased: %w", explain(err))
 	}
 	return out, nil
+}
+
+// KeptProfiles returns the profiles that a family has incidents of, in order, those
+// included that it has no more.
+func (db *DB) KeptProfiles(ctx context.Context, family policy.FamilyID) (list []policy.ProfileID, err error) {
+	rows, err := db.read.QueryContext(ctx, `SELECT DISTINCT profile_id FROM incidents WHERE family_id = $1 ORDER BY profile_id`, int64(family))
+	if err != nil {
+		return nil, fmt.Errorf("reading whose incidents are kept: %w", explain(err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("reading whose incidents are kept: %w", err)
+		}
+		list = append(list, policy.ProfileID(id))
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading whose incidents are kept: %w", explain(err))
+	}
+	return list, nil
 }
 
 // ofProfile is the condition that a row is of the profile $2, or of any where

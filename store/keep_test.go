@@ -49,6 +49,66 @@ func inProfile(p policy.ProfileID) func(*journal.Row, map[string]any) {
 	return func(r *journal.Row, _ map[string]any) { r.Profile = p }
 }
 
+// TestExpireNothing: a family of which nothing is old does not wait for who writes.
+func TestExpireNothing(t *testing.T) {
+	db := openNew(t)
+	write(t, db, journal.Batch{
+		Rows:   []journal.Row{row("young", noon)},
+		Counts: []journal.Count{{Family: 1, Profile: 1, Category: "dating", Day: noon.Format(time.DateOnly), Tries: 1}},
+	})
+	f, _, err := db.Family(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, keep := range map[string]policy.Retention{"all alike": {}, "a category shorter": {Categories: map[blocklists.Category]policy.KeptDays{blocklists.Dating: 1}}} {
+		f.Retention = keep
+		err = db.Together(t.Context(), func(*Tx) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			e, err := db.Expire(ctx, f, noon.Add(time.Hour))
+			if e != (Expired{}) {
+				t.Errorf("%s: forgot %+v", name, e)
+			}
+			return err
+		})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestNextKeeping(t *testing.T) {
+	db := openNew(t)
+	want := []policy.FamilyID{0}
+	for i, kept := range []journal.Batch{
+		{Rows: []journal.Row{row("d1", noon)}},
+		{},
+		{Counts: []journal.Count{{Profile: 1, Category: "dating", Day: noon.Format(time.DateOnly), Tries: 1}}},
+		{},
+	} {
+		f := policy.NewFamily(fmt.Sprintf("Family %d", i), "UTC", policy.BandC)
+		if _, err := db.AddFamily(t.Context(), f, ""); err != nil {
+			t.Fatal(err)
+		}
+		for i := range kept.Rows {
+			kept.Rows[i].Family = f.ID
+		}
+		for i := range kept.Counts {
+			kept.Counts[i].Family = f.ID
+		}
+		if len(kept.Rows)+len(kept.Counts) > 0 {
+			write(t, db, kept)
+			want = append(want, f.ID)
+		}
+	}
+	want = append(want, 0)
+	for i, after := range want[:len(want)-1] {
+		if next, err := db.NextKeeping(t.Context(), after); err != nil || next != want[i+1] {
+			t.Errorf("after %d comes %d, %v; want %d", after, next, err, want[i+1])
+		}
+	}
+}
+
 func TestExpire(t *testing.T) {
 	days := func(n int) time.Time { return noon.AddDate(0, 0, -n) }
 	own := func(c blocklists.Category, d policy.KeptDays) map[blocklists.Category]policy.KeptDays {

@@ -146,17 +146,24 @@ func (x *forgetter) run(ctx context.Context) error {
 }
 
 func (x *forgetter) forget(ctx context.Context) error {
-	var families []policy.Family // the reader must be free before anything is deleted
-	for f, err := range x.db.Families(ctx) {
-		if err != nil {
-			return err
-		}
-		families = append(families, policy.Family{ID: f.ID, Retention: f.Retention})
-	}
 	var gone store.Expired
 	var errs []error
-	for i := range families {
-		e, err := x.db.Expire(ctx, &families[i], x.now())
+	for id := policy.FamilyID(0); ; {
+		var err error
+		if id, err = x.db.NextKeeping(ctx, id); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if id == 0 {
+			break
+		}
+		f, _, err := x.db.Family(ctx, id)
+		if err != nil {
+			if !errors.Is(err, policy.ErrNotFound) { // otherwise it was removed meanwhile
+				errs = append(errs, err)
+			}
+			continue
+		}
+		e, err := x.db.Expire(ctx, f, x.now())
 		gone.Incidents += e.Incidents
 		gone.Counts += e.Counts
 		errs = append(errs, err)
