@@ -236,7 +236,7 @@ func (f *Fetcher) Fetch(ctx context.Context, q Request, sink Sink) (Fetched, err
 			got.From = location
 			return got, nil
 		}
-		err = fmt.Errorf("fetching %s: %w", redacted(location), err)
+		err = fmt.Errorf("fetching %s: %w%s", redacted(location), err, remedy(err))
 		if failed != nil {
 			err = fmt.Errorf("%w; then %w", failed, err)
 		}
@@ -246,6 +246,14 @@ func (f *Fetcher) Fetch(ctx context.Context, q Request, sink Sink) (Fetched, err
 		}
 	}
 	return Fetched{}, failed
+}
+
+// remedy says what to do about err, where the error does not.
+func remedy(err error) string {
+	if missing := (*net.DNSError)(nil); errors.As(err, &missing) {
+		return "; see that the address is spelled right, and that this machine can look names up"
+	}
+	return ""
 }
 
 // fromPlace fetches from one location, which it may try several times.

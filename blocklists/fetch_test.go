@@ -346,3 +346,13 @@ func TestIDFromLocation(t *testing.T) {
 		}
 	}
 }
+
+func TestFetch_saysWhatToDoAboutAName(t *testing.T) {
+	got := remedy(fmt.Errorf("dial tcp: %w", &net.DNSError{Err: "no such host", Name: "lists.exmaple.com", IsNotFound: true}))
+	if !strings.Contains(got, "spelled right") {
+		t.Errorf("of a name that is not found: %q", got)
+	}
+	if got := remedy(io.ErrUnexpectedEOF); got != "" {
+		t.Errorf("of a download that was cut: %q", got)
+	}
+}

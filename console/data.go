@@ -40,8 +40,9 @@ type eraseRequest struct {
 }
 
 type erasedView struct {
-	Family string         `json:"family"`
-	Rows   map[string]int `json:"rows"`
+	Family  string         `json:"family"`
+	Rows    map[string]int `json:"rows"`
+	Removed []int64        `json:"removed,omitempty"` // profiles that are gone while something is kept of them
 }
 
 type choicesView struct {
@@ -63,6 +64,7 @@ type dataView struct {
 	Categories []option // that can be kept otherwise
 	Own        []retentionCategory
 	Profiles   []childProfile
+	Removed    []int64 // profiles that are gone while something is kept of them, for an owner
 	Owner      bool
 	Wrong      string
 }
@@ -83,6 +85,13 @@ func (v *visit) dataPage(wrong string, status int) error {
 		return err
 	}
 	p := dataView{retentionView: r, Own: r.Categories, Profiles: h.Profiles, Owner: owners.allows(v.actor), Wrong: wrong}
+	if p.Owner {
+		kept, err := callErase.do(v, eraseRequest{DryRun: true})
+		if err != nil {
+			return err
+		}
+		p.Removed = kept.Removed
+	}
 	p.Categories = []option{{"", v.lang.text("data.all-categories")}}
 	for _, c := range all.Categories {
 		p.Categories = append(p.Categories, option{c.ID, c.Name})

@@ -53,7 +53,7 @@ func familyDesk() *journalDesk {
 		"retention":     retentionView{365, []retentionCategory{{"dating", "Dating", 30}}},
 		"retention-set": changed{Revision: 15}, "families-export": choicesView{"family: Miller\n"},
 		"categories": map[string]any{"categories": []map[string]string{{"id": "dating", "name": "Dating"}}},
-		"erase":      erasedView{"Miller", map[string]int{"incidents": 4, "day counts": 2, "requests": 1}},
+		"erase":      erasedView{"Miller", map[string]int{"incidents": 4, "day counts": 2, "requests": 1}, []int64{9}},
 	}}
 }
 
@@ -138,6 +138,9 @@ func TestFamilyPages(t *testing.T) {
 					if !seen[m[1]] {
 						t.Errorf("%s has a label for %q, which is not there", page, m[1])
 					}
+				}
+				if has := strings.Contains(body, `href="/data/erase?profile=9"`); page == "/data" && has != (by == owner) {
+					t.Errorf("%s leads %s to the erasure of a removed child's record: %v", page, by.Role, has)
 				}
 				if by == viewer && strings.Count(body, `method="post"`) > 2 {
 					t.Errorf("%s offers a viewer forms beside those of the frame", page)

@@ -435,7 +435,7 @@ func (e *examination) upstream(ctx context.Context, u resolver.UpstreamHealth) {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
 		e.fault(what, "check the line to the internet and the router's firewall, or give another with --upstream", "no answer within 2 seconds")
 	case err != nil:
-		e.fault(what, "check the line to the internet and the router's firewall, or give another with --upstream", "%v", err)
+		e.fault(what, "check the line to the internet and the router's firewall, or give another with --upstream", "%v", errors.Unwrap(err)) // without the upstream, which stands before
 	case u.Domain != "" && (reply.Rcode == dns.RcodeSuccess || reply.Rcode == dns.RcodeNameError):
 		e.ok(what, "answers in %s", took.Round(time.Millisecond))
 	case u.Domain != "":

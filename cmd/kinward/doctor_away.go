@@ -233,7 +233,7 @@ func lookupThrough(ctx context.Context, upstreams []upstream.Spec, name string, 
 		c.Close()
 		switch {
 		case failed != nil:
-			err = fmt.Errorf("asking %s for %s: %w", u, name, failed)
+			err = fmt.Errorf("looking up %s: %w", name, failed)
 			continue
 		case reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError:
 			err = fmt.Errorf("asking %s for %s: it answers %s", u, name, dns.RcodeToString[reply.Rcode])

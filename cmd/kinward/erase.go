@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,7 +23,7 @@ import (
 
 type eraseRequest struct {
 	about
-	Profile string `json:"profile,omitempty"` // "": all of the family
+	Profile string `json:"profile,omitempty"` // its name, or the number of one that was removed; "": all of the family
 	DryRun  bool   `json:"dryRun,omitempty"`
 }
 
@@ -31,6 +32,9 @@ type eraseReply struct {
 	Whose  string       `json:"whose"` // in words
 	DryRun bool         `json:"dryRun"`
 	Rows   store.Erased `json:"rows"`            // what is, or would be, deleted
+	// Removed are the profiles that the family has no more and that something is
+	// kept of, when all would be erased.
+	Removed []policy.ProfileID `json:"removed,omitempty"`
 	Aside  []string     `json:"aside,omitempty"` // databases that a restore put aside, which still have it
 }
 
@@ -42,7 +46,8 @@ func (c *cli) eraseCommand() *cobra.Command {
 		Use:   "erase PROFILE|all",
 		Short: "Delete what was kept of a profile, or of all, for good",
 		Long: `Deletes incidents, counts, reviews, notes, mutes, and who looked: from memory, the
-disk and the database down to its free space. Choices, rules and devices stay. The
+disk and the database down to its free space. A profile that was removed is told by its
+number, which "erase all --dry-run" shows. Choices, rules and devices stay. The
 history keeps that it was done, not what was there. It cannot be undone. Backups and
 exports that were made before are elsewhere: delete them yourself.`,
 		Example: `  kinward erase Lea --dry-run
@@ -102,17 +107,28 @@ func erase(ctx context.Context, n *node, req eraseRequest, _ progress) (eraseRep
 	var profile policy.ProfileID
 	if req.Profile != "" {
 		p, err := f.Profile(req.Profile)
-		if err != nil {
+		switch gone := removedProfile(f, req.Profile); {
+		case err == nil:
+			profile, rep.Whose = p.ID, "profile "+p.Name
+		case gone != 0:
+			profile, rep.Whose = gone, fmt.Sprintf("profile %d, which was removed", gone)
+		default:
 			return rep, coded(err)
 		}
-		profile, rep.Whose = p.ID, "profile "+p.Name
 	}
 	if n.serving != nil {
 		if err := n.serving.journal.Flush(ctx); req.DryRun && err != nil {
 			return rep, err // it would count too little
 		}
 	}
-	if rep.Rows, err = n.db.Erasable(ctx, f, profile); err != nil || req.DryRun {
+	if rep.Rows, err = n.db.Erasable(ctx, f, profile); err != nil {
+		return rep, err
+	}
+	if req.DryRun {
+		if profile == 0 {
+			rep.Removed, err = n.db.KeptProfiles(ctx, f.ID)
+			rep.Removed = slices.DeleteFunc(rep.Removed, func(id policy.ProfileID) bool { return f.ProfileByID(id) != nil })
+		}
 		return rep, err
 	}
 	// What is begun is finished, also when the command has gone away.
@@ -135,6 +151,16 @@ func erase(ctx context.Context, n *node, req eraseRequest, _ progress) (eraseRep
 		return rep, err
 	}
 	return rep, n.refresh(ctx, f.ID)
+}
+
+// removedProfile reads the number of a profile that f had and has no more, 0 where it
+// is none.
+func removedProfile(f *policy.Family, number string) policy.ProfileID {
+	id, err := strconv.ParseUint(number, 10, 32)
+	if err != nil || int64(id) > f.LastID || f.ProfileByID(policy.ProfileID(id)) != nil {
+		return 0
+	}
+	return policy.ProfileID(id)
 }
 
 // eraseSpool forgets what a serve that was killed left unread.
@@ -165,6 +191,9 @@ func printErased(w io.Writer, r eraseReply) {
 	fmt.Fprintf(w, "%s, of %s in family %s:\n", verb, r.Whose, r.Family)
 	for _, what := range slices.Sorted(maps.Keys(r.Rows)) {
 		fmt.Fprintf(w, "  %s: %d\n", what, r.Rows[what])
+	}
+	for _, id := range r.Removed {
+		fmt.Fprintf(w, "Some of it is of profile %d, which was removed; of that alone: {kinward} erase %d\n", id, id)
 	}
 	switch {
 	case r.DryRun:

@@ -25,11 +25,20 @@ var (
 	opProfileAdd    = changing("profiles-add", profileAdd)
 	opProfileSet    = changing("profiles-preset", profileSet)
 	opProfileRename = changing("profiles-rename", func(e *edit, r profileRequest) (string, error) { return e.f.RenameProfile(r.Profile, r.To) })
-	opProfileRemove = changing("profiles-remove", func(e *edit, r profileRequest) (string, error) {
-		what, err := e.f.RemoveProfile(r.Profile)
-		return what, about1("removing profile", r.Profile, err)
-	})
+	opProfileRemove = changing("profiles-remove", profileRemove)
 )
+
+func profileRemove(e *edit, r profileRequest) (string, error) {
+	var id policy.ProfileID
+	if p, err := e.f.Profile(r.Profile); err == nil {
+		id = p.ID
+	}
+	what, err := e.f.RemoveProfile(r.Profile)
+	if err == nil {
+		e.note("What was kept of it stays until its time is over. To delete it now: {kinward} erase %d", id)
+	}
+	return what, about1("removing profile", r.Profile, err)
+}
 
 func (c *cli) profilesCommand() *cobra.Command {
 	group := showCommand(c, opFamily, &cobra.Command{

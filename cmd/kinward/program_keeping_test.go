@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -196,6 +197,31 @@ func TestProgramErase(t *testing.T) {
 	h.start()
 	h.closes("after an erasure", "unmistakable.example")
 	wantAll(t, "incidents after it", h.must("incidents"), "unmistakable.example")
+}
+
+// TestProgramEraseRemoved: what was kept of a profile that is no more can be erased
+// without all else, by its number.
+func TestProgramEraseRemoved(t *testing.T) {
+	h := child(t)
+	h.must("rules", "deny", "unmistakable.example", "--profile", "Lea")
+	h.tool("kdig", "secret-thing.unmistakable.example", "A")
+	number := strconv.Itoa(int(h.only().Profile))
+	if _, _, code := h.run("erase", number, "--yes"); code == 0 {
+		t.Error("a number stands for a profile that has a name")
+	}
+	wantNone(t, "what all is", h.must("erase", "all", "--dry-run"), "removed")
+	h.must("devices", "profile", "Phone", "Adults")
+	wantAll(t, "removing", h.must("profiles", "remove", "Lea"), "To delete it now: ", "erase "+number)
+	wantAll(t, "what all is", h.must("erase", "all", "--dry-run"), "profile "+number+", which was removed", "erase "+number)
+	for _, other := range []string{"0", "-1", "999", "Lea"} {
+		if _, errs, code := h.run("erase", other, "--yes"); code == 0 {
+			t.Errorf("erase %s: exit code 0, %s", other, errs)
+		}
+	}
+	wantAll(t, "erase", h.must("erase", number, "--yes"), "of profile "+number+", which was removed", "incidents: 1")
+	if in := h.holds("secret-thing"); len(in) != 0 {
+		t.Errorf("the name is still in %v", in)
+	}
 }
 
 // TestProgramEraseWhileServing: what is in memory and under way goes too, and
