@@ -31,11 +31,11 @@ type eraseReply struct {
 	Family string       `json:"family"`
 	Whose  string       `json:"whose"` // in words
 	DryRun bool         `json:"dryRun"`
-	Rows   store.Erased `json:"rows"`            // what is, or would be, deleted
+	Rows   store.Erased `json:"rows"` // what is, or would be, deleted
 	// Removed are the profiles that the family has no more and that something is
 	// kept of, when all would be erased.
 	Removed []policy.ProfileID `json:"removed,omitempty"`
-	Aside  []string     `json:"aside,omitempty"` // databases that a restore put aside, which still have it
+	Aside   []string           `json:"aside,omitempty"` // databases that a restore put aside, which still have it
 }
 
 var opErase = operation[eraseRequest, eraseReply]{"erase", erase}
