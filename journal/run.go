@@ -245,8 +245,9 @@ func (l *loop) write(ctx context.Context) {
 // long, if nobody waits for a flush and there is room to merge. A home's writes take
 // milliseconds, so that it sees at once what happens. Where thousands of incidents
 // go on at the same time each write takes long, and their rows would be written
-// again and again: then a row takes more attempts at once.
-func restAfter(took time.Duration) time.Duration { return min(30*took, maxRest) }
+// again and again: then a row takes more attempts at once, and writing takes a
+// hundredth of the time. Who reads has all the same what is not stored yet: see Flush.
+func restAfter(took time.Duration) time.Duration { return min(100*took, maxRest) }
 
 // maxRest is how old what is stored may be under load.
 const maxRest = 10 * time.Second

@@ -487,7 +487,7 @@ func BenchmarkOpenIncident(b *testing.B) {
 func TestStoreRests(t *testing.T) {
 	for _, c := range []struct{ takes, between time.Duration }{
 		{time.Millisecond, 250 * time.Millisecond},
-		{100 * time.Millisecond, 3 * time.Second},
+		{30 * time.Millisecond, 3 * time.Second},
 		{time.Second, 10 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
