@@ -79,6 +79,36 @@ func TestTornInTheMiddleIsTold(t *testing.T) {
 	}
 }
 
+// The newest segment is one that a crash may have left half-written. What was spoilt
+// before its end is told all the same, however the process before it ended.
+func TestTheLastSegmentTornInTheMiddleIsTold(t *testing.T) {
+	for _, power := range []bool{true, false} {
+		dir := t.TempDir()
+		s := openIn(t, dir, Config{})
+		var want []string
+		for n := 0; n < 5000; n += 500 { // more than is read at once
+			want = append(want, record(t, s, n, n+500)...)
+			if err := s.Pull(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if power {
+			os.Remove(filepath.Join(dir, ringName(s.id)))
+		}
+		if _, err := s.segments[0].f.WriteAt([]byte("torn"), segmentHead+400); err != nil {
+			t.Fatal(err)
+		}
+		next := openIn(t, dir, Config{})
+		rest := record(t, next, 6000, 6010)
+		got, lost := drain(t, next)
+		sound := len(got) - len(rest)
+		same(t, "read", got, append(want[:sound:sound], rest...))
+		if int(lost) < len(want)-sound || sound < 2 || next.Stats().Torn != lost {
+			t.Errorf("a loss of power %v: %d are said to be lost, of %d that are missing", power, lost, len(want)-sound)
+		}
+	}
+}
+
 func TestOverTheCapDetailsGoFirstAndThenTheOldest(t *testing.T) {
 	dir := t.TempDir()
 	const limit = 1 << 20

@@ -146,6 +146,33 @@ func (s *segment) soundEnd(buf []byte) (int64, error) {
 	}
 }
 
+// soundAfter reports whether a sound frame follows somewhere behind the place where
+// sound ones end.
+func (s *segment) soundAfter(end int64, buf []byte) (bool, error) {
+	for at := end + unit; at < s.bytes; {
+		n, err := s.f.ReadAt(buf[:min(int64(len(buf)), s.bytes-at)], at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return false, err
+		}
+		last := n // what begins later may go on behind the buffer
+		if at+int64(n) < s.bytes {
+			last = n - maxFrame
+		}
+		off := 0
+		for ; off < last; off += unit {
+			kind, _, _, ok := frameAt(buf[off:n], s.base+uint64(at+int64(off)-segmentHead)/unit)
+			if ok && kind != kindPad {
+				return true, nil
+			}
+		}
+		if off == 0 {
+			return false, nil
+		}
+		at += int64(off)
+	}
+	return false, nil
+}
+
 // folder keeps segments in a folder, or in memory where path is "".
 type folder struct{ path string }
 

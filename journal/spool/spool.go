@@ -234,6 +234,13 @@ func (s *Spool) openSegments() error {
 			return fmt.Errorf("reading %s: %w", seg.name, err)
 		}
 		if cut := seg.bytes - sound; cut > 0 {
+			spoilt, err := seg.soundAfter(sound, s.buf)
+			if err != nil {
+				return fmt.Errorf("reading %s: %w", seg.name, err)
+			}
+			if spoilt { // no crash's half-written end: what follows was kept once, and its loss is told by who reads
+				continue
+			}
 			if err := seg.f.Truncate(sound); err != nil {
 				return fmt.Errorf("cutting %s: %w", seg.name, err)
 			}
