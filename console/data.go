@@ -127,6 +127,7 @@ func exportChoices(v *visit) error {
 // undone should not be a slip of the thumb.
 type eraseView struct {
 	Profile string // "": all
+	Number  bool   // Profile is the number of one that was removed
 	Type    string // what has to be typed
 	Rows    []erasedRow
 	Total   int
@@ -147,7 +148,14 @@ func (v *visit) erasePage(profile, wrong string, status int) error {
 	if err != nil {
 		return err
 	}
+	h, err := v.household()
+	if err != nil {
+		return err
+	}
 	p := eraseView{Profile: profile, Type: cmp.Or(profile, r.Family), Wrong: wrong}
+	if _, err := strconv.ParseUint(profile, 10, 32); err == nil { // a child may be called so, too
+		p.Number = !slices.ContainsFunc(h.Profiles, func(c childProfile) bool { return c.Name == profile })
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Rows)) {
 		p.Rows = append(p.Rows, erasedRow{strings.ReplaceAll(name, " ", "-"), r.Rows[name]})
 		p.Total += r.Rows[name]

@@ -107,7 +107,7 @@ var (
 func TestFamilyPages(t *testing.T) {
 	for _, lang := range []string{"en", "de"} {
 		for _, page := range []string{
-			"/requests", "/requests?changed=12", "/history", "/history?waits=9", "/history?limit=500", "/history/waiting", "/family", "/data", "/data/erase", "/data/erase?profile=Lea",
+			"/requests", "/requests?changed=12", "/history", "/history?waits=9", "/history?limit=500", "/history/waiting", "/family", "/data", "/data/erase", "/data/erase?profile=Lea", "/data/erase?profile=9",
 		} {
 			for _, by := range []Actor{owner, viewer} {
 				w := familyAnswer(t, familyDesk(), by, lang, http.MethodGet, page, nil)
@@ -141,6 +141,9 @@ func TestFamilyPages(t *testing.T) {
 				}
 				if has := strings.Contains(body, `href="/data/erase?profile=9"`); page == "/data" && has != (by == owner) {
 					t.Errorf("%s leads %s to the erasure of a removed child's record: %v", page, by.Role, has)
+				}
+				if says := strings.Contains(body, "9)</h1>"); page == "/data/erase?profile=9" && !says {
+					t.Errorf("%s in %s does not say that the child was removed", page, lang)
 				}
 				if by == viewer && strings.Count(body, `method="post"`) > 2 {
 					t.Errorf("%s offers a viewer forms beside those of the frame", page)
