@@ -273,6 +273,9 @@ func (c *config) resolve() (*settings, error) {
 	if err := c.resolveConsole(s); err != nil {
 		return nil, err
 	}
+	if err := c.checkTaken(s); err != nil {
+		return nil, err
+	}
 	if s.smtp, err = c.Alerts.check(); err != nil {
 		return nil, fmt.Errorf("alerts: %w", err)
 	}
@@ -338,6 +341,30 @@ func checkOverlaps(addrs []string) error {
 				return fmt.Errorf("dns: %s and %s take the same port; [::] alone answers on all addresses, IPv4 too", b, a)
 			}
 		}
+	}
+	return nil
+}
+
+// checkTaken refuses one address for two of the listeners over TCP; resolveSecure
+// looks at the encrypted ones among themselves.
+func (c *config) checkTaken(s *settings) error {
+	taken := map[string]string{}
+	for _, a := range c.DNS {
+		taken[a] = "dns"
+	}
+	for _, l := range s.secure {
+		if l.Scheme != resolver.DoQ {
+			taken[l.Addr] = schemeWords[l.Scheme]
+		}
+	}
+	for _, l := range []struct{ key, addr string }{{"metrics", c.Metrics}, {"console", c.Console}, {"block-page", s.blockPage}} {
+		if l.addr == "" || netip.MustParseAddrPort(l.addr).Port() == 0 {
+			continue
+		}
+		if other := taken[l.addr]; other != "" {
+			return fmt.Errorf("%s: %s is taken already, by %s; give each its own port", l.key, l.addr, other)
+		}
+		taken[l.addr] = l.key
 	}
 	return nil
 }

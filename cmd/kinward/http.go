@@ -37,7 +37,7 @@ func listenHTTP(addr string, n *node, registry *prometheus.Registry) (*webServer
 	)
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("listening for health and metrics (another address: --metrics ADDR): %w", err)
+		return nil, explainBindError(fmt.Errorf("listening for health and metrics (another address: --metrics ADDR): %w", err))
 	}
 	w.listener = l
 	mux := http.NewServeMux()
