@@ -20,6 +20,8 @@ var (
 	ErrForeign = errors.New("not a Kinward database")
 	ErrNewer   = errors.New("made by a newer Kinward")
 	ErrDamaged = errors.New("the database is damaged")
+	ErrFull    = errors.New("the disk that holds the database is full: make room there")
+	ErrSealed  = errors.New("the database cannot be written: see that who runs Kinward may write to its file, those beside it (-wal, -shm), its folder and their disk")
 )
 
 // applicationID marks a file as ours (PRAGMA application_id): "Kinw".
@@ -137,15 +139,19 @@ func damaged(err error) error {
 	return fmt.Errorf("%w: restore the last backup with kinward restore, or move the file away to start anew (%w)", ErrDamaged, err)
 }
 
-// explain turns SQLite's word for damage into ours.
+// explain turns SQLite's words for what a person can mend into ours.
 func explain(err error) error {
 	var e *sqlite.Error
-	if errors.Is(err, ErrDamaged) || !errors.As(err, &e) {
+	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrFull) || errors.Is(err, ErrSealed) || !errors.As(err, &e) {
 		return err
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return damaged(err)
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("%w (%w)", ErrFull, err)
+	case sqlite3.SQLITE_READONLY:
+		return fmt.Errorf("%w (%w)", ErrSealed, err)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -23,7 +24,7 @@ type Health struct {
 
 // Health measures the database, and with quick checks its structure too: a
 // second for some hundred megabytes. The error wraps [ErrDamaged] where it is
-// not sound.
+// not sound, and [ErrSealed] where nothing can be written to it.
 func (db *DB) Health(ctx context.Context, quick bool) (Health, error) {
 	h := Health{Path: db.path, Schema: db.schema}
 	if err := db.health(ctx, quick, &h); err != nil {
@@ -31,6 +32,21 @@ func (db *DB) Health(ctx context.Context, quick bool) (Health, error) {
 	}
 	return h, nil
 }
+
+// sealed returns [ErrSealed] where nothing can be written to the database, and
+// writes nothing. Whoever writes at the time does not matter.
+func (db *DB) sealed(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sealedAtMost)
+	defer cancel()
+	// The beginning of a transaction does not tell: SQLite makes one that reads.
+	_, err := db.write.ExecContext(ctx, `UPDATE families SET revision = revision WHERE 0`)
+	if err = explain(err); errors.Is(err, ErrSealed) {
+		return err
+	}
+	return nil
+}
+
+const sealedAtMost = 2 * time.Second
 
 func (db *DB) health(ctx context.Context, quick bool, h *Health) error {
 	info, err := os.Stat(db.path)
@@ -53,6 +69,9 @@ func (db *DB) health(ctx context.Context, quick bool, h *Health) error {
 		if err := db.read.QueryRowContext(ctx, query).Scan(to); err != nil {
 			return fmt.Errorf("asking %q: %w", query, err)
 		}
+	}
+	if err := db.sealed(ctx); err != nil {
+		return err
 	}
 	h.Free, h.Revision = free*page, uint64(revision)
 	if oldest.Valid {

@@ -141,6 +141,9 @@ func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
 	if err := db.makeFamily(ctx, o); err != nil {
 		return nil, err
 	}
+	if err := db.sealed(ctx); err != nil { // what it holds is gone by all the same
+		db.log.Error("nothing can be kept in the database; what is attempted waits beside it", "file", path, "error", err)
+	}
 	db.known = o.Known
 	return db, nil
 }

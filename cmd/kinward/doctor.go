@@ -23,6 +23,7 @@ import (
 	"kinward/policy"
 	"kinward/resolver"
 	"kinward/resolver/upstream"
+	"kinward/store"
 )
 
 // finding is what doctor found about one thing.
@@ -43,6 +44,7 @@ type statusReply struct {
 	Encrypted   bool                      `json:"encrypted"`      // it answers over TLS, HTTPS or QUIC
 	Upstreams   []resolver.UpstreamHealth `json:"upstreams,omitempty"`
 	Database    string                    `json:"database"`       // "" is well
+	Sealed      bool                      `json:"sealed"`         // it cannot be written; Database says so
 	Lost        float64                   `json:"lost"`           // attempts that could not be kept since the start
 	Ring        string                    `json:"ring,omitempty"` // the file of the newest attempts, "" where they end with the program
 	RingMemory  bool                      `json:"ring_memory"`    // recording never waits for a disk
@@ -100,7 +102,7 @@ func status(ctx context.Context, n *node, _ struct{}, _ progress) (statusReply, 
 		}
 	}
 	if _, err := n.db.Health(ctx, true); err != nil {
-		r.Database = err.Error()
+		r.Database, r.Sealed = err.Error(), errors.Is(err, store.ErrSealed)
 	}
 	if r.Alerts, err = n.alertsStatus(ctx); err != nil {
 		return statusReply{}, err
@@ -311,7 +313,9 @@ func (e *examination) networks(nets []netip.Prefix) {
 }
 
 func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
-	if st.Database != "" {
+	if st.Sealed {
+		e.fault("database", "give kinward.db, kinward.db-wal and kinward.db-shm back to the user that runs serve, with chown and chmod u+w, and restart serve; it then takes up what waits", "%s", st.Database)
+	} else if st.Database != "" {
 		e.fault("database", "stop serve, and go back to a backup with: {kinward} restore FILE", "%s", st.Database)
 	} else {
 		e.ok("database", "whole, in %s", cfg.Data)
