@@ -261,7 +261,7 @@ func TestAlertLetter(t *testing.T) {
 	b.Incident.Reason = "rule"
 	other := b
 	other.Profile = 1
-	signal := Event{Kind: "silent", Profile: 2, Device: 2, At: evening}
+	signal, several := Event{Kind: "silent", Profile: 2, Device: 2, At: evening}, Event{Kind: "several-stranger-chats", Profile: 2, At: evening}
 	for _, tt := range []struct {
 		name           string
 		events         []Event
@@ -271,12 +271,16 @@ func TestAlertLetter(t *testing.T) {
 		{"one", []Event{a}, 1, `Kinward: profile Lea, "Chat with strangers"`, `Mon 21:30, Lea's phone: "Chat with strangers" was looked up; it was blocked`},
 		{"one of a rule", []Event{b}, 1, `Kinward: profile Lea, one of the family's own rules`, `Mon 22:30, Lea's phone: one of the family's own rules was looked up; it was blocked`},
 		{"a signal", []Event{signal}, 1, `Kinward: profile Lea, a device that has gone quiet`, `Mon 21:30, Lea's phone: a device that has gone quiet`},
+		{"a signal of a profile", []Event{several}, 1, `Kinward: profile Lea, several services of chat with strangers`, `Mon 21:30, profile Lea: several services of chat with strangers`},
 		{"many", []Event{a, b}, 9, `Kinward: profile Lea, 9 things to know`, "and 7 more"},
 		{"of several", []Event{a, other}, 2, `Kinward: 2 things to know`, "Mon 22:30"},
 	} {
 		l := alertLetter(millers, tt.events, tt.total, "")
 		if l.Subject != tt.subject || !strings.Contains(l.Short, tt.short) {
 			t.Errorf("%s: %q, %q; want %q, %q", tt.name, l.Subject, l.Short, tt.subject, tt.short)
+		}
+		if fields, err := json.Marshal(l.Fields); err != nil || strings.Contains(string(fields), `"device":"an unknown device"`) {
+			t.Errorf("%s: %s, %v", tt.name, fields, err)
 		}
 	}
 	l := alertLetter(millers, []Event{a}, 3, "https://kinward.example.org")

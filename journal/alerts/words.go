@@ -53,7 +53,7 @@ type eventFields struct {
 	ID           string    `json:"id"`
 	Kind         string    `json:"kind"` // "incident", or the signal's
 	Profile      string    `json:"profile"`
-	Device       string    `json:"device"`
+	Device       string    `json:"device"` // "" where it is of no single one
 	Category     string    `json:"category,omitempty"`
 	CategoryName string    `json:"category_name,omitempty"`
 	Service      string    `json:"service,omitempty"`
@@ -207,7 +207,11 @@ func shortLine(e Event, h Home) string {
 		return at + ": " + topic(e, h)
 	}
 	if e.Kind != "" {
-		return fmt.Sprintf("%s, %s: %s", at, deviceName(e, h), topic(e, h))
+		about := deviceName(e, h)
+		if about == "" {
+			about = h.Names.Textf("profile %s", profileName(e, h))
+		}
+		return fmt.Sprintf("%s, %s: %s", at, about, topic(e, h))
 	}
 	return h.Names.Textf("%s, %s: %s was looked up; %s", at, deviceName(e, h), topic(e, h), h.Names.Text(outcome(e)))
 }
@@ -272,7 +276,11 @@ func profileName(e Event, h Home) string {
 	return h.Names.Text("(removed)")
 }
 
+// deviceName is "" for what a profile did, on whichever of its devices.
 func deviceName(e Event, h Home) string {
+	if e.Kind == policy.SignalSeveral && e.Device == 0 {
+		return ""
+	}
 	if e.Device == 0 {
 		return h.Names.Text("an unknown device")
 	}
