@@ -79,6 +79,15 @@ func TestProgramRequests(t *testing.T) {
 	if c := changes.Changes[0]; c.Why != "after dinner" || !strings.Contains(c.What, "said no to request") {
 		t.Errorf("the newest change: %+v", c)
 	}
+
+	// What was ended early is not told to be open, neither to the child nor to its guardians.
+	var granted struct{ Grants []grantView }
+	h.into(&granted, "grants")
+	h.must("grants", "revoke", fmt.Sprint(granted.Grants[0].ID))
+	h.closes("after the grant was revoked", "omegle.com")
+	wantAll(t, "requests", h.must("requests"), "over by command line (60m)")
+	_, page := h.browse("GET", portalURL+"/asked/"+fmt.Sprint(one), nil)
+	wantAll(t, "the child's page", page, "It is over", "was ended before its time")
 }
 
 // TestProgramPending: a guardian's change that waits is shown, agreed to and rejected

@@ -192,10 +192,35 @@ func (n *node) viewRequest(f *policy.Family, r store.Request, now time.Time) req
 		v.State = "refused"
 	case !r.Until.IsZero() && !now.Before(r.Until):
 		v.State = "over"
+	case !stands(f, r):
+		v.State, v.Until = "over", nil
 	default:
 		v.State = "allowed"
 	}
 	return v
+}
+
+// stands reports whether what an answer allowed is still there: a grant that was
+// ended early, a rule or a choice that was taken back allows nothing.
+func stands(f *policy.Family, r store.Request) bool {
+	p := f.ProfileByID(r.Profile)
+	if p == nil {
+		return false
+	}
+	if r.Until.IsZero() {
+		return p.Services[r.What] == policy.ChooseAllow ||
+			slices.ContainsFunc(p.Rules, func(rule policy.Rule) bool { return rule.Allow && rule.Name.String() == r.What })
+	}
+	return slices.ContainsFunc(f.Grants, func(g policy.Grant) bool {
+		about := g.What.Service
+		switch g.What.Kind {
+		case policy.ForEverything:
+			about = everything
+		case policy.ForName:
+			about = g.What.Name.String()
+		}
+		return g.Profile == r.Profile && about == r.What && g.Until.Equal(r.Until)
+	})
 }
 
 // askedName is what people call what is asked for.
