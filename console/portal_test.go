@@ -289,6 +289,22 @@ func TestAsDevice(t *testing.T) {
 	}
 }
 
+// TestDeviceOfEncryptedNameAlone: of a device that has no address here, its page does
+// not say that it needs nothing at home.
+func TestDeviceOfEncryptedNameAlone(t *testing.T) {
+	for _, tt := range []struct {
+		networks []string
+		says     string
+	}{{nil, "counts as a device without a name, at home too"}, {[]string{"192.168.1.31"}, "At home a device needs nothing"}} {
+		d := ofHome()
+		d["family"] = map[string]any{"unknown": "Everyone", "zone": "UTC", "devices": []deviceView{{ID: 3, Name: "Phone", Profile: "Everyone", Networks: tt.networks, Private: true}}}
+		page := pagesOf(t, d, nil).call(mother, "en", "GET", "/devices/3", nil, deviceRoutes).Body.String()
+		if !strings.Contains(page, tt.says) {
+			t.Errorf("%v: it does not say %q:\n%s", tt.networks, tt.says, page)
+		}
+	}
+}
+
 // TestUnknownDevicePage: to a device that nobody named, only what devices without
 // a name asked for is shown.
 func TestUnknownDevicePage(t *testing.T) {
