@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp/kb"
 	"github.com/miekg/dns"
 )
 
@@ -70,6 +71,20 @@ func (b *chrome) hasTime(where string) {
 	b.t.Helper()
 	if end, ok := b.t.Deadline(); ok && time.Until(end) < 3*patience {
 		b.t.Fatalf("no time is left at %s: raise -timeout", where)
+	}
+}
+
+// TestBrowserLowWindow: in a window lower than the navigation, on a page longer than
+// both, each link of it is in view while it has the focus.
+func TestBrowserLowWindow(t *testing.T) {
+	h := startHome(t, startUpstream(t))
+	b := h.signedIn(h.signIn())
+	b.as(size{1280, 600}, "light")
+	b.open("/children/1/times/bedtime")
+	b.tabTo(`!!document.activeElement.closest(".nav")`)
+	for evaluate[bool](b, `!!document.activeElement.closest(".nav")`) {
+		b.until("what has the focus", `(() => { const r = document.activeElement.getBoundingClientRect(); return r.top >= 0 && r.bottom <= innerHeight; })()`)
+		b.press(kb.Tab)
 	}
 }
 
