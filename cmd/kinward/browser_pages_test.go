@@ -88,6 +88,18 @@ func TestBrowserLowWindow(t *testing.T) {
 	}
 }
 
+// TestBrowserNarrowDevice: how a device is recognised fits into the narrowest phone.
+func TestBrowserNarrowDevice(t *testing.T) {
+	h := startHome(t, startUpstream(t))
+	h.must("devices", "add", "2001:db8:1234:5678:9abc:def0:1234:5678", "--name", "Tablet")
+	b := h.signedIn(h.signIn())
+	b.as(size{320, 640}, "light")
+	b.open("/devices")
+	b.click("Tablet")
+	b.sees("2001:db8:1234")
+	b.fits("a device")
+}
+
 // lively gives a home something to show on each page.
 func (h *home) lively() {
 	h.t.Helper()
