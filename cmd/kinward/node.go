@@ -88,7 +88,11 @@ func openNode(ctx context.Context, c *config, log *slog.Logger, wait time.Durati
 
 // openRest opens what needs neither the catalogue nor the lists.
 func (n *node) openRest(ctx context.Context) (err error) {
-	n.db, err = store.Open(ctx, filepath.Join(n.cfg.Data, store.FileName), store.Options{Logger: n.log, Who: "command line", Acting: whoActs, Guard: n.guard, Known: n.known})
+	file := filepath.Join(n.cfg.Data, store.FileName)
+	if err := emptied(file, filepath.Join(n.cfg.Data, journalFolder)); err != nil {
+		return err
+	}
+	n.db, err = store.Open(ctx, file, store.Options{Logger: n.log, Who: "command line", Acting: whoActs, Guard: n.guard, Known: n.known})
 	if err != nil {
 		return err
 	}
@@ -97,6 +101,20 @@ func (n *node) openRest(ctx context.Context) (err error) {
 	}
 	n.safe, err = policy.EmbeddedSafeSearch()
 	return err
+}
+
+// emptied refuses a database without a byte beside a journal, which is made later:
+// something cut it, and a new family would take the place of the one that was in it
+// without a word.
+func emptied(file, journal string) error {
+	info, err := os.Stat(file)
+	if err != nil || info.Size() > 0 {
+		return nil // what it is then the store says
+	}
+	if _, err := os.Stat(journal); err != nil {
+		return nil // a first start that was ended in its first moment
+	}
+	return fmt.Errorf("%s is empty, though this folder was in use (%w): restore the last backup with {kinward} restore, or move the file away to start anew", file, store.ErrDamaged)
 }
 
 // openLists opens the lists. A record of them that is damaged is put aside with

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kinward/store"
 )
 
 // longList writes a list that takes a while to compile.
@@ -127,6 +130,32 @@ func TestProgramDamagedLists(t *testing.T) {
 	if _, errs, code := h.run("lists", "add", longList(t, 10), "--id", "catalogue", "--category", "adult"); code == 0 || !strings.Contains(errs, "another ID") {
 		t.Errorf("a list called catalogue: exit code %d, %s", code, errs)
 	}
+}
+
+// TestProgramEmptiedDatabase: a database that was cut to nothing is no new home.
+func TestProgramEmptiedDatabase(t *testing.T) {
+	h := startHome(t, startUpstream(t))
+	h.must("profiles", "add", "Lea", "B")
+	h.stop(os.Interrupt)
+	file := filepath.Join(h.data, store.FileName)
+	if err := os.Truncate(file, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, code := h.run("profiles")
+	if code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	wantAll(t, "what is said", errs, file+" is empty", "restore the last backup with "+binary, "move the file away")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	wantAll(t, "kdig after the file is moved away", h.tool("kdig", "omegle.com"), "NXDOMAIN")
+	h.stop(os.Interrupt)
+	if err := errors.Join(os.RemoveAll(filepath.Join(h.data, journalFolder)), os.Truncate(file, 0)); err != nil {
+		t.Fatal(err)
+	}
+	h.start() // as a first start that was killed leaves it
 }
 
 func TestShellQuote(t *testing.T) {
