@@ -144,11 +144,11 @@ func erasePage(v *visit) error {
 }
 
 func (v *visit) erasePage(profile, wrong string, status int) error {
-	r, err := callErase.do(v, eraseRequest{Profile: profile, DryRun: true})
+	h, err := v.household()
 	if err != nil {
 		return err
 	}
-	h, err := v.household()
+	r, err := callErase.do(v, eraseRequest{Profile: profile, DryRun: true})
 	if err != nil {
 		return err
 	}

@@ -224,15 +224,18 @@ func (v *visit) mine(m portalMine) (myView, error) {
 	for _, t := range m.Times {
 		view.Times = append(view.Times, v.lang.scheduleWords(m.Band, t))
 	}
-	lines, err := v.helpLines()
+	lines, err := v.helpLines(m.Band)
 	view.Lines = lines
 	return view, err
 }
 
-// helpLines are those of the family's country.
-func (v *visit) helpLines() ([]helpLine, error) {
+// helpLines are those of the family's country, but what is for adults alone only for
+// them: to others it would be a dead end.
+func (v *visit) helpLines(band string) ([]helpLine, error) {
 	r, err := callHelpLines.do(v, helpLinesRequest{})
-	return r.Lines, err
+	return slices.DeleteFunc(r.Lines, func(l helpLine) bool {
+		return band != policy.Adult.String() && strings.HasSuffix(l.For, "(adults)")
+	}), err
 }
 
 // about names what a schedule or a grant is about.
@@ -304,7 +307,7 @@ func (v *visit) block(p portalName, portal string) (blockView, error) {
 	if p.Until != nil {
 		b.Opens = v.moment(*p.Until)
 	}
-	lines, err := v.helpLines()
+	lines, err := v.helpLines(p.Band)
 	b.Lines = lines
 	return b, err
 }

@@ -56,7 +56,7 @@ func ofHome() homeDesk {
 		"devices-apple":   appleProfile{[]byte("signed")},
 		"devices-watch":   watch,
 		"devices-watched": watch,
-		"help-lines":      helpLinesReply{"DE", []helpLine{{Country: "DE", Organisation: "Nummer gegen Kummer", For: "children", Contact: "116 111"}}},
+		"help-lines":      helpLinesReply{"DE", []helpLine{{Country: "DE", Organisation: "Nummer gegen Kummer", For: "children", Contact: "116 111"}, {Country: "DE", Organisation: "Line for grown-ups", For: "take-down (adults)"}}},
 		"portal-name":     portalName{Name: "omegle.com", Blocked: true, Reason: "service", Category: "anonymous-chat", Service: "Omegle", Until: &until, Askable: true, Band: "C", Zone: "UTC", Known: true, Who: []string{"Eva", "Karl"}, Lag: 60},
 		"portal-mine": portalMine{
 			Profile: "Lea", Device: phone.Name, Known: true, Band: "C", Zone: "UTC", Blocked: []string{"adult", "dating", "vpn-proxy"}, Named: []string{"adult"}, Counted: []string{"social"},
@@ -158,6 +158,9 @@ func TestBlockWords(t *testing.T) {
 				}
 				if !strings.Contains(page, `action="http://kinward.home.arpa:8080/ask"`) {
 					t.Errorf("the form does not lead to the portal:\n%s", page)
+				}
+				if told := strings.Contains(page, "Line for grown-ups"); told != (band == "adult") {
+					t.Errorf("%s, band %s: a line for adults alone is told: %v", reason, band, told)
 				}
 				if named := strings.Contains(page, "pages for adults"); lang == "en" && reason == "category" && named != (tone(band) != "small") {
 					t.Errorf("band %s: the category is named: %v", band, named)

@@ -205,8 +205,9 @@ type frame struct {
 
 func (o operation[Req, Rep]) remote(ctx context.Context, conn net.Conn, req Req, p progress) (rep Rep, err error) {
 	client := &http.Client{Transport: &http.Transport{
-		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
-		DisableKeepAlives: true,
+		DialContext:           func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+		DisableKeepAlives:     true,
+		ResponseHeaderTimeout: controlPatience,
 	}}
 	body, err := json.Marshal(req)
 	if err != nil {
@@ -217,7 +218,11 @@ func (o operation[Req, Rep]) remote(ctx context.Context, conn net.Conn, req Req,
 		return rep, err
 	}
 	resp, err := client.Do(hr)
-	if err != nil {
+	switch silent := net.Error(nil); {
+	case err == nil:
+	case errors.As(err, &silent) && silent.Timeout() && ctx.Err() == nil:
+		return rep, fmt.Errorf("kinward serve runs on this data folder and has said nothing for %v: it is stopped (SIGSTOP, a debugger), or the machine has no time for it; let it go on, or end it and start it again", controlPatience)
+	default:
 		return rep, fmt.Errorf("asking kinward serve: %w", err)
 	}
 	defer resp.Body.Close()
@@ -246,6 +251,10 @@ func (o operation[Req, Rep]) remote(ctx context.Context, conn net.Conn, req Req,
 		}
 	}
 }
+
+// controlPatience is how long serve may take to say that it has a request, which it
+// does at once; what it then does may take longer.
+const controlPatience = 10 * time.Second
 
 const maxRequest = 1 << 20 // a request is a few hundred bytes
 
@@ -290,6 +299,7 @@ func serveOperation(n *node, h handler, w http.ResponseWriter, r *http.Request) 
 		http.Error(w, "request too large", http.StatusRequestEntityTooLarge)
 		return
 	}
+	_ = http.NewResponseController(w).Flush() // it has come: see controlPatience
 	out := bufio.NewWriter(w)
 	lines := json.NewEncoder(out)
 	send := func(f frame) {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -156,6 +157,19 @@ func TestProgramEmptiedDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.start() // as a first start that was killed leaves it
+}
+
+// TestProgramStoppedServe: a serve that does not run on holds no command up for ever.
+func TestProgramStoppedServe(t *testing.T) {
+	h := startHome(t, startUpstream(t))
+	h.cmd.Process.Signal(syscall.SIGSTOP)
+	_, errs, code := h.run("profiles")
+	h.cmd.Process.Signal(syscall.SIGCONT)
+	if code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	wantAll(t, "what is said", errs, "said nothing for 10s", "start it again")
+	h.must("profiles")
 }
 
 func TestShellQuote(t *testing.T) {
