@@ -1,6 +1,8 @@
 package console
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -55,6 +57,23 @@ func familyDesk() *journalDesk {
 		"categories": map[string]any{"categories": []map[string]string{{"id": "dating", "name": "Dating"}}},
 		"erase":      erasedView{"Miller", map[string]int{"incidents": 4, "day counts": 2, "requests": 1}, []int64{9}},
 	}}
+}
+
+// fullDesk cannot keep that somebody looks.
+type fullDesk struct{ Desk }
+
+func (fullDesk) Do(context.Context, Actor, string, any, any) error {
+	return fmt.Errorf("keeping who looked: %w", store.ErrFull)
+}
+
+// TestFullDisk: who meets a full disk is told that, not to try again.
+func TestFullDisk(t *testing.T) {
+	d := fullDesk{familyDesk()}
+	for lang, want := range map[string]string{"en": "disk of this server is full", "de": "Festplatte dieses Servers ist voll"} {
+		if w := familyAnswer(t, d, owner, lang, http.MethodGet, "/data", nil); w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("in %s: %d\n%s", lang, w.Code, w.Body)
+		}
+	}
 }
 
 // familyAnswer runs the handler of an address as by, who has just proven who that is.

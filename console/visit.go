@@ -199,6 +199,9 @@ func (v *visit) fault(err error) (status int, text string) {
 	} else if !errors.Is(err, v.request.Context().Err()) {
 		v.server.log.LogAttrs(v.request.Context(), slog.LevelError, "a page could not be made",
 			slog.String("page", pattern(v.request)), slog.Any("error", err))
+		if errors.Is(err, store.ErrFull) {
+			text = v.lang.text("error.full")
+		}
 	}
 	return status, text
 }
