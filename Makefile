@@ -16,6 +16,7 @@ run: build ## Build and start on loopback; prints what to do next
 	@bin/kinward serve
 
 build: ## Build bin/kinward: one static file
+	@test -e bin/kinward || echo 'Building bin/kinward. The first time this takes some minutes.' >&2
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/kinward ./cmd/kinward
 
 test: tools check unit ## Everything that must hold
