@@ -38,6 +38,11 @@ const (
 	soakRate     = 600               // questions a second over UDP, of all devices
 	soakTCP      = 45                // and over TCP
 	soakPatience = 10 * time.Second  // then a question has no answer
+
+	// How long the program waits for an upstream before it gives out what is over. Who
+	// asked and waited that long may get it though the upstream answers: the machine
+	// was too busy for it. Of a thousand answers one may be like that.
+	soakStale = 1800 * time.Millisecond
 )
 
 // soakCase is what is counted by: a device and what is kept of it.
@@ -56,7 +61,7 @@ type soakLedger struct {
 	wrongs     int
 	grants     []time.Time // when those of granted.example end, by the stepped clock; zero: not known yet
 
-	asked, answers, open, night, lifted, stale, failed, lost atomic.Int64
+	asked, answers, open, night, lifted, stale, waited, failed, lost atomic.Int64
 }
 
 func newSoakLedger(clock *steppedClock, trouble *soakTrouble) *soakLedger {
@@ -213,6 +218,8 @@ func (l *soakLedger) answered(q *soakQuestion, m *dns.Msg) {
 	switch {
 	case strings.HasSuffix(q.name, ".often.example.") && !stale && age > (soakTTL+2)*time.Second:
 		l.fault("the cache gives out what is over, %v old: %s", age, told)
+	case stale && !inTrouble && received.Sub(q.sent) >= soakStale:
+		l.waited.Add(1)
 	case stale && !inTrouble:
 		l.fault("stale, %v old, while the upstream answers: %s", age, told)
 	}

@@ -38,30 +38,32 @@ func TestSoakSeesWrongAnswers(t *testing.T) {
 		away   bool          // the upstream is
 		grant  time.Duration // how long after at it ends; 0: there is none
 		wrong  bool
+		waited time.Duration // for the answer
 	}{
-		{"listed, blocked", tablet, listed, day, blocks(), false, 0, false},
-		{"listed, open", tablet, listed, day, opens(0, 4), false, 0, true},
-		{"listed, open, by what is old", tablet, listed, day, with(opens(time.Minute, 30), dns.ExtendedErrorCodeStaleAnswer), true, 0, true},
-		{"listed, and there is no such name", tablet, listed, day, &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: dns.RcodeNameError}}, false, 0, true},
-		{"listed, failed", tablet, listed, day, fails(), true, 0, true},
-		{"by day", lea, often, day, opens(time.Second, 3), false, 0, false},
-		{"by day, blocked", lea, often, day, blocks(), false, 0, true},
-		{"at bedtime, blocked", lea, often, night, blocks(), false, 0, false},
-		{"at bedtime, open", lea, often, night, opens(time.Second, 3), false, 0, true},
-		{"at bedtime, of another", tablet, often, night, opens(time.Second, 3), false, 0, false},
-		{"until after bedtime begins", lea, often, night.Add(-2*time.Hour + 10*time.Minute - 30*time.Second), opens(0, 60), false, 0, true},
-		{"until bedtime begins", lea, often, night.Add(-2*time.Hour + 10*time.Minute - 30*time.Second), opens(0, 15), false, 0, false},
-		{"a grant", lea, granted, night, opens(0, 60), false, 2 * time.Minute, false},
-		{"a grant that is over", lea, granted, night, opens(0, 60), false, -time.Second, true},
-		{"a grant of another", tablet, granted, night, opens(0, 60), false, time.Minute, true},
-		{"without a grant", lea, granted, night, opens(0, 60), false, 0, true},
-		{"until after the grant", lea, granted, night, opens(0, 60), false, 30 * time.Second, true},
-		{"too old", tablet, often, day, opens(10*time.Second, 1), false, 0, true},
-		{"too old, and said to be", tablet, often, day, with(opens(10*time.Second, 30), dns.ExtendedErrorCodeStaleAnswer), false, 0, true},
-		{"the same while the upstream is away", tablet, often, day, with(opens(10*time.Second, 30), dns.ExtendedErrorCodeStaleAnswer), true, 0, false},
-		{"failed", tablet, often, day, fails(), false, 0, true},
-		{"failed while the upstream is away", tablet, often, day, fails(), true, 0, false},
-		{"refused", tablet, often, day, &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: dns.RcodeRefused}}, true, 0, true},
+		{"listed, blocked", tablet, listed, day, blocks(), false, 0, false, 0},
+		{"listed, open", tablet, listed, day, opens(0, 4), false, 0, true, 0},
+		{"listed, open, by what is old", tablet, listed, day, with(opens(time.Minute, 30), dns.ExtendedErrorCodeStaleAnswer), true, 0, true, 0},
+		{"listed, and there is no such name", tablet, listed, day, &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: dns.RcodeNameError}}, false, 0, true, 0},
+		{"listed, failed", tablet, listed, day, fails(), true, 0, true, 0},
+		{"by day", lea, often, day, opens(time.Second, 3), false, 0, false, 0},
+		{"by day, blocked", lea, often, day, blocks(), false, 0, true, 0},
+		{"at bedtime, blocked", lea, often, night, blocks(), false, 0, false, 0},
+		{"at bedtime, open", lea, often, night, opens(time.Second, 3), false, 0, true, 0},
+		{"at bedtime, of another", tablet, often, night, opens(time.Second, 3), false, 0, false, 0},
+		{"until after bedtime begins", lea, often, night.Add(-2*time.Hour + 10*time.Minute - 30*time.Second), opens(0, 60), false, 0, true, 0},
+		{"until bedtime begins", lea, often, night.Add(-2*time.Hour + 10*time.Minute - 30*time.Second), opens(0, 15), false, 0, false, 0},
+		{"a grant", lea, granted, night, opens(0, 60), false, 2 * time.Minute, false, 0},
+		{"a grant that is over", lea, granted, night, opens(0, 60), false, -time.Second, true, 0},
+		{"a grant of another", tablet, granted, night, opens(0, 60), false, time.Minute, true, 0},
+		{"without a grant", lea, granted, night, opens(0, 60), false, 0, true, 0},
+		{"until after the grant", lea, granted, night, opens(0, 60), false, 30 * time.Second, true, 0},
+		{"too old", tablet, often, day, opens(10*time.Second, 1), false, 0, true, 0},
+		{"too old, and said to be", tablet, often, day, with(opens(10*time.Second, 30), dns.ExtendedErrorCodeStaleAnswer), false, 0, true, 0},
+		{"the same after a wait for a busy upstream", tablet, often, day, with(opens(10*time.Second, 30), dns.ExtendedErrorCodeStaleAnswer), false, 0, false, soakStale},
+		{"the same while the upstream is away", tablet, often, day, with(opens(10*time.Second, 30), dns.ExtendedErrorCodeStaleAnswer), true, 0, false, 0},
+		{"failed", tablet, often, day, fails(), false, 0, true, 0},
+		{"failed while the upstream is away", tablet, often, day, fails(), true, 0, false, 0},
+		{"refused", tablet, often, day, &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: dns.RcodeRefused}}, true, 0, true, 0},
 	} {
 		up := &soakTrouble{begun: time.Now().Add(-time.Hour)}
 		if tt.away {
@@ -72,7 +74,7 @@ func TestSoakSeesWrongAnswers(t *testing.T) {
 			l.granting()(tt.at.Add(tt.grant))
 		}
 		q := tt.q
-		q.device, q.sent = tt.device, time.Now()
+		q.device, q.sent = tt.device, time.Now().Add(-tt.waited)
 		q.at, q.generation = l.clock.now()
 		l.answered(&q, tt.answer)
 		if got := l.wrongs > 0; got != tt.wrong {

@@ -308,6 +308,9 @@ func TestProgramSoak(t *testing.T) {
 	if n := ledger.lost.Load(); n > 0 {
 		t.Errorf("%d questions had no answer within %v, and no kill is why", n, soakPatience)
 	}
+	if n := ledger.waited.Load(); n > ledger.open.Load()/1000 {
+		t.Errorf("%d of %d answers were old ones while the upstream answers, though only after a wait", n, ledger.open.Load())
+	}
 	for what, n := range map[string]int64{
 		"kills": int64(life.kills), "steps": int64(life.steps), "losses": int64(life.losses), "304s": int64(lists.times304()), "open answers": ledger.open.Load(),
 		"answers at bedtime": ledger.night.Load(), "answers by a grant": ledger.lifted.Load(), "stale answers": ledger.stale.Load(), "failures": ledger.failed.Load(),
@@ -375,8 +378,8 @@ func TestProgramSoak(t *testing.T) {
 }
 
 func (l *soakLedger) String() string {
-	return fmt.Sprintf("%d questions, %d answers: %d open, %d of them by a grant, %d stale, %d failures, %d blocked at bedtime",
-		l.asked.Load(), l.answers.Load(), l.open.Load(), l.lifted.Load(), l.stale.Load(), l.failed.Load(), l.night.Load())
+	return fmt.Sprintf("%d questions, %d answers: %d open, %d of them by a grant, %d stale (%d after a wait), %d failures, %d blocked at bedtime",
+		l.asked.Load(), l.answers.Load(), l.open.Load(), l.lifted.Load(), l.stale.Load(), l.waited.Load(), l.failed.Load(), l.night.Load())
 }
 
 // kept returns what the store counts, and in how many incidents, all of which must be

@@ -133,17 +133,22 @@ func (r *ring) word(off int) *atomic.Uint64 {
 }
 
 // reserve returns a place of size bytes in one piece, or false where there is no
-// room.
+// room. It looks at head first: who is stopped between the two looks may find that
+// tail went on, but never that head overtook it.
 func (r *ring) reserve(size int) (seq uint64, off int, ok bool) {
 	n := uint64(size / unit)
 	for {
+		head := r.shared.head.Load()
 		tail := r.shared.tail.Load()
 		off = r.offset(tail)
 		pad := uint64(0)
 		if off+size > len(r.data) { // a frame does not go round the end
 			pad = uint64(len(r.data)-off) / unit
 		}
-		if tail+pad+n-r.shared.head.Load() > r.units {
+		if tail+pad+n-head > r.units {
+			if head != r.shared.head.Load() {
+				continue
+			}
 			return 0, 0, false
 		}
 		if !r.shared.tail.CompareAndSwap(tail, tail+pad+n) {

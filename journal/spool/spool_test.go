@@ -275,6 +275,48 @@ func TestManyProducers(t *testing.T) {
 	})
 }
 
+// Where there is always room, nothing is lost: not either where a producer is stopped
+// for a while, and meanwhile others record and all of it is freed.
+func TestWhoIsStoppedFindsRoom(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8)) // so that threads are stopped by the system
+	const each, waiting = 400_000, 100
+	r := newRing(heapMemory(ringHeadBytes+minRing), 1, 0, nil)
+	room := make(chan struct{}, waiting) // far less than the ring holds
+	var producers, freeing sync.WaitGroup
+	done := make(chan struct{})
+	freeing.Go(func() {
+		for {
+			b, frames := r.ready(minRing)
+			r.free(len(b))
+			for range frames {
+				<-room
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	for range 6 {
+		producers.Go(func() {
+			a := attempt(1)
+			for range each {
+				room <- struct{}{}
+				if !r.put(&a) {
+					<-room
+				}
+			}
+		})
+	}
+	producers.Wait()
+	close(done)
+	freeing.Wait()
+	if lost := r.shared.lost.Load(); lost > 0 {
+		t.Errorf("%d attempts found no room in a ring that was never half full", lost)
+	}
+}
+
 // The process is gone at once: what lies in the ring, what is written already and
 // what is half-written are told from each other by the next one.
 func TestTheNextProcessTakesUpTheRing(t *testing.T) {
