@@ -96,7 +96,7 @@ func (s *Server) greet(ctx context.Context, l *streamListener, c *crowdConn) {
 		l.http.give(conn)
 		return
 	}
-	go newStreamConn(s, l, conn, c, token).serve(ctx)
+	go newStreamConn(s, l, conn, c, token).serve(ctx, false)
 }
 
 // hearProxy lets an allow-listed proxy say who the client is (PROXY v2). It

@@ -3,6 +3,7 @@ package resolver
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ type streamConn struct {
 	local netip.Addr // see query
 	idle  time.Duration
 	slots chan struct{} // one is held for each question until its answer is written
+	in    *bufio.Reader // of conn
+	asked sync.WaitGroup
 
 	mu      sync.Mutex
 	out     []byte // answers with their lengths before them
@@ -42,8 +45,18 @@ type streamConn struct {
 	writers sync.WaitGroup
 }
 
-// readAhead is what is read of a connection at once: some questions.
-const readAhead = 1024
+const (
+	// settleAfter is how long a connection is idle until another goroutine waits on
+	// it, whose stack holds half of what answering made of the one before.
+	settleAfter = 3 * time.Second
+
+	// readAhead is what is read of a connection in clear at once: some questions.
+	readAhead = 1024
+
+	// readHead is what is read ahead of an encrypted one, which keeps what it has
+	// deciphered itself: as little as bufio does.
+	readHead = 16
+)
 
 // writeStep is how much of its answers a client must take in Limits.TCPWrite.
 const writeStep = 64 << 10
@@ -55,20 +68,28 @@ type scratch struct {
 }
 
 func newStreamConn(s *Server, l *streamListener, conn net.Conn, peer *crowdConn, token string) *streamConn {
+	ahead := readAhead
+	if _, encrypted := conn.(*tls.Conn); encrypted {
+		ahead = readHead
+	}
 	return &streamConn{
-		s: s, member: peer.member, conn: conn, peer: peer, via: l.via, token: token, local: peer.asked(),
+		s: s, in: bufio.NewReaderSize(conn, ahead), member: peer.member, conn: conn, peer: peer, via: l.via, token: token, local: peer.asked(),
 		idle: s.limits.idle(l.via), slots: make(chan struct{}, s.limits.TCPInFlight),
 	}
 }
 
 // serve answers until the client leaves, is idle or does wrong, then sends what
 // is still due (RFC 7766 §6.2.4) and closes.
-func (c *streamConn) serve(ctx context.Context) {
-	var asked sync.WaitGroup
-	if err := c.read(ctx, &asked); err != nil {
+func (c *streamConn) serve(ctx context.Context, settled bool) {
+	settles, err := c.read(ctx, settled)
+	if settles {
+		go c.serve(ctx, true)
+		return
+	}
+	if err != nil {
 		c.crowd.metrics.broken.Inc()
 	}
-	asked.Wait()
+	c.asked.Wait()
 	c.writers.Wait()
 	c.conn.Close()
 }
@@ -98,36 +119,44 @@ func (c *streamConn) free(n int) {
 }
 
 // read answers questions until none follows. An error says that the client did
-// wrong; leaving or being idle between two messages is not wrong.
-func (c *streamConn) read(ctx context.Context, asked *sync.WaitGroup) error {
-	r := bufio.NewReaderSize(c.conn, readAhead)
+// wrong; leaving or being idle between two messages is not wrong. Where it settles it
+// is to be called again, for what is left of the time that a connection may be idle.
+func (c *streamConn) read(ctx context.Context, settled bool) (settles bool, err error) {
 	for {
-		if !c.await(c.idle) {
-			return nil
+		wait := min(c.idle, settleAfter)
+		if settled {
+			wait = c.idle - settleAfter
 		}
-		if _, err := r.Peek(1); err != nil {
+		if !c.await(wait) {
+			return false, nil
+		}
+		if _, err := c.in.Peek(1); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) && !c.s.closing.Load() {
+				if !settled && c.idle > settleAfter {
+					return true, nil
+				}
 				c.crowd.metrics.idle.Inc()
 			}
-			return nil
+			return false, nil
 		}
 		// From the first byte on the clock runs for the whole message, so that
 		// one sent a byte at a time holds the connection no longer.
 		if !c.await(c.s.limits.TCPRead) {
-			return nil
+			return false, nil
 		}
-		if more, err := c.readOne(ctx, r, asked); !more {
-			return err
+		if more, err := c.readOne(ctx); !more {
+			return false, err
 		}
+		settled = false
 	}
 }
 
 // readOne reads a question and sees to its answer. It returns false where no
 // other is to be read.
-func (c *streamConn) readOne(ctx context.Context, r io.Reader, asked *sync.WaitGroup) (more bool, err error) {
+func (c *streamConn) readOne(ctx context.Context) (more bool, err error) {
 	mem := c.s.scratch.Get().(*scratch)
 	defer c.s.giveBack(mem)
-	n, err := readFrame(r, mem.buf)
+	n, err := readFrame(c.in, mem.buf)
 	if err != nil {
 		if c.s.closing.Load() || errors.Is(err, net.ErrClosed) { // by us: evicted
 			return false, nil
@@ -152,8 +181,8 @@ func (c *streamConn) readOne(ctx context.Context, r io.Reader, asked *sync.WaitG
 		c.free(1)
 	case pass:
 		far := q.detach()
-		asked.Add(1)
-		send := func() { c.send(far); asked.Done() }
+		c.asked.Add(1)
+		send := func() { c.send(far); c.asked.Done() }
 		if !c.s.goFar(ctx, far, send) {
 			send()
 		}
