@@ -22,6 +22,7 @@ type (
 		Limit int `json:"limit"`
 	}
 	requestsMine struct {
+		Zone     string        `json:"zone"`
 		Requests []requestMine `json:"requests"`
 		Remember int           `json:"remember"` // for how many seconds a device goes by an old answer
 	}
@@ -167,6 +168,7 @@ func (v *visit) asked(limit int) (out []askedView, remember int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	v.inZone(list.Zone)
 	known := v.actor.Child.Device != 0
 	for _, r := range list.Requests {
 		if !known && r.DeviceName != "" {

@@ -66,7 +66,7 @@ func ofHome() homeDesk {
 			Looks:  []portalLook{{noon, "Eva", "list"}, {noon.AddDate(0, 0, -3), "Karl", "show"}},
 		},
 		"requests-add": requestAdded{Request: requestMine{ID: 7}},
-		"requests-my": requestsMine{[]requestMine{
+		"requests-my": requestsMine{"UTC", []requestMine{
 			{ID: 7, What: "omegle", Name: "Omegle", State: "open", DeviceName: "x"},
 			{ID: 6, What: "everything", State: "allowed", Until: &until, Who: "Eva"},
 			{ID: 5, What: "a.example", Name: "a.example", State: "refused"},
@@ -320,6 +320,22 @@ func TestUnknownDevicePage(t *testing.T) {
 	page := s.call(Actor{}, "en", "GET", "/asked/6", nil, portalRoutes).Body.String()
 	if strings.Contains(page, "Eva") || !strings.Contains(page, "It is open") {
 		t.Errorf("its own: %s", page)
+	}
+}
+
+// TestAskedInZone: a child reads until when something is open by the family's clock,
+// not by that of the machine, and reads it once.
+func TestAskedInZone(t *testing.T) {
+	d := ofHome()
+	mine := d["requests-my"].(requestsMine)
+	mine.Zone = "Asia/Tokyo"
+	d["requests-my"] = mine
+	s := pagesOf(t, d, func(netip.Addr) (Actor, bool) { return Actor{Family: 1, Child: &Child{Profile: 2, Device: 3}}, true })
+	for _, path := range []string{"/asked/6", "/my"} {
+		page := s.call(Actor{}, "en", "GET", path, nil, portalRoutes).Body.String()
+		if want := "open until " + noon.Add(10*time.Hour).Format("15:04"); !strings.Contains(page, want) || strings.Contains(page, "It is open (") {
+			t.Errorf("%s does not say %q:\n%s", path, want, page)
+		}
 	}
 }
 
