@@ -1,11 +1,16 @@
 package console
 
 import (
+	"html/template"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"kinward/blocklists"
 )
 
 // change asks the desk to change something of the family.
@@ -37,6 +42,54 @@ type did struct {
 
 // Sentence is what the change did, as a sentence.
 func (d *did) Sentence() string { return sentence(d.What) }
+
+// toldIDs are the IDs that a record of changes holds, where they stand in it.
+var toldIDs = regexp.MustCompile(`\b(service|category)[: ]([a-z0-9]+(?:-[a-z0-9]+)*)\b|\(preset ([A-E]|adult)\)|\bthe preset of (profile .* from) ([A-E]|adult) to ([A-E]|adult)\b`)
+
+// told says what stands in the record of changes, by the names that its readers know:
+// of services, and in English of kinds and ages, which other languages have words for.
+func (l *textLanguage) told(recorded string) template.HTML { return l.say(l.named(recorded)) }
+
+func (l *textLanguage) named(recorded string) string {
+	catalogue, err := ownCatalogue()
+	if err != nil {
+		return recorded
+	}
+	english := len(l.sayings.exact) == 0
+	return toldIDs.ReplaceAllStringFunc(recorded, func(found string) string {
+		m := toldIDs.FindStringSubmatch(found)
+		switch {
+		case m[1] == "service":
+			if s, ok := catalogue.Service(m[2]); ok {
+				if english && strings.Contains(found, ":") {
+					return s.Name
+				}
+				return strings.TrimSuffix(found, m[2]) + s.Name
+			}
+		case !english:
+		case m[1] == "category":
+			if c, err := blocklists.ParseCategory(m[2]); err == nil {
+				return strconv.Quote(catalogue.Categories[c].Name)
+			}
+		case m[3] != "":
+			return "(" + l.text("preset."+m[3]) + ")"
+		case m[4] != "":
+			return "the age of " + m[4] + " " + l.text("preset."+m[5]) + " to " + l.text("preset."+m[6])
+		}
+		return found
+	})
+}
+
+// wish is the reason of an answer to a child, which the program gives by itself.
+var wish = regexp.MustCompile(`^.+ asked$`)
+
+// why says why something was changed: what somebody wrote as it is.
+func (l *textLanguage) why(recorded string) string {
+	if wish.MatchString(recorded) {
+		return l.said(recorded)
+	}
+	return recorded
+}
 
 // sentence makes a sentence of what stands in the record of changes.
 func sentence(s string) string { return capital(s) + "." }

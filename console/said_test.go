@@ -67,6 +67,48 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
+// TestTold: the record of changes names services, kinds, ages and who agreed as
+// parents know them, whichever language they read.
+func TestTold(t *testing.T) {
+	texts, err := loadTexts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	en, de := texts.choose("en"), texts.choose("de")
+	for recorded, want := range map[string][2]string{
+		`Chose "allow" for service roblox in profile Lea.`: {`Chose &#34;allow&#34; for service Roblox in profile Lea.`, `Im Profil Lea „erlauben“ gewählt für den Dienst Roblox.`},
+		`Granted profile Lea service:hotornot until Sat 28 Nov 2026 13:04.`: {
+			`Granted profile Lea Hot or Not until Sat 28 Nov 2026 13:04.`, `Für das Profil Lea freigegeben: den Dienst Hot or Not bis Sa 28. November 2026 13:04.`,
+		},
+		`category dating is "allow", not "block"`: {`&#34;Dating &amp; hook-ups&#34; is &#34;allow&#34;, not &#34;block&#34;`, `die Art „Dating und Treffen“ ist auf „erlauben“ statt „sperren“`},
+		`Added profile Lea (preset D).`:           {`Added profile Lea (13–15 years).`, `Das Profil Lea hinzugefügt (13–15 Jahre).`},
+		`Changed the preset of profile Lea from D to E.`: {
+			`Changed the age of profile Lea from 13–15 years to 16–17 years.`, `Die Altersstufe des Profils Lea von 13–15 Jahre in 16–17 Jahre geändert.`,
+		},
+		`Could not make what Tom wanted: chose "allow" for service roblox in profile Lea (by now it would weaken more than it was to: profile "Lea": service roblox is "allow", not "block").`: {
+			`Could not make what Tom wanted: chose &#34;allow&#34; for service Roblox in profile Lea (by now it would weaken more than it was to: profile &#34;Lea&#34;: service Roblox is &#34;allow&#34;, not &#34;block&#34;).`,
+			`Nicht ausgeführt, was Tom wollte: im Profil Lea „erlauben“ gewählt für den Dienst Roblox (inzwischen würde es mehr schwächen, als es sollte: Profil „Lea“: der Dienst Roblox ist auf „erlauben“ statt „sperren“).`,
+		},
+		`service of the house`: {`service of the house`, `<span lang="en">service of the house</span>`},
+	} {
+		for i, l := range []*textLanguage{en, de} {
+			if got := string(l.told(recorded)); got != want[i] {
+				t.Errorf("%s, in %s\n got %s\nwant %s", recorded, l.tag, got, want[i])
+			}
+		}
+	}
+	for recorded, want := range map[string]string{"Eva (Karl agreed)": "Eva (Karl stimmte zu)", "Karl agreed": "Karl stimmte zu", "Eva": "Eva"} {
+		if got := de.who(recorded); got != want || en.who(recorded) != recorded {
+			t.Errorf("%s: %s, want %s", recorded, got, want)
+		}
+	}
+	for recorded, want := range map[string]string{"Lea asked": "Lea hat gefragt", "nothing": "nothing"} {
+		if got := de.why(recorded); got != want || en.why(recorded) != recorded {
+			t.Errorf("%s: %s, want %s", recorded, got, want)
+		}
+	}
+}
+
 func BenchmarkSaid(b *testing.B) {
 	texts, err := loadTexts()
 	if err != nil {

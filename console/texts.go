@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"io/fs"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -138,14 +139,20 @@ func (l *textLanguage) who(recorded string) string {
 	if recorded == "command line" || strings.HasPrefix(recorded, "command line as ") {
 		return l.text("frame.server")
 	}
+	if agreed.MatchString(recorded) {
+		return l.said(recorded)
+	}
 	return recorded
 }
+
+// agreed is who made a change that waited for a second guardian.
+var agreed = regexp.MustCompile(`^[^()]+ (agreed|\([^()]+ agreed\))$`)
 
 // funcs are the functions of the pages.
 func (l *textLanguage) funcs() template.FuncMap {
 	return template.FuncMap{
 		"px": px, "some": l.some,
-		"T": l.text, "N": l.count, "said": l.said, "say": l.say, "sentence": sentence, "who": l.who, "clock": l.clock, "day": l.day,
+		"T": l.text, "N": l.count, "said": l.said, "say": l.say, "sentence": sentence, "told": l.told, "why": l.why, "who": l.who, "clock": l.clock, "day": l.day,
 		"portalCSS": func() template.CSS { return portalCSS },
 		"dict":      func(pairs ...any) map[string]any { return dict(pairs) },
 	}
