@@ -20,7 +20,8 @@ func TestSaid(t *testing.T) {
 		`Removed guardian Tom.`:         "Tom als erwachsene Person entfernt.",
 		`added guardian Eva (owner)`:    "Eva zu den Erwachsenen der Familie hinzugefügt (verantwortlich)",
 		`Added profile Mia (preset E).`: "Das Profil Mia hinzugefügt (16–17 Jahre).",
-		`made the family Home with profile Everyone (preset C) for every device, and profile Adults (preset adult)`: "die Familie Home angelegt, mit dem Profil Everyone (11–12 Jahre) für jedes Gerät und dem Profil Adults (Erwachsene)",
+		`made the family Home with profile Everyone (preset C) for every device, and profile Adults (preset adult)`:    "die Familie Home angelegt, mit dem Profil Everyone (11–12 Jahre) für jedes Gerät und dem Profil Adults (Erwachsene)",
+		`Took back change 14 (took back change 12 (added guardian Eva (owner))); what it changed is as it was before.`: "Die Änderung 14 zurückgenommen (die Änderung 12 zurückgenommen (Eva zu den Erwachsenen der Familie hinzugefügt (verantwortlich))); was sie änderte, ist wieder wie zuvor.",
 		`something that nobody translated`: "something that nobody translated",
 	} {
 		if got := de.said(english); got != want {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"kinward/policy"
@@ -147,6 +148,9 @@ func (t *Tx) Undo(family policy.FamilyID, revision uint64, why string) (uint64, 
 	return 0, fmt.Errorf("undoing change %d: %w", revision, err)
 }
 
+// asBefore ends the record of an undo.
+const asBefore = "; what it changed is as it was before"
+
 func (t *Tx) undo(s stored, revision uint64, why string) (uint64, error) {
 	var what, parts string
 	err := t.tx.QueryRowContext(t.ctx, `SELECT what, delta FROM changes WHERE family_id = $1 AND revision = $2`, int64(s.id), int64(revision)).Scan(&what, &parts)
@@ -171,7 +175,8 @@ func (t *Tx) undo(s stored, revision uint64, why string) (uint64, error) {
 			return "", t.inTheWay(s.id, revision, since)
 		}
 		*f = *undone
-		return fmt.Sprintf("took back change %d (%s); what it changed is as it was before", revision, what), nil
+		what, _ = strings.CutSuffix(what, asBefore) // of an undo that is taken back it is said once
+		return fmt.Sprintf("took back change %d (%s)"+asBefore, revision, what), nil
 	})
 	if err == nil && now == s.revision {
 		return 0, refuse(ErrConflict, "nothing of it is left to undo: it was taken back or is over")

@@ -262,6 +262,11 @@ func TestUndo(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Undoes != 12 || list[0].What != "took back change 12 (added profile Lea (preset A)); what it changed is as it was before" {
 		t.Errorf("record of the undo: %+v %v", list, err)
 	}
+	undo(list[0].Revision, nil, "")
+	again, err := db.Changes(ctx, 1, 1)
+	if want := fmt.Sprintf("took back change %d (took back change 12 (added profile Lea (preset A))); what it changed is as it was before", list[0].Revision); err != nil || len(again) != 1 || again[0].What != want {
+		t.Errorf("record of the undo of an undo: %+v %v, want %s", again, err, want)
+	}
 }
 
 func TestWhatEndedIsPrunedByTheNextChange(t *testing.T) {
