@@ -302,6 +302,9 @@ func TestDeviceOfEncryptedNameAlone(t *testing.T) {
 		d := ofHome()
 		d["family"] = map[string]any{"unknown": "Everyone", "zone": "UTC", "devices": []deviceView{{ID: 3, Name: "Phone", Profile: "Everyone", Networks: tt.networks, Private: true}}}
 		page := pagesOf(t, d, nil).call(mother, "en", "GET", "/devices/3", nil, deviceRoutes).Body.String()
+		if strings.Contains(page, "Where it is empty") {
+			t.Errorf("%v: it says that one more clue may be left out:\n%s", tt.networks, page)
+		}
 		if !strings.Contains(page, tt.says) {
 			t.Errorf("%v: it does not say %q:\n%s", tt.networks, tt.says, page)
 		}
