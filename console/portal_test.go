@@ -308,6 +308,11 @@ func TestDeviceOfEncryptedNameAlone(t *testing.T) {
 		if !strings.Contains(page, tt.says) {
 			t.Errorf("%v: it does not say %q:\n%s", tt.networks, tt.says, page)
 		}
+		d["devices-setup"] = &Refusal{Kind: Invalid, Text: "give it a name"}
+		page = pagesOf(t, d, nil).call(mother, "en", "GET", "/devices/3/setup/android", nil, setupRoutes).Body.String()
+		if strings.Contains(page, "At home it needs no set-up") != (tt.networks != nil) || strings.Contains(page, `href="/devices/3#clues"`) == (tt.networks != nil) {
+			t.Errorf("%v, with a server without a name:\n%s", tt.networks, page)
+		}
 	}
 }
 

@@ -123,6 +123,12 @@ type setupView struct {
 	Portal   string
 }
 
+// Unknown reports whether Kinward can recognise the device nowhere, the server having
+// no public name.
+func (s setupView) Unknown() bool {
+	return s.NoName != "" && s.Device != nil && len(s.Device.Networks)+len(s.Device.MACs) == 0
+}
+
 // ticketView is a ticket as its code shows it.
 type ticketView struct {
 	URL   string
