@@ -26,6 +26,7 @@ type alertsView struct {
 	Preferences []preferencesView `json:"preferences"`
 	Messages    []messageView     `json:"messages"`
 	PushKey     string            `json:"push_key"`
+	Mail        bool              `json:"mail"`
 }
 
 // channelView is a way to a guardian.

@@ -110,7 +110,7 @@ func aHome() *journalDesk {
 		"incidents-views": looksView{Zone: "Europe/Berlin", Views: []lookView{{Who: "Maria", Action: "list", First: evening, Last: evening, Times: 1, Incidents: 4}}},
 		"signals":         signalsView{Zone: "Europe/Berlin", Since: evening, Signals: today.Signals, Off: []string{"bypass"}, Night: "21:00-06:30"},
 		"alerts": alertsView{
-			Zone: "Europe/Berlin", PushKey: "key",
+			Zone: "Europe/Berlin", PushKey: "key", Mail: true,
 			Channels: []channelView{
 				{ID: 1, Guardian: "Maria", Kind: "email", To: "maria@example.org", State: "ok", LastSent: &evening},
 				{ID: 2, Guardian: "Maria", Kind: "webhook", To: "hooks.example.org", State: "failing", LastError: "refused", Brief: true, Only: "alerts"},
@@ -238,6 +238,21 @@ func says(t *testing.T, what, page string, want ...string) {
 			return
 		}
 		at += i + len(w)
+	}
+}
+
+// TestNoMailServer: where the operator set no mail server, the page says so and takes
+// no address.
+func TestNoMailServer(t *testing.T) {
+	d := aHome()
+	for _, mail := range []bool{true, false} {
+		r := d.replies["alerts"].(alertsView)
+		r.Mail = mail
+		d.replies["alerts"] = r
+		body := answer(t, d, mother, "en", http.MethodGet, "/alerts", nil).Body.String()
+		if strings.Contains(body, `name="kind" value="email"`) != mail || strings.Contains(body, "has to give it a mail server first") == mail {
+			t.Errorf("a mail server is set: %v\n%s", mail, body)
+		}
 	}
 }
 

@@ -66,6 +66,7 @@ type alertsReply struct {
 	Messages    []messageView     `json:"messages"` // that wait or were given up
 	// PushKey is what browsers subscribe with; "" where the operator set no contact.
 	PushKey string `json:"push_key,omitempty"`
+	Mail    bool   `json:"mail"` // the operator set a mail server
 }
 
 var (
@@ -182,6 +183,7 @@ func alertsShow(ctx context.Context, n *node, who about, _ progress) (alertsRepl
 			r.Messages = append(r.Messages, viewMessage(m, zone))
 		}
 	}
+	r.Mail = n.cfg.Alerts.SMTP.Host != ""
 	if n.cfg.Alerts.Push.Contact != "" {
 		keys, err := n.vapid(ctx)
 		if err != nil {
