@@ -289,6 +289,13 @@ func TestAlertLetter(t *testing.T) {
 			t.Errorf("the text lacks %q:\n%s", want, l.Text)
 		}
 	}
+	// Commands stand there only where no page can be named.
+	for link, commands := range map[string]bool{"https://kinward.example.org": false, "": true} {
+		l := alertLetter(millers, []Event{a}, 1, link)
+		if strings.Contains(l.Text, "kinward incidents") != commands || strings.Contains(l.HTML, "kinward incidents") != commands {
+			t.Errorf("with the link %q:\n%s\n%s", link, l.Text, l.HTML)
+		}
+	}
 }
 
 func TestDigestGolden(t *testing.T) {

@@ -100,10 +100,15 @@ func alertLetter(h Home, events []Event, total int, link string) Letter {
 		note = h.Names.Text(lookUp)
 		b.WriteString(note + "\n\n")
 	}
-	b.WriteString(whatToDo(h, events, link))
+	do := whatToDo(h, events, link)
+	b.WriteString(do)
+	if link != "" {
+		b.WriteByte('\n')
+		b.WriteString(h.Names.Textf("See it in Kinward: %s", link))
+	}
 	l.Text = b.String()
 	l.HTML = page(h, l.Subject, struct{ Lines, More, Note, Do, Link, See any }{
-		lines, moreText, note, whatToDo(h, events, ""), link, h.Names.Text("See it in Kinward"),
+		lines, moreText, note, do, link, h.Names.Text("See it in Kinward"),
 	}, alertPage())
 	return l
 }
@@ -130,17 +135,15 @@ func alertSubject(h Home, events []Event, total int) string {
 	return h.Names.Textf("Kinward: profile %s, %d things to know", who, total)
 }
 
-// whatToDo says where to read more, without frightening anybody.
+// whatToDo says where to read more, without frightening anybody: by commands only
+// where no page can be named.
 func whatToDo(h Home, events []Event, link string) string {
 	s := "What to do: nothing has to be done at once. Talk about it when there is a calm moment."
 	if len(events) > 0 && !slices.ContainsFunc(events, attempted) {
 		s = "What to do: answer it in Kinward, under requests or history."
 	}
 	lines := []string{h.Names.Text(s)}
-	if link != "" {
-		lines = append(lines, h.Names.Textf("See it in Kinward: %s", link))
-	}
-	if len(events) > 0 {
+	if len(events) > 0 && link == "" {
 		lines = append(lines, h.Names.Text("On the server: kinward incidents --profile, --since. How messages come: kinward alerts"))
 	}
 	return strings.Join(lines, "\n")
