@@ -259,7 +259,7 @@ func TestNoMailServer(t *testing.T) {
 func TestToday(t *testing.T) {
 	d := aHome()
 	body := answer(t, d, mother, "en", http.MethodGet, "/", nil).Body.String()
-	says(t, "today", body, "2 new incidents since Thursday, 26 November, 20:15.", "1 of them is worth reading first.",
+	says(t, "today", body, "2 new incidents since Thursday, 26 November, 20:15.", "Read 1 of them first.",
 		"1 request waits for your answer", "1 change waits for its time", "2 devices without a name asked",
 		"Lea", "1 to read first", "4 incidents, all blocked.", "devices asked at 2 times", "3 attempts were counted", "Chat with strangers", "Omegle, OmeTV",
 		"Thu 26 Nov 21:15–22:15", "Tablet (profile Lea) tried Omegle", "Tom", "All calm", "Nothing was attempted.")
@@ -269,6 +269,11 @@ func TestToday(t *testing.T) {
 	calm := aHome()
 	calm.replies["today"] = todayView{Zone: "Europe/Berlin", Since: evening.Add(-24 * time.Hour), Profiles: []todayProfile{{ID: 1, Name: "Tom"}}}
 	says(t, "a calm day", answer(t, calm, mother, "en", http.MethodGet, "/", nil).Body.String(), "All calm since Thursday, 26 November, 20:15.", "Tom", "All calm")
+	alone := aHome()
+	alone.replies["today"] = todayView{Zone: "Europe/Berlin", Since: evening.Add(-24 * time.Hour), Profiles: []todayProfile{{ID: 1, Name: "Tom", Incidents: 1, Fresh: 1, Urgent: 1}}}
+	if body := answer(t, alone, mother, "en", http.MethodGet, "/", nil).Body.String(); !strings.Contains(body, "1 new incident since Thursday, 26 November, 20:15.") || strings.Contains(body, "of them first") {
+		t.Errorf("the only incident, an urgent one:\n%s", body)
+	}
 	says(t, "a calm day", answer(t, calm, mother, "de", http.MethodGet, "/", nil).Body.String(), "Alles ruhig seit Donnerstag, 26. November, 20:15 Uhr.")
 }
 

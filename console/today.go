@@ -155,7 +155,7 @@ func (v *visit) todayLead(since time.Time, total, fresh, urgent, signals int) st
 		return v.lang.count("today.lead.signals", signals, "Since", at)
 	case fresh == 0:
 		return v.lang.count("today.lead.seen", total, "Since", at)
-	case urgent > 0:
+	case urgent > 0 && urgent < fresh: // of all of them none is the first
 		return v.lang.count("today.lead.fresh", fresh, "Since", at) + " " + v.lang.count("today.lead.urgent", urgent)
 	}
 	return v.lang.count("today.lead.fresh", fresh, "Since", at)

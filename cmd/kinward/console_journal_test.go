@@ -60,7 +60,7 @@ func TestConsoleJournal(t *testing.T) {
 		t.Fatalf("the stream says %q; want a change", got)
 	}
 	body := eva.get("/", http.StatusOK)
-	wantAll(t, "today", plainText(body), "1 new incident since", "1 of them is worth reading first", "Lea", "1 incident, blocked.", `Phone (profile Lea) tried Omegle, "Chat with strangers", once; it was blocked.`)
+	wantAll(t, "today", plainText(body), "1 new incident since", "Lea", "1 incident, blocked.", `Phone (profile Lea) tried Omegle, "Chat with strangers", once; it was blocked.`)
 	page := regexp.MustCompile(`/incidents/[0-9a-f]{32}`).FindString(body)
 	if page == "" {
 		t.Fatal("the page leads to no incident")
