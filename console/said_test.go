@@ -22,7 +22,10 @@ func TestSaid(t *testing.T) {
 		`Added profile Mia (preset E).`: "Das Profil Mia hinzugefügt (16–17 Jahre).",
 		`made the family Home with profile Everyone (preset C) for every device, and profile Adults (preset adult)`:    "die Familie Home angelegt, mit dem Profil Everyone (11–12 Jahre) für jedes Gerät und dem Profil Adults (Erwachsene)",
 		`Took back change 14 (took back change 12 (added guardian Eva (owner))); what it changed is as it was before.`: "Die Änderung 14 zurückgenommen (die Änderung 12 zurückgenommen (Eva zu den Erwachsenen der Familie hinzugefügt (verantwortlich))); was sie änderte, ist wieder wie zuvor.",
-		`something that nobody translated`: "something that nobody translated",
+		`service kik is "allow", whatever it was`:                                                                           "der Dienst kik ist auf „erlauben“, was immer vorher galt",
+		`the safe mode of search engines bing, youtube is off`:                                                              "der sichere Modus von bing, youtube ist „aus“",
+		`profile Lea applies, not Everyone, and that is weaker: the safe mode of search engine youtube is off, and 16 more`: "das Profil Lea gilt statt Everyone, und das ist schwächer: der sichere Modus von youtube ist „aus“ und 16 weitere",
+		`something that nobody translated`:                                                                                  "something that nobody translated",
 	} {
 		if got := de.said(english); got != want {
 			t.Errorf("%s\n got %s\nwant %s", english, got, want)
