@@ -98,7 +98,7 @@ func failure(err error) extendedError {
 // reply is what became of asking one upstream.
 type reply struct {
 	e       *entry
-	refused bool // it serves others, not us; perhaps the next one does
+	refused bool // it serves others, not us, or nobody; perhaps the next one does
 	err     error
 	from    *peer
 	again   bool // it was its second try
@@ -152,6 +152,7 @@ func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry
 	next()
 	var first error
 	var poor *entry // an answer that is none, for where there is no better one
+	judged := false // it says that the question is at fault
 	for running > 0 {
 		select {
 		case <-slow.C:
@@ -180,13 +181,13 @@ func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry
 			case !r.e.isFailure() || running == 0:
 				return r.e, nil
 			default: // those who are asked already may know better, but nobody else is asked: see DESIGN.md
-				poor, left = r.e, nil
+				poor, left, judged = r.e, nil, true
 			}
 		}
 		if ctx.Err() != nil {
 			break
 		}
-		if len(left) > 0 && (poor == nil || !poor.isFailure()) {
+		if len(left) > 0 && !judged {
 			next()
 		}
 	}
@@ -208,7 +209,7 @@ func (s *Server) try(ctx context.Context, p *peer, k question, again bool) (r re
 	}
 	s.ttl.apply(k, m)
 	r.e, r.err = newEntry(k, m, s.now())
-	r.refused = r.err == nil && m.Rcode == dns.RcodeRefused
+	r.refused = r.err == nil && (m.Rcode == dns.RcodeRefused || m.Rcode == dns.RcodeServerFailure && p.poor.Load() >= poorInARow)
 	return r
 }
 

@@ -276,6 +276,35 @@ func TestFailover(t *testing.T) {
 	}
 }
 
+// Who says SERVFAIL to everything is no judge of a question: once that is known, the
+// question by which it is tried again is taken to the next upstream.
+func TestServfailToEverything(t *testing.T) {
+	first, second := newFake(t), newFake(t)
+	first.does(says(dns.RcodeServerFailure))
+	second.does(says(dns.RcodeNameError))
+	clk := newClock()
+	c := config(t, first, second)
+	quick(&c)
+	c.Now = clk.now
+	s := start(t, c)
+	name := func(i int) string { return fmt.Sprintf("n%d.example.", i) }
+	for i := range 2 * poorInARow {
+		ask(t, s, household, msgFor(name(i), dns.TypeA))
+	}
+	tried := 0
+	for i := range 5 {
+		clk.advance(spareLongest)
+		n := name(100 + i)
+		if got := ask(t, s, household, msgFor(n, dns.TypeA)); got.Rcode != dns.RcodeNameError {
+			t.Errorf("%s, want the second upstream's answer", dns.RcodeToString[got.Rcode])
+		}
+		tried += countFor(first, n)
+	}
+	if tried == 0 {
+		t.Error("the first upstream was never tried again")
+	}
+}
+
 func TestFailingUpstreamIsSpared(t *testing.T) {
 	clk := newClock()
 	p := &peer{}
