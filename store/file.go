@@ -94,6 +94,9 @@ func inspect(path string) (empty bool, err error) {
 		return false, err
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.IsDir() {
+		return false, fmt.Errorf("%w but a folder: choose another folder with --data, or move it away to start anew", ErrForeign)
+	}
 	header := make([]byte, 100)
 	switch _, err := io.ReadFull(f, header); {
 	case err == io.EOF:

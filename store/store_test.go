@@ -182,6 +182,17 @@ func TestOpenFinishesWhatACrashLeft(t *testing.T) {
 	})
 }
 
+func TestOpenRefusesAFolder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), FileName)
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), path, options())
+	if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "move it away") {
+		t.Errorf("got error %v, want one that names it and says what to do", err)
+	}
+}
+
 func TestOpenRefusesWhatIsNotOurs(t *testing.T) {
 	filled := func(t *testing.T) string {
 		db := openNew(t)
