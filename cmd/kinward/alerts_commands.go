@@ -80,7 +80,8 @@ that is shown once. Idempotency-Key is the same when a message is tried again.`,
 	}, plain)
 	ntfy := sub(alerts.Ntfy, &cobra.Command{
 		Use: "ntfy URL", Short: "Publish to a topic of an ntfy server",
-		Long: `Publishes to a topic of an ntfy server. Who runs the server can read it, and on an open
+		Long: `Publishes to a topic of an ntfy server, on the internet (in your own network only where
+the operator set alerts: allow-private). Who runs the server can read it, and on an open
 one also who guesses the topic: have a server of your own, or give --brief.`,
 		Example: `  kinward alerts add ntfy https://ntfy.example.org/a-topic-that-nobody-guesses --priority 4
   kinward alerts add ntfy https://ntfy.example.org/family --token-file token.txt`,

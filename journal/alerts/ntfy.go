@@ -36,7 +36,7 @@ func NewTopic(to, token string, priority int, allowPrivate bool) (Channel, error
 	topic := strings.Trim(u.Path, "/")
 	switch {
 	case !topics().MatchString(topic):
-		return Channel{}, errors.New("reading the topic's address: give the server and the topic, like https://ntfy.example.org/a-topic-that-nobody-guesses")
+		return Channel{}, errors.New("reading the topic's address: give the server and one topic, of up to 64 letters, digits, - and _, like https://ntfy.example.org/a-topic-that-nobody-guesses")
 	case u.User != nil || u.RawQuery != "":
 		return Channel{}, errors.New("reading the topic's address: give an access token by --token-file instead of what stands before @ or after ?")
 	case priority < 0 || priority > 5:

@@ -36,7 +36,7 @@ var (
 	ErrGone = errors.New("whoever is behind it wants no more messages")
 
 	// ErrPrivate says that an address must not be sent to.
-	ErrPrivate = errors.New("it is not an address of the open internet; alerts: allow-private in the configuration lets messages go into your own network")
+	ErrPrivate = errors.New("it is not an address of the open internet; who runs this server can open your own network for messages")
 
 	// ErrNotSet says that the operator has not set up what a channel needs.
 	ErrNotSet = errors.New("it is not set up")
@@ -98,7 +98,7 @@ func checkURL(s string, allowPrivate bool) (*url.URL, error) {
 	case err != nil || u.Host == "" || u.Opaque != "":
 		return nil, errors.New("it is not an address like https://alerts.example.org/kinward")
 	case u.Scheme == "http" && !allowPrivate:
-		return nil, errors.New("http is in clear; give an https address (alerts: allow-private lets http go into your own network)")
+		return nil, errors.New("http is in clear; give an https address, or ask who runs this server to open your own network for messages")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, fmt.Errorf("%q is not https", u.Scheme)
 	case u.Fragment != "":

@@ -199,3 +199,19 @@ func TestBackoffGrows(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// What is wrong with an address is told to a parent in the console, too: in words that
+// say what is taken, and without keys of a configuration that is another's.
+func TestAddressesAreRefusedInWords(t *testing.T) {
+	for to, want := range map[string]string{
+		"http://ntfy.example.org/family":         "give an https address",
+		"https://192.168.1.5/family":             "who runs this server",
+		"https://ntfy.example.org/ntfy/family":   "one topic, of up to 64 letters, digits, - and _",
+		"https://ntfy.example.org/our%20family":  "one topic",
+		"https://ntfy.example.org/topic?auth=me": "after ?",
+	} {
+		if _, err := NewTopic(to, "", 0, false); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "allow-private") {
+			t.Errorf("%s: %v; want it to say %q", to, err, want)
+		}
+	}
+}
