@@ -191,6 +191,9 @@ example.com; nothing that it does is recorded as an attempt.`,
 				diagnose = examineServer
 			}
 			findings := diagnose(cmd.Context(), cfg)
+			for i, f := range findings {
+				findings[i].Detail = c.calledInError(cmd.Root(), f.Detail)
+			}
 			if err := c.print(findings, func(w io.Writer) { printFindings(w, findings) }); err != nil {
 				return err
 			}

@@ -147,6 +147,11 @@ func TestProgramEmptiedDatabase(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	wantAll(t, "what is said", errs, file+" is empty", "restore the last backup with "+binary, "move the file away")
+	if err := os.WriteFile(file, []byte("no database"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _, _ := h.run("doctor", "--config", writeConfig(t, "upstream: ['udp://127.0.0.1:9']\n"))
+	wantAll(t, "doctor", out, "restore a backup with "+binary, " --data "+h.data+" restore")
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
