@@ -26,7 +26,7 @@ func strictYAML(text []byte, t reflect.Type, what string) error {
 	if err := documents.Decode(&doc); errors.Is(err, io.EOF) {
 		return nil
 	} else if err != nil {
-		return err
+		return noYAML(err)
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("line %d: a second document begins with ---; put all keys into one", max(more.Line, 1))
@@ -35,6 +35,13 @@ func strictYAML(text []byte, t reflect.Type, what string) error {
 		return nil
 	}
 	return checkMapping(doc.Content[0], t, what)
+}
+
+// noYAML says what to do about what cannot be read; the line that the reader names
+// can be one after the mistake.
+func noYAML(err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	return fmt.Errorf("%s; look there and at the line before: write \"key: value\", indent with spaces and not tabs, close each [, { and quote, and put a text with \": \" or \" #\" in it, or with one of *&!|>%%@` at its beginning, into quotes", text)
 }
 
 func checkMapping(n *yaml.Node, t reflect.Type, what string) error {
