@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -52,6 +53,9 @@ type acmeConfig struct {
 // (letsencrypt.org/docs/caa).
 const letsEncryptCAA = "letsencrypt.org"
 
+// certName matches a name of a server, in its ASCII form (RFC 1123 §2.1).
+var certName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+
 // resolveCertificates checks both as a whole.
 func (c *config) resolveCertificates(s *settings) error {
 	t, a := c.TLS, c.ACME
@@ -74,6 +78,9 @@ func (c *config) resolveCertificates(s *settings) error {
 	n, err := blocklists.ParseName(t.Name)
 	if err != nil {
 		return fmt.Errorf("tls: name: %w", err)
+	}
+	if !certName.MatchString(n.String()) {
+		return fmt.Errorf("tls: name: %q is no name that a certificate can have: letters, digits and hyphens with dots between; give one like dns.example.org", t.Name)
 	}
 	if len(t.Addresses) > 0 {
 		if s.zone, err = c.resolveZone(n); err != nil {
