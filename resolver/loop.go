@@ -18,17 +18,20 @@ import (
 
 // checkSelf refuses an upstream that is one of the server's own addresses.
 // Roundabout ways home are found by probes.
-func (s *Server) checkSelf(u upstream.Spec) error {
+func (s *Server) checkSelf(u upstream.Spec) error { return CheckSelf(s.addrs, u) }
+
+// CheckSelf refuses an upstream that is one of the addresses listened on.
+func CheckSelf(listen []netip.AddrPort, u upstream.Spec) error {
 	for _, at := range u.Addrs() {
-		if s.isSelf(at) {
+		if isAmong(listen, at) {
 			return fmt.Errorf("using upstream %s: %w", u, ErrUpstreamIsSelf)
 		}
 	}
 	return nil
 }
 
-func (s *Server) isSelf(at netip.AddrPort) bool {
-	for _, l := range s.addrs {
+func isAmong(listen []netip.AddrPort, at netip.AddrPort) bool {
+	for _, l := range listen {
 		if l.Port() != at.Port() {
 			continue
 		}

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"net/url"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
 	"kinward/certs"
+	"kinward/resolver"
 )
 
 func (c *cli) checkCommand() *cobra.Command {
@@ -26,6 +28,9 @@ and nothing is written.`,
 			cfg, err := c.config(cmd)
 			if err != nil {
 				return err
+			}
+			if err := cfg.checkSelf(); err != nil {
+				return usageError(err)
 			}
 			effective := map[string]any{}
 			text, err := yaml.Marshal(cfg.masked())
@@ -50,6 +55,32 @@ and nothing is written.`,
 	}
 	addSettingFlags(cmd)
 	return c.addJSON(cmd)
+}
+
+// checkSelf refuses upstreams that serve would refuse, since it would ask itself. It is
+// for check alone: other commands may know the configuration without serve's flags.
+func (c *config) checkSelf() error {
+	set, err := c.resolve()
+	if err != nil {
+		return err
+	}
+	var listen []netip.AddrPort
+	for _, a := range c.DNS {
+		listen = append(listen, netip.MustParseAddrPort(a))
+	}
+	for _, u := range set.upstreams {
+		if err := resolver.CheckSelf(listen, u); err != nil {
+			return err
+		}
+	}
+	for _, r := range set.forward {
+		for _, u := range r.Upstreams {
+			if err := resolver.CheckSelf(listen, u); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // masked returns a copy that may be shown to anybody.

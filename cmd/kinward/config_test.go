@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"kinward/resolver"
 )
 
 func yamlOf(t *testing.T, c *config) string {
@@ -156,6 +159,25 @@ func TestConfigRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCheckUpstreamIsSelf: what serve refuses, since it would ask itself, is nothing that
+// check finds valid.
+func TestCheckUpstreamIsSelf(t *testing.T) {
+	for text, self := range map[string]bool{
+		"dns: ['127.0.0.1:5300']\nupstream: ['udp://127.0.0.1:5300']\n":                                                        true,
+		"dns: ['0.0.0.0:5300']\nupstream: [udp://192.0.2.1, 'udp://127.0.0.1:5300']\n":                                         true,
+		"dns: ['127.0.0.1:5300']\nupstream: ['udp://127.0.0.1:5301']\n":                                                        false,
+		"dns: ['127.0.0.1:5300']\nupstream: [udp://192.0.2.1]\nforward: [{domain: lan, upstream: ['udp://127.0.0.1:5300']}]\n": true,
+	} {
+		c, err := loadConfig(writeConfig(t, text), settingFlags(t), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.checkSelf(); errors.Is(err, resolver.ErrUpstreamIsSelf) != self {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 
