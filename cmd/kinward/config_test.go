@@ -86,6 +86,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"the metrics where the console answers", "metrics: 127.0.0.1:8053\n", []string{"127.0.0.1:8053", "taken already, by metrics"}},
 		{"the block page where DNS answers", "dns: ['127.0.0.1:80']\nblock-page: 127.0.0.1\n", []string{"block-page", "127.0.0.1:80", "taken already, by dns"}},
 		{"no YAML", "dns: [\n", []string{"line", "close each ["}},
+		{"a tab before the first key", "\tdns: [127.0.0.1:53]\n", []string{"line 1", "spaces and not tabs"}},
 		{"a tab before a key", "cache:\n\tmegabytes: 5\n", []string{"line 2", "spaces and not tabs"}},
 		{"an address without a port", "dns: [192.168.1.1]\n", []string{"dns", "192.168.1.1", "127.0.0.1:1053"}},
 		{"a host name without addresses", "upstream: ['tls://dns.quad9.net']\n", []string{"upstream", "tls://dns.quad9.net", "?ip="}},

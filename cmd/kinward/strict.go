@@ -41,6 +41,9 @@ func strictYAML(text []byte, t reflect.Type, what string) error {
 // can be one after the mistake.
 func noYAML(err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if !strings.HasPrefix(text, "line ") {
+		text = "line 1: " + text
+	}
 	return fmt.Errorf("%s; look there and at the line before: write \"key: value\", indent with spaces and not tabs, close each [, { and quote, and put a text with \": \" or \" #\" in it, or with one of *&!|>%%@` at its beginning, into quotes", text)
 }
 
