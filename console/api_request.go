@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"mime"
+	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
@@ -229,8 +230,12 @@ func put(o object, path []string, value any) {
 // body reads the JSON object that a program sent, nil where it sent nothing.
 func (v *visit) body() (map[string]json.RawMessage, error) {
 	b, err := io.ReadAll(v.request.Body)
-	if err != nil {
+	var more *http.MaxBytesError
+	switch {
+	case errors.As(err, &more):
 		return nil, err
+	case err != nil: // it was cut off, or did not come in time
+		return nil, badRequest.because("The body did not arrive whole.")
 	}
 	if len(bytes.TrimSpace(b)) == 0 {
 		return nil, nil

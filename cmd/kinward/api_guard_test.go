@@ -2,7 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -189,6 +192,15 @@ func TestAPIAnswers(t *testing.T) {
 	}
 	if a := p.ask("POST", "/profiles", object{"name": "Tom"}, "Content-Type", "text/plain"); a.status != 415 || problemOf(t, a).Type != "/api#unsupported-media-type" {
 		t.Errorf("text/plain: %d %s", a.status, a.body)
+	}
+	cut, err := net.Dial("tcp", strings.TrimPrefix(eva.base, "http://"))
+	must(t, err)
+	defer cut.Close()
+	_, err = fmt.Fprintf(cut, "POST /api/v1/profiles HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 30\r\n\r\n{", cut.RemoteAddr(), p.token)
+	must(t, err)
+	must(t, cut.(*net.TCPConn).CloseWrite())
+	if said, err := io.ReadAll(cut); err != nil || !strings.HasPrefix(string(said), "HTTP/1.1 400 ") {
+		t.Errorf("a body that is cut off: %v\n%s", err, said)
 	}
 	if a := p.ask("GET", "/family", nil, "Host", "elsewhere.example"); a.status != http.StatusOK {
 		t.Errorf("the header Host by itself: %d", a.status) // Go's client sends that of the URL
