@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +57,8 @@ type bell struct {
 	db     *DB
 	box    *mailbox
 	now    time.Time
+	clock  func() time.Time // nil: now
+	looks  atomic.Int64     // at incidents
 	engine *alerts.Engine
 	muted  func(alerts.Event) bool // nil: nothing
 }
@@ -73,7 +76,14 @@ func (b *bell) restart() {
 	kept := b.db.Alerts()
 	var err error
 	b.engine, err = alerts.New(alerts.Config{
-		Store: kept, Feeds: map[alerts.Feed]alerts.Reader{alerts.Incidents: kept.NewIncidents, alerts.Signals: kept.ChangedSignals},
+		Store: kept, Writes: b.db.Writes,
+		Feeds: map[alerts.Feed]alerts.Reader{
+			alerts.Incidents: func(ctx context.Context, after uint64, limit int) ([]alerts.Event, uint64, error) {
+				b.looks.Add(1)
+				return kept.NewIncidents(ctx, after, limit)
+			},
+			alerts.Signals: kept.ChangedSignals,
+		},
 		Senders: map[alerts.Kind]alerts.Sender{alerts.Email: b.box},
 		Home: func(ctx context.Context, id policy.FamilyID, _ policy.GuardianID) (alerts.Home, error) {
 			f, _, err := b.db.Family(ctx, id)
@@ -93,7 +103,12 @@ func (b *bell) restart() {
 		Muted: func(context.Context, policy.FamilyID, policy.GuardianID) (func(alerts.Event) bool, error) {
 			return func(e alerts.Event) bool { return b.muted != nil && b.muted(e) }, nil
 		},
-		Now: func() time.Time { return b.now },
+		Now: func() time.Time {
+			if b.clock != nil {
+				return b.clock()
+			}
+			return b.now
+		},
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -211,6 +226,51 @@ func TestAlertsTellOnce(t *testing.T) {
 	if n != 3 {
 		t.Errorf("%d alerts, want 3", n)
 	}
+}
+
+// TestAlertsRestWhileNothingIsWritten: the feeds are read when something was written or
+// falls due, and not each second.
+func TestAlertsRestWhileNothingIsWritten(t *testing.T) {
+	b := newBell(t)
+	c := b.channel(1, 0, nil)
+	begun := time.Now()
+	b.clock = func() time.Time { return noon.Add(time.Since(begun)) }
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := b.engine.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer func() { cancel(); running.Wait() }()
+	eventually := func(what string, is func() bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("not seen: %s", what)
+			}
+		}
+	}
+	rests := func() {
+		t.Helper()
+		eventually("a rest", func() bool {
+			before := b.looks.Load()
+			time.Sleep(2500 * time.Millisecond)
+			return b.looks.Load() == before
+		})
+	}
+	rests()
+	b.tried(1, "a")
+	eventually("an alert, which waits a moment after it was read", func() bool { return len(b.box.subjects(c)) == 1 })
+	b.want(c, chat)
+	rests()
+
+	// What falls due is seen without that anything is written.
+	b.box.break_(errors.New("away"))
+	b.tried(1, "b")
+	eventually("a try that fails", func() bool { return b.state(c).LastError != "" })
+	b.box.break_(nil)
+	eventually("the next try", func() bool { return len(b.box.subjects(c)) == 2 })
 }
 
 // alertsKept is longer than it is known what was told.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"sync/atomic"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -47,6 +48,26 @@ func connect(path string, n int, params string, more ...string) (*sql.DB, error)
 	db.SetMaxIdleConns(n)
 	return db, nil
 }
+
+// writer is the one connection that writes. It counts what it did, once that can be read.
+type writer struct {
+	*sql.DB
+	writes atomic.Uint64
+}
+
+func (w *writer) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	defer w.writes.Add(1)
+	return w.DB.ExecContext(ctx, query, args...)
+}
+
+func (w *writer) commit(tx *sql.Tx) error {
+	defer w.writes.Add(1)
+	return tx.Commit()
+}
+
+// Writes counts what was written by this process, which alone writes: where it stands
+// still, reading anew finds what it found before. It costs next to nothing.
+func (db *DB) Writes() uint64 { return db.write.writes.Load() }
 
 // prepare makes sure that path is a database of ours, if an empty one.
 func prepare(ctx context.Context, path string) error {

@@ -292,5 +292,5 @@ func (db *DB) transact(ctx context.Context, f func(*sql.Tx) error) error {
 	if err := f(tx); err != nil {
 		return explain(err)
 	}
-	return explain(tx.Commit())
+	return explain(db.write.commit(tx))
 }

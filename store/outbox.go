@@ -270,6 +270,17 @@ func (a *Alerts) Prune(ctx context.Context, before time.Time) error {
 	return nil
 }
 
+// Next implements [alerts.Store].
+func (a *Alerts) Next(ctx context.Context) (time.Time, error) {
+	var at sql.NullInt64
+	err := a.db.read.QueryRowContext(ctx, `SELECT min(at) FROM (SELECT min(due_at) AS at FROM told WHERE message_id = ''
+		UNION ALL SELECT min(due_at) FROM digests UNION ALL SELECT min(next_at) FROM outbox WHERE state = 'waiting') AS due`).Scan(&at)
+	if err != nil || !at.Valid {
+		return time.Time{}, explain(err)
+	}
+	return time.UnixMilli(at.Int64).UTC(), nil
+}
+
 // Backlog implements [alerts.Store].
 func (a *Alerts) Backlog(ctx context.Context) (n int, err error) {
 	if err := a.db.read.QueryRowContext(ctx, `SELECT count(*) FROM outbox WHERE state = 'waiting'`).Scan(&n); err != nil {

@@ -19,7 +19,7 @@ func TestDatabaseThatCannotBeWrittenIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	var err error
-	if db.write, err = connect(db.path, 1, pragmas+"&_txlock=immediate&mode=ro"); err != nil { // root may write to every file
+	if db.write.DB, err = connect(db.path, 1, pragmas+"&_txlock=immediate&mode=ro"); err != nil { // root may write to every file
 		t.Fatal(err)
 	}
 	if _, err := db.Health(context.Background(), true); !errors.Is(err, ErrSealed) {

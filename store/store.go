@@ -43,7 +43,7 @@ type Options struct {
 // not wait for writers; writers take turns.
 type DB struct {
 	path   string
-	write  *sql.DB // one connection
+	write  *writer // one connection
 	read   *sql.DB
 	log    *slog.Logger
 	now    func() time.Time
@@ -116,16 +116,18 @@ func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
 	if db.presets, err = policy.EmbeddedPresets(); err != nil {
 		return nil, err
 	}
-	if db.write, err = connect(path, 1, pragmas+"&_txlock=immediate", "synchronous(FULL)", "journal_mode(WAL)", "secure_delete(1)"); err != nil {
+	one, err := connect(path, 1, pragmas+"&_txlock=immediate", "synchronous(FULL)", "journal_mode(WAL)", "secure_delete(1)")
+	if err != nil {
 		return nil, err
 	}
+	db.write = &writer{DB: one}
 	defer func() {
 		if err != nil {
 			db.Close()
 			err = explain(err)
 		}
 	}()
-	if db.schema, err = migrate(ctx, db.write); err != nil {
+	if db.schema, err = migrate(ctx, db.write.DB); err != nil {
 		return nil, err
 	}
 	if info, err := os.Stat(path); err != nil {
@@ -163,7 +165,7 @@ func (db *DB) checkQuickly(ctx context.Context, unclean bool) error {
 	limited, cancel := context.WithTimeout(ctx, checkAtMost)
 	defer cancel()
 	begun := time.Now()
-	err := check(limited, db.write, "quick_check")
+	err := check(limited, db.write.DB, "quick_check")
 	switch {
 	case err != nil && limited.Err() != nil && ctx.Err() == nil:
 		db.log.Warn("the database takes too long to be checked at start; run kinward doctor", "after", time.Since(begun))

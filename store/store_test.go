@@ -127,7 +127,7 @@ func TestOpenAgainChangesNothing(t *testing.T) {
 func TestMigrationsApplyOnceAndTwice(t *testing.T) {
 	db := openNew(t)
 	for range 2 {
-		v, err := migrate(t.Context(), db.write)
+		v, err := migrate(t.Context(), db.write.DB)
 		if err != nil || v != db.schema || v < 1 {
 			t.Errorf("migrating an up-to-date database: version %d, %v; want %d", v, err, db.schema)
 		}

@@ -33,7 +33,7 @@ func (n *node) openAlerts(set *settings, registry prometheus.Registerer) (*alert
 			alerts.Webhook: alerts.NewWebhooks(a.AllowPrivate, agent, time.Now),
 			alerts.Ntfy:    alerts.NewNtfy(a.AllowPrivate, agent, a.Link),
 		},
-		Home: n.alertHome, Event: kept.Event, Between: n.alertEvents, Muted: kept.Muted,
+		Home: n.alertHome, Event: kept.Event, Between: n.alertEvents, Muted: kept.Muted, Writes: n.db.Writes,
 		Link: a.Link, Logger: n.log, Registerer: registry,
 	})
 }

@@ -18,7 +18,10 @@ import (
 )
 
 const (
-	pollEvery = time.Second // feeds are looked at so often: a few questions that find nothing, some 0.2 ms
+	// pollEvery is how often it is looked whether something was written or is due. Only
+	// then the feeds are read, which takes milliseconds of a processor whose caches
+	// hold other things, and whoever asks for a name meanwhile waits for them.
+	pollEvery = time.Second
 	// together is how long an alert waits for what belongs to it: signals come of
 	// incidents a moment later, and an app asks for several services at once.
 	together     = time.Second
@@ -54,6 +57,9 @@ type Config struct {
 	// Muted returns what tells of which events a guardian wants to hear nothing;
 	// nil: of none.
 	Muted func(context.Context, policy.FamilyID, policy.GuardianID) (func(Event) bool, error)
+	// Writes counts what was written to what the feeds, the store and the other
+	// functions read; nil: that is not known, and all is read each second.
+	Writes func() uint64
 	// Link is where the family's pages are, for "what to do"; "" is nowhere.
 	Link       string
 	Logger     *slog.Logger // nil discards; never told a name, an address or a secret
@@ -72,6 +78,9 @@ type Engine struct {
 	busy     map[ChannelID]bool
 	sending  sync.WaitGroup
 	nextTidy time.Time
+
+	seen uint64    // what Writes said before the last round; of Run alone
+	next time.Time // when something is due that is written already; of Run alone
 }
 
 // New makes an engine, which does nothing until [Engine.Run].
@@ -105,8 +114,12 @@ func (e *Engine) Run(ctx context.Context) error {
 			return nil
 		case <-e.wake:
 		case <-wait.C:
+			if !failing && e.calm() {
+				wait.Reset(pollEvery)
+				continue
+			}
 		}
-		pause, err := pollEvery, e.Round(ctx)
+		pause, err := pollEvery, e.round(ctx)
 		if err != nil && ctx.Err() == nil {
 			if !failing {
 				e.log.Warn("alerts wait: the store cannot be used; it is tried again", "error", err)
@@ -116,6 +129,26 @@ func (e *Engine) Run(ctx context.Context) error {
 		failing = err != nil
 		wait.Reset(pause)
 	}
+}
+
+// calm reports whether a round would find nothing.
+func (e *Engine) calm() bool {
+	return e.c.Writes != nil && e.c.Writes() == e.seen && e.c.Now().Before(e.next)
+}
+
+// round is Round, and notes until when it need not be called again.
+func (e *Engine) round(ctx context.Context) (err error) {
+	if e.c.Writes != nil {
+		e.seen = e.c.Writes() // before: what is written meanwhile is the next one's
+	}
+	if err := e.Round(ctx); err != nil {
+		return err
+	}
+	due, err := e.c.Store.Next(ctx)
+	if e.next = e.nextTidy; err == nil && !due.IsZero() && due.Before(e.next) {
+		e.next = due
+	}
+	return err
 }
 
 // Round does once what Run does all the time: it reads the feeds, makes the

@@ -98,6 +98,9 @@ type Store interface {
 	// Prune removes what was settled before a time. What was told stays known for
 	// as long as an event of it could come again.
 	Prune(ctx context.Context, before time.Time) error
+	// Next returns when something falls due, in the past where it did already, and
+	// the zero time where nothing waits.
+	Next(ctx context.Context) (time.Time, error)
 	// Backlog returns how many messages wait.
 	Backlog(ctx context.Context) (int, error)
 }
