@@ -44,7 +44,10 @@ type did struct {
 func (d *did) Sentence() string { return sentence(d.What) }
 
 // toldIDs are the IDs that a record of changes holds, where they stand in it.
-var toldIDs = regexp.MustCompile(`\b(service|category)[: ]([a-z0-9]+(?:-[a-z0-9]+)*)\b|\(preset ([A-E]|adult)\)|\bthe preset of (profile .* from) ([A-E]|adult) to ([A-E]|adult)\b`)
+var toldIDs = regexp.MustCompile(`\b(service|category)[: ]([a-z0-9]+(?:-[a-z0-9]+)*)\b|\(preset ([A-E]|adult)\)|\bthe preset of (profile .* from) ([A-E]|adult) to ([A-E]|adult)\b|\bless is recorded \((none|count|item), not (none|count|item)\)`)
+
+// keptWords are the words of what is recorded.
+var keptWords = map[string]string{"none": "nothing", "count": "numbers", "item": "names and times"}
 
 // told says what stands in the record of changes, by the names that its readers know:
 // of services, and in English of kinds and ages, which other languages have words for.
@@ -73,6 +76,8 @@ func (l *textLanguage) named(recorded string) string {
 			}
 		case m[3] != "":
 			return "(" + l.text("preset."+m[3]) + ")"
+		case m[7] != "":
+			return "less is recorded (" + keptWords[m[7]] + ", not " + keptWords[m[8]] + ")"
 		case m[4] != "":
 			return "the age of " + m[4] + " " + l.text("preset."+m[5]) + " to " + l.text("preset."+m[6])
 		}

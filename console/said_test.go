@@ -93,6 +93,9 @@ func TestTold(t *testing.T) {
 			`Could not make what Tom wanted: chose &#34;allow&#34; for service Roblox in profile Lea (by now it would weaken more than it was to: profile &#34;Lea&#34;: service Roblox is &#34;allow&#34;, not &#34;block&#34;).`,
 			`Nicht ausgeführt, was Tom wollte: im Profil Lea „erlauben“ gewählt für den Dienst Roblox (inzwischen würde es mehr schwächen, als es sollte: Profil „Lea“: der Dienst Roblox ist auf „erlauben“ statt „sperren“).`,
 		},
+		`of category social less is recorded (none, not item)`: {
+			`of &#34;Social media&#34; less is recorded (nothing, not names and times)`, `von der Art „Soziale Medien“ wird weniger aufgezeichnet (nichts statt mit Namen)`,
+		},
 		`service of the house`: {`service of the house`, `<span lang="en">service of the house</span>`},
 	} {
 		for i, l := range []*textLanguage{en, de} {

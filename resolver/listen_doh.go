@@ -137,6 +137,15 @@ type httpPeer struct {
 	local netip.Addr // of this server; none where somebody stands between
 }
 
+// work notes that a question is worked at until what it returns is called.
+func (p httpPeer) work() (done func()) {
+	if p.member == nil {
+		return func() {}
+	}
+	p.begin()
+	return p.done
+}
+
 type peerOfRequest struct{} // a key of a context
 
 func withPeer(ctx context.Context, p httpPeer) context.Context {
@@ -165,14 +174,15 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 	if !p.from.IsValid() {
 		p.from, _ = netip.ParseAddrPort(r.RemoteAddr)
 	}
-	if p.member != nil {
-		p.begin()
-		defer p.done()
-	}
 	refuse := func(status int, text string) {
 		s.metrics.httpRefused.WithLabelValues(strconv.Itoa(status)).Inc()
 		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, text, status)
+	}
+	tooMany := func() {
+		s.metrics.limited[limitTooMany].Inc()
+		w.Header().Set("Retry-After", "1")
+		refuse(http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests))
 	}
 	from := p.from
 	set := s.settings.Load()
@@ -194,6 +204,7 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 			refuse(http.StatusNotFound, "questions go to "+dohPath)
 			return
 		}
+		defer p.work()()
 		page := r.Clone(r.Context())
 		page.RemoteAddr = from.Addr().Unmap().String()
 		s.pages.ServeHTTP(w, page)
@@ -201,8 +212,14 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 	}
 	mem := s.scratch.Get().(*scratch)
 	defer s.giveBack(mem)
-	n, status := readRequest(w, r, mem.buf)
-	if status != 0 {
+	n, status := s.readRequest(w, r, mem.buf, from.Addr())
+	defer p.work()() // not before: who is waited for is idle, and makes room
+	switch status {
+	case 0:
+	case http.StatusTooManyRequests:
+		tooMany()
+		return
+	default:
 		if status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", "GET, HEAD, POST")
 		}
@@ -214,9 +231,7 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 	}
 	if s.limiter != nil {
 		if ok, _ := s.limiter.take(proven, from.Addr(), s.now()); !ok {
-			s.metrics.limited[limitTooMany].Inc()
-			w.Header().Set("Retry-After", "1")
-			refuse(http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests))
+			tooMany()
 			return
 		}
 	}
@@ -269,9 +284,9 @@ func askedName(r *http.Request, behind bool) string {
 	return r.Host
 }
 
-// readRequest reads the question of a request into buf. A status other than 0
-// says why there is none.
-func readRequest(w http.ResponseWriter, r *http.Request, buf []byte) (n, status int) {
+// readRequest reads the question of a client's request into buf. A status other than
+// 0 says why there is none.
+func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, buf []byte, client netip.Addr) (n, status int) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		values := r.URL.Query()["dns"]
@@ -283,6 +298,11 @@ func readRequest(w http.ResponseWriter, r *http.Request, buf []byte) (n, status 
 		if t, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(t), dnsMessage) {
 			return 0, http.StatusUnsupportedMediaType
 		}
+		network := clientNetwork(client)
+		if !s.bodies.enter(network) {
+			return 0, http.StatusTooManyRequests
+		}
+		defer s.bodies.leave(network)
 		n, err := io.ReadFull(http.MaxBytesReader(w, r.Body, int64(len(buf))), buf)
 		switch {
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

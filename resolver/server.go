@@ -138,6 +138,7 @@ type Server struct {
 	streams       []*streamListener
 	quic          []*quicListener
 	secureAddrs   []SecureAddr
+	bodies        bodies // of DoH, that are waited for
 	scratch       sync.Pool
 	tls           *tls.Config
 	name          string        // without a dot at its end

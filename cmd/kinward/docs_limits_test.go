@@ -158,6 +158,8 @@ var limitLines = map[string]string{
 	"resolver.maxEDNSUDP":               "bytes of an answer over UDP",
 	"blocklists.MaxNameLen":             "length of a name, in bytes",
 	"resolver.maxHTTPHeader bytes":      "header of a DoH request",
+	"resolver.maxBodies":                "bodies of DoH requests that are waited for, some 18 kB each",
+	"resolver.maxBodiesPerClient":       "bodies of one client's DoH requests that are waited for",
 	"resolver.streamsPerConn":           "questions at once on one HTTP/2, HTTP/3 or DoQ connection",
 	"resolver.maxProxy":                 "PROXY v2 header, after its fixed part, in bytes",
 	"resolver.maxHops":                  "addresses in X-Forwarded-For or Forwarded that are read, from the end",
