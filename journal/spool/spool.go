@@ -278,17 +278,11 @@ func (s *Spool) openRing(c Config) error {
 		if err != nil {
 			s.log.Error("attempts may be lost: the ring of an earlier process cannot be read", "file", path, "error", err)
 		} else if head, tail := r.span(); tail > max(head, end) || r.shared.lost.Load() > 0 && tail >= end {
-			if head < end { // the process died between writing and freeing
-				r.shared.head.Store(min(end, tail))
-			}
 			s.log.Info("attempts of a process that was killed are taken up", "bytes", (tail-max(head, end))*unit)
-			s.ring, s.ringPath = r, path
-			s.clearHead()
+			s.takeUp(r, path, end) // it may have died between writing and freeing
 			return nil
 		} else if i == 0 && len(m.mem) == ringHeadBytes+c.RingBytes && tail == end { // it is as it would be made
-			s.ring, s.ringPath = r, path
-			r.shared.head.Store(tail)
-			s.clearHead()
+			s.takeUp(r, path, tail)
 			return nil
 		}
 		if err := os.Remove(path); err != nil {
@@ -313,10 +307,27 @@ func (s *Spool) openRing(c Config) error {
 	return nil
 }
 
-// clearHead zeroes what is not in use, as a ring must be: the process may have
-// died while it freed. Nearly all of it is zero already, and is only looked at:
-// the first write to each page takes many times as long.
-func (s *Spool) clearHead() {
+// takeUp goes on with a ring that another process left, without what is written up
+// to a place.
+func (s *Spool) takeUp(r *ring, path string, written uint64) {
+	s.ring, s.ringPath = r, path
+	for {
+		head, tail := r.span()
+		if head >= min(written, tail) {
+			break
+		}
+		r.free(min(int(min(written, tail)-head)*unit, len(r.data)-r.offset(head)))
+	}
+	if !isMemory(filepath.Dir(path)) {
+		s.clearFree()
+	}
+}
+
+// clearFree zeroes what is not in use, as a ring must be, where a file's pages came to
+// the disk in any order before the power was lost. Memory is as the process left it,
+// which zeroes before it frees. Nearly all of it is zero already, and is only looked
+// at: the first write to each page takes many times as long.
+func (s *Spool) clearFree() {
 	r := s.ring
 	head, tail := r.span()
 	for seq := tail; seq < head+r.units; {
