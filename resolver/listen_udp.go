@@ -70,6 +70,9 @@ func (u *udpSocket) serve(ctx context.Context, s *Server, l *lane) error {
 	}
 	batch := newBatch(size, s.limits.Message, oob)
 	q := &query{room: new(nameRoom), front: newFront(), lane: l}
+	if s.starting.Add(-1) == 0 {
+		close(s.reading)
+	}
 	for {
 		n, err := io.read(batch)
 		if err != nil {

@@ -154,6 +154,9 @@ type Server struct {
 	flights      sync.WaitGroup // of the goroutines that answer and fetch
 	closing      atomic.Bool
 	ran          atomic.Bool
+
+	starting atomic.Int32  // UDP sockets that are not read yet
+	reading  chan struct{} // closed when all are
 }
 
 // New makes a server and binds all its sockets, so that an address that is
@@ -193,6 +196,7 @@ func newServer(c Config) (*Server, error) {
 		state: c.State, sink: c.Log, watch: c.Watch, log: c.Logger, now: c.Now, limits: c.Limits.withDefaults(),
 		roots: c.Roots, dial: c.dial, ttl: ttlBounds{c.MinTTL, c.MaxTTL},
 		plainPackets: c.plainPackets,
+		reading:      make(chan struct{}),
 	}
 	if s.sink == nil {
 		s.sink = noLog{}
@@ -291,6 +295,10 @@ func (s *Server) closeListeners() error {
 	return errors.Join(errs...)
 }
 
+// Reading is closed once Run reads questions over UDP, so that a program can do first
+// what the first answers need. It stays open where Run ends before.
+func (s *Server) Reading() <-chan struct{} { return s.reading }
+
 // Run serves until ctx ends. It then reads no more, gives questions in flight
 // up to Limits.Drain to be answered, and closes everything. When it returns,
 // every goroutine that it started has ended. The error is nil after an orderly
@@ -313,6 +321,9 @@ func (s *Server) Run(ctx context.Context) error {
 				cancel()
 			}
 		})
+	}
+	if s.starting.Store(int32(len(s.udp))); len(s.udp) == 0 {
+		close(s.reading)
 	}
 	for i, u := range s.udp {
 		loop(&loops, func() error { return u.serve(work, s, s.metrics.lanes.of(i)) })

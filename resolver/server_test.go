@@ -379,3 +379,23 @@ func TestAllowNets(t *testing.T) {
 		}
 	}
 }
+
+// Reading is closed when questions are read, and not before.
+func TestReading(t *testing.T) {
+	c := config(t, newFake(t, "ok.example. 300 IN A 192.0.2.1"))
+	s, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.Reading():
+		t.Error("before it runs")
+	default:
+	}
+	run(t, s)
+	select {
+	case <-s.Reading():
+	case <-time.After(10 * time.Second):
+		t.Error("not once it runs")
+	}
+}

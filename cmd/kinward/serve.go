@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -173,9 +172,12 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	running, ended := errgroup.WithContext(ctx)
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
 	written := make(chan error, 1)
-	go func() { written <- j.Run(writing) }()
 	running.Go(func() error { return server.Run(ended) })
-	runtime.Gosched() // the first answer need not wait until this goroutine has made pages for 10 ms
+	select {
+	case <-server.Reading(): // the first answers need not wait for what comes now
+	case <-ended.Done():
+	}
+	go func() { written <- j.Run(writing) }()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from here on, lest an early one end the process
 	defer signal.Stop(hangup)

@@ -18,7 +18,7 @@ var errFull = errors.New("the spool has reached its cap, and the store does not 
 // meanwhile the ring holds what it can. Nothing wakes an idle spool.
 func (s *Spool) Run(ctx context.Context) {
 	if m, ok := s.ring.keep.(*mapped); ok && m != nil {
-		go m.populate()
+		defer time.AfterFunc(populateAfter, m.populate).Stop()
 	}
 	look := time.NewTimer(time.Hour) // when to look at the ring again
 	look.Stop()

@@ -54,7 +54,8 @@ const (
 	maxBackoff      = 30 * time.Second
 	readBytes       = 128 << 10
 	idFile          = "id"
-	smallestFrame   = 56 // of an attempt, to tell how many a torn stretch held at most
+	populateAfter   = 250 * time.Millisecond // the ring's pages are made present: once a start has other things behind it
+	smallestFrame   = 56                     // of an attempt, to tell how many a torn stretch held at most
 )
 
 // Position is how far a spool has been read.

@@ -364,6 +364,66 @@ func TestWrittenButNotFreedIsNotReadTwice(t *testing.T) {
 	}
 }
 
+// Whatever a process was at when it died, and whatever a loss of power left in a file,
+// what a ring does not use is zero when it is taken up.
+func TestWhatIsNotInUseIsZero(t *testing.T) {
+	rings := map[string]string{"a file": t.TempDir()}
+	if memory, err := os.MkdirTemp("/dev/shm", "kinward-test-"); err == nil && isMemory(memory) {
+		rings["memory"] = memory
+		t.Cleanup(func() { os.RemoveAll(memory) })
+	}
+	for name, ring := range rings {
+		for _, recorded := range []int{0, 7} { // meanwhile
+			dir := t.TempDir()
+			c := Config{RingFolder: ring, RingBytes: 2 * minRing}
+			s, err := Open(withFolder(c, dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 { // it has gone round
+				record(t, s, 0, 500)
+				if err := s.Pull(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			record(t, s, 0, 100)
+			b, _ := s.ring.ready(1 << 20)
+			if err := s.write(b); err != nil {
+				t.Fatal(err)
+			}
+			clear(b[:len(b)/2/unit*unit]) // and here it dies, as it frees
+			record(t, s, 0, recorded)
+			if name != "memory" {
+				_, tail := s.ring.span()
+				copy(s.ring.data[s.ring.offset(tail+s.ring.units/2):], "what the disk had")
+			}
+			next, err := Open(withFolder(c, dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if next.ringPath != s.ringPath {
+				t.Fatalf("%s: it was not taken up", name)
+			}
+			head, tail := next.ring.span()
+			for seq := tail; seq < head+next.ring.units; seq++ {
+				if w := next.ring.word(next.ring.offset(seq)).Load(); w != 0 {
+					t.Fatalf("%s, %d recorded meanwhile: %x at place %d of %d to %d", name, recorded, w, seq, tail, head+next.ring.units)
+				}
+			}
+			runtime.KeepAlive(s)
+			if _, lost := drain(t, next); lost != 0 {
+				t.Errorf("%s: %d are said to be lost", name, lost)
+			}
+			os.Remove(next.ringPath)
+		}
+	}
+}
+
+func withFolder(c Config, dir string) Config {
+	c.Folder = dir
+	return c
+}
+
 func glob(t testing.TB, pattern string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(pattern)
