@@ -460,3 +460,15 @@ func TestErrorHeadings(t *testing.T) {
 		}
 	}
 }
+
+// TestSomebodyWasFirst: who could not change something because somebody else did first
+// is led to what they did.
+func TestSomebodyWasFirst(t *testing.T) {
+	for kind, status := range map[RefusalKind]int{Conflict: http.StatusConflict, Stale: http.StatusPreconditionFailed, Invalid: http.StatusUnprocessableEntity} {
+		r := newRoom(t, map[string]any{"changes-undo": &Refusal{Kind: kind, Text: "It is not so any more."}})
+		said := r.says(r.visit("POST", "/history/3/undo", url.Values{}), string(kind), status, "It is not so any more.")
+		if led := strings.Contains(said, `<a href="/history">See who changed what</a>`); led != (kind != Invalid) {
+			t.Errorf("%s: led there: %v\n%s", kind, led, said)
+		}
+	}
+}

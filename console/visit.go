@@ -153,13 +153,18 @@ func (v *visit) fail(err error) {
 		return
 	}
 	status, text := v.fault(err)
-	if err := v.page(status, "error", errorPage{v.errorTitle(status, err), text}); err != nil {
+	// Where somebody else was first, what they did stands there.
+	changed := v.actor.Guardian != 0 && v.request.Method == http.MethodPost && (status == http.StatusConflict || status == http.StatusPreconditionFailed)
+	if err := v.page(status, "error", errorPage{v.errorTitle(status, err), text, changed}); err != nil {
 		http.Error(v.w, text, status)
 	}
 }
 
 // errorPage is what stands in the place of a page.
-type errorPage struct{ Title, Text string }
+type errorPage struct {
+	Title, Text string
+	Changed     bool // what is in the way stands in the history
+}
 
 // errorTitle is the key of the heading over what went wrong. Where something was to
 // be done, it was not the page that was missing; and what says itself why it stands in
