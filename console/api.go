@@ -207,6 +207,10 @@ func (o *apiOperation) expect(v *visit, a *apiRequest) error {
 	return nil
 }
 
+func wrongCursor() *problem {
+	return invalid.because("The cursor is none that this list gave.", problemField{"cursor", "it is none that this list gave"})
+}
+
 // askPage has the operation read the page that is wanted.
 func (o *apiOperation) askPage(a *apiRequest) error {
 	a.request["limit"] = a.limit
@@ -219,7 +223,7 @@ func (o *apiOperation) askPage(a *apiRequest) error {
 	}
 	after, err := strconv.ParseInt(a.cursor, 10, 64)
 	if err != nil {
-		return invalid.because("The cursor is none that this list gave.", problemField{"cursor", "it is none that this list gave"})
+		return wrongCursor()
 	}
 	a.request["after"] = after
 	return nil
@@ -231,8 +235,8 @@ func (o *apiOperation) refusal(v *visit, a *apiRequest, err error) error {
 	switch {
 	case r == nil || r.Kind == Waits:
 		return err
-	case r.Kind == Invalid && a.cursor != "" && o.paged:
-		return invalid.because(r.Text, problemField{"cursor", r.Text})
+	case r.Kind == Invalid && a.cursor != "" && strings.Contains(r.Text, strconv.Quote(a.cursor)): // which nobody sent like that
+		return wrongCursor()
 	case r.Kind == Invalid:
 		return invalid.because(cmp.Or(r.Text, invalid.says), a.blame(r.Text)...)
 	}

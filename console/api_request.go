@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // A page of a list.
@@ -165,7 +166,7 @@ func (a *apiRequest) take(i input, kind reflect.Type, raw json.RawMessage) error
 		}
 	case i.ofList():
 		cursor, err := base64.RawURLEncoding.DecodeString(value.Elem().String())
-		if err != nil || len(cursor) > maxCursor {
+		if err != nil || len(cursor) > maxCursor || !utf8.Valid(cursor) {
 			return errors.New("it is none that this list gave")
 		}
 		a.cursor = string(cursor)

@@ -168,6 +168,8 @@ func TestAPIAnswers(t *testing.T) {
 		{"a limit that is too high", "GET", "/incidents?limit=5000", nil, 422, "invalid", "limit"},
 		{"a limit that is no number", "GET", "/changes?limit=many", nil, 422, "invalid", "limit"},
 		{"a cursor that is none", "GET", "/incidents?cursor=bm90aGluZw", nil, 422, "invalid", "cursor"},
+		{"a cursor that is no text", "GET", "/incidents?cursor=abc", nil, 422, "invalid", "cursor"},
+		{"beside a cursor", "GET", "/incidents?cursor=MS14&since=whenever", nil, 422, "invalid", "since"},
 		{"a cursor of another list", "GET", "/changes?cursor=bm90aGluZw", nil, 422, "invalid", "cursor"},
 		{"twice the same", "GET", "/incidents?limit=1&limit=2", nil, 422, "invalid", "limit"},
 		{"no object", "POST", "/profiles", []string{"Tom"}, 400, "bad-request", ""},
