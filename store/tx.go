@@ -25,6 +25,7 @@ type Edit struct {
 type Proposal struct {
 	Before, After *policy.Family
 	What          string             // in a sentence
+	Why           string             // as [Edit] has it
 	Weakens       []policy.Weakening // how it lowers protection
 	Revision      uint64             // that the family will have
 }
@@ -131,7 +132,7 @@ func (t *Tx) change(e Edit, f func(*policy.Family) (string, error)) (uint64, err
 	s.revision++
 	weakens := policy.Weakens(before, after, t.db.presets)
 	if t.db.guard != nil {
-		if err := t.db.guard(t.ctx, t, Proposal{before, after, what, weakens, s.revision}); err != nil {
+		if err := t.db.guard(t.ctx, t, Proposal{before, after, what, e.Why, weakens, s.revision}); err != nil {
 			return 0, err
 		}
 	}

@@ -27,6 +27,7 @@ type waiting struct {
 	loosening policy.Loosening
 	zone      *time.Location
 	what      string
+	why       string
 	weakens   []policy.Weakening
 	request   json.RawMessage // what is run when it is made; nil: what was asked for
 }
@@ -65,7 +66,7 @@ func (n *node) guard(ctx context.Context, t *store.Tx, p store.Proposal) error {
 	case a.brief && !l.Second && isBrief(p):
 		return nil
 	}
-	return &waiting{loosening: l, zone: zoneOf(p.Before), what: p.What, weakens: p.Weakens}
+	return &waiting{loosening: l, zone: zoneOf(p.Before), what: p.What, why: p.Why, weakens: p.Weakens}
 }
 
 // isBrief reports whether all that is new in a change are grants that are soon over.
@@ -160,14 +161,10 @@ func (n *node) wait(ctx context.Context, a *acting, operation string, raw json.R
 	if len(raw) > maxPendingRequest {
 		return &console.Refusal{Kind: console.Invalid, Text: "It weakens protection, so it has to wait, and it is too large for that; change less at once."}
 	}
-	var reason struct {
-		Why string `json:"why"`
-	}
-	_ = json.Unmarshal(raw, &reason) // where it has none there is none to show
 	now := time.Now().Truncate(time.Millisecond)
 	p := store.Pending{
 		Family: a.Family, Guardian: a.Guardian, Who: a.Name, At: now, Second: w.loosening.Second, Operation: operation, Request: raw,
-		What: w.what, Why: reason.Why, Weakens: w.weakens,
+		What: w.what, Why: w.why, Weakens: w.weakens,
 	}
 	if w.loosening.Delay > 0 {
 		p.Due = now.Add(time.Duration(w.loosening.Delay) * time.Minute)

@@ -462,6 +462,9 @@ func TestRequestsWait(t *testing.T) {
 		if q := list.Requests[0]; q.State != "open" || q.Waits == "" || q.Pending == 0 {
 			t.Errorf("while the answer waits: %+v", q)
 		}
+		if p := h.pending(karl); len(p) != 1 || p[0].Why != "Everyone asked" {
+			t.Errorf("what waits: %+v", p)
+		}
 		must(t, h.desk.Do(t.Context(), karl, "changes-approve", pendingRequest{ID: list.Requests[0].Pending}, nil))
 		must(t, h.desk.Do(t.Context(), karl, "requests", requestsRequest{Limit: 10}, &list))
 		if q := list.Requests[0]; q.State != "allowed" || q.Who != "Eva" {

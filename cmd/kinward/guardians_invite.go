@@ -240,7 +240,7 @@ func (n *node) inviteWaits(ctx context.Context, a *acting, f *policy.Family, g p
 		return err
 	}
 	return &waiting{
-		loosening: l, zone: zoneOf(f), what: fmt.Sprintf("invite %s to sign in", g.Name), request: raw,
+		loosening: l, zone: zoneOf(f), what: fmt.Sprintf("invite %s to sign in", g.Name), request: raw, why: req.Why,
 		weakens: []policy.Weakening{{Where: fmt.Sprintf("guardian %q", g.Name), What: fmt.Sprintf("whoever gets the link may change choices and agree to changes (%s)", g.Role)}},
 	}
 }
