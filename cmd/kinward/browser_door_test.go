@@ -106,6 +106,7 @@ func TestBrowserPlainHTTP(t *testing.T) {
 	b.open("/account/passkeys/new")
 	b.sees("Browsers make passkeys on encrypted pages with a name only")
 	b.click("Sign out")
+	b.sees("Password forgotten?")
 	b.seesNot("Use a passkey")
 	b.fill("Name or e-mail address", "eva")
 	b.fill("Password", goodPassword)

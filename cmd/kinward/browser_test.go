@@ -143,13 +143,20 @@ func (b *chrome) expect(pattern string) {
 	b.expected = regexp.MustCompile(pattern)
 }
 
-// do runs actions in the window.
+// do runs actions in the window, again where the page was numbered anew between
+// chromedp's look for an element and its use: nothing was done then.
 func (b *chrome) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, actions...); err != nil {
-		b.t.Fatalf("in the browser: %v\n%s", err, b.shown())
+	for _, a := range actions {
+		err := chromedp.Do(ctx, a)
+		for again := 0; again < 5 && err != nil && strings.Contains(err.Error(), "Could not find node with given id"); again++ {
+			err = chromedp.Do(ctx, a)
+		}
+		if err != nil {
+			b.t.Fatalf("in the browser: %v\n%s", err, b.shown())
+		}
 	}
 }
 
