@@ -462,6 +462,11 @@ func TestRequestsWait(t *testing.T) {
 		if q := list.Requests[0]; q.State != "open" || q.Waits == "" || q.Pending == 0 {
 			t.Errorf("while the answer waits: %+v", q)
 		}
+		for _, answer := range []string{"15m", "no"} { // from a page that was opened before
+			if err := h.desk.Do(t.Context(), karl, "requests-answer", change[answerRequest]{Do: answerRequest{r.Request.ID, answer}}, nil); kindOf(err) != console.Conflict {
+				t.Errorf("%s beside an answer that waits: %v", answer, err)
+			}
+		}
 		if p := h.pending(karl); len(p) != 1 || p[0].Why != "Everyone asked" {
 			t.Errorf("what waits: %+v", p)
 		}

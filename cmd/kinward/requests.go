@@ -327,6 +327,15 @@ func requestAnswer(ctx context.Context, n *node, req change[answerRequest], _ pr
 	if err != nil {
 		return changed{}, coded(err)
 	}
+	if by := actor(ctx); by == nil || by.pending == nil { // else it is what waited
+		waits, err := n.answersThatWait(ctx, f)
+		if err != nil {
+			return changed{}, err
+		}
+		if _, ok := waits[r.ID]; ok {
+			return changed{}, usageError(fmt.Errorf("%w: an answer to request %d waits already; see: {kinward} changes pending", store.ErrConflict, r.ID))
+		}
+	}
 	defer n.bells.ring(f.ID)
 	if req.Do.Answer == "no" {
 		return n.decline(ctx, f, r, req.Why)
