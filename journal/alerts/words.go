@@ -312,7 +312,7 @@ func zone(h Home) *time.Location {
 // testLetter is what alerts test sends.
 func testLetter(h Home, now time.Time, link string) Letter {
 	subject, text := h.Names.Text("Kinward: a test"), h.Names.Text("This is a test: messages of Kinward arrive here.")
-	sent := h.Names.Textf("It was sent at %s.", h.Names.Time(now.In(zone(h)), "Mon 2 Jan 15:04"))
+	sent := h.Names.Textf("It was sent on %s.", h.Names.Time(now.In(zone(h)), "Mon 2 Jan 15:04"))
 	body := text + " " + sent + "\n"
 	return Letter{
 		Lang: h.Lang, Subject: subject, Short: text, Text: body,
