@@ -39,7 +39,7 @@ type entry struct {
 	leads   []blocklists.Name // what the answer leads to, besides the asked name; each once
 	ttlAt   []uint16          // where each record's TTL stands in wire, in order
 	sets    atomic.Pointer[labelSets]
-	failed  atomic.Int64 // Unix nanoseconds of the latest failure to replace it; 0: none
+	failed  atomic.Int64 // its age, in nanoseconds, at the latest failure to replace it; 0: none
 }
 
 // labelSets are the label sets of an entry's leads in one index.

@@ -81,7 +81,7 @@ func (s *Server) fetch(ctx context.Context, set *settings, k question, anew bool
 		e, err = s.resolve(ctx, set.peersFor(k.name), k)
 		if err != nil || e.isFailure() {
 			if old := s.cache.get(k, s.now()); old != nil { // a failure does not take its place
-				old.failed.Store(s.now().UnixNano())
+				old.fail(s.now())
 				return e, err
 			}
 		}

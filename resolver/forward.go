@@ -65,7 +65,7 @@ func (s *Server) forward(ctx context.Context, q *query) step {
 		}
 	}
 	if q.stale != nil {
-		q.stale.failed.Store(q.now.UnixNano())
+		q.stale.fail(q.now)
 		return s.releaseStale(q, q.stale)
 	}
 	s.log.Debug("a question found no answer", "name", q.name.String(), "type", q.qtype, "err", err)

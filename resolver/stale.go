@@ -32,12 +32,15 @@ const (
 	prefetchWorth = 10 * time.Second
 )
 
-// recently reports whether an attempt to replace e failed a moment ago. What lies
-// ahead was before the clock was set back, and nobody knows how long.
+// fail notes that an attempt to replace e failed. It is an age, since ages go by the
+// monotonic clock: one by the clock on the wall would last as much longer as that is
+// set back.
+func (e *entry) fail(now time.Time) { e.failed.Store(int64(max(e.age(now), 1))) }
+
+// recently reports whether an attempt to replace e failed a moment ago.
 func (e *entry) recently(now time.Time) bool {
-	at := e.failed.Load()
-	since := now.Sub(time.Unix(0, at))
-	return at != 0 && -staleRetry < since && since < staleRetry
+	at := time.Duration(e.failed.Load())
+	return at != 0 && e.age(now)-at < staleRetry
 }
 
 // use counts that e is given out and reports whether it should be asked for

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/miekg/dns"
 )
@@ -117,21 +118,39 @@ func TestRFC8767_EndsAndIsDecidedAnew(t *testing.T) {
 	}
 }
 
-// After the clock was set back, a failure that lies ahead is not one of a moment ago: an
-// answer that is over would be given out until the clock has caught up.
+// Nobody waits for staleRetry after a failure, however the clock on the wall is set
+// meanwhile: an answer that is over would be given out until that has caught up.
 func TestFailureAndClockSetBack(t *testing.T) {
-	clk := newClock()
-	e := &entry{}
-	if e.recently(clk.now()) {
+	now := time.Now()
+	e := &entry{stored: now}
+	if e.recently(now) || e.recently(now.Add(time.Hour)) {
 		t.Error("what never failed failed a moment ago")
 	}
-	e.failed.Store(clk.now().UnixNano())
-	if !e.recently(clk.now()) || !e.recently(clk.now().Add(-time.Second)) { // a question may be older than the failure
-		t.Error("what failed now did not fail a moment ago")
+	now = now.Add(time.Minute)
+	e.fail(now)
+	for _, step := range []time.Duration{0, time.Second, -time.Second, 7 * time.Second, -7 * time.Second, time.Hour, -time.Hour} {
+		for after, want := range map[time.Duration]bool{
+			-time.Second: true, 0: true, staleRetry - 1: true, staleRetry: false, time.Hour: false, // a question may be older than the failure
+		} {
+			if got := e.recently(onTheWall(t, now.Add(after), step)); got != want {
+				t.Errorf("%v after a failure, the clock set by %v meanwhile: a moment ago is %v, want %v", after, step, got, want)
+			}
+		}
 	}
-	if e.recently(clk.now().Add(-time.Hour)) {
-		t.Error("after the clock was set back by an hour it failed a moment ago")
+}
+
+// onTheWall returns now as time.Now does after the clock was set by step: another time
+// of day, and the same monotonic reading. Only the runtime makes such a one, so this
+// goes by how [time.Time] is laid out, and looks whether that still holds.
+func onTheWall(t *testing.T, now time.Time, step time.Duration) time.Time {
+	t.Helper()
+	set := now
+	wall := (*uint64)(unsafe.Pointer(&set)) // the first field; seconds above 30 bits of nanoseconds
+	*wall += uint64(step/time.Second) << 30
+	if set.Sub(now) != 0 || set.Round(0).Sub(now.Round(0)) != step {
+		t.Fatalf("%v, set by %v, is %v: time.Time is laid out in another way", now, step, set)
 	}
+	return set
 }
 
 func asksFor(up *fake, name string) (n int) {

@@ -154,7 +154,7 @@ func (l *soakLedger) answered(q *soakQuestion, m *dns.Msg) {
 			}
 		}
 	}
-	told := fmt.Sprintf("%s asked for %s at %s (answered at %s): %s, EDE %d, %v", q.device.addr, q.name, q.at.In(soakZone), at.In(soakZone), dns.RcodeToString[m.Rcode], ede, m.Answer)
+	told := fmt.Sprintf("%.1f s: %s asked for %s at %s (answered at %s): %s, EDE %d, %v", q.sent.Sub(l.begun).Seconds(), q.device.addr, q.name, q.at.In(soakZone), at.In(soakZone), dns.RcodeToString[m.Rcode], ede, m.Answer)
 	blocked := ede == dns.ExtendedErrorCodeFiltered && len(m.Answer) == 0
 	if blocked {
 		if !q.always && q.domain != soakGranted {

@@ -215,6 +215,7 @@ func (s *soakLife) do(args ...string) (out string, ok bool) {
 func (s *soakLife) happen(what string) {
 	s.n++
 	now, _ := s.clock.now()
+	s.h.t.Logf("%.1f s, %s by its clock: %s", time.Since(s.up.begun).Seconds(), now.In(soakZone).Format("Mon 15:04:05.0"), what)
 	switch what {
 	case "kill":
 		s.kills++
