@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"kinward/journal/alerts"
+	"kinward/store"
 )
 
 // soonEnough is how soon an alert must be there.
@@ -272,5 +273,26 @@ func TestProgramAlertsTest(t *testing.T) {
 	h.must("alerts", "remove", "1")
 	if _, _, code := h.run("alerts", "test"); code != exitNothing {
 		t.Errorf("testing no channel: exit code %d", code)
+	}
+}
+
+// TestAlertTestLanguage: a test is in the language in which messages will come, the
+// account's, and not in that of the page from which it is sent.
+func TestAlertTestLanguage(t *testing.T) {
+	h := newDeskHouse(t)
+	h.cfg.Alerts.AllowPrivate = true
+	phone := startReceiver(t)
+	eva := h.guardian(1, "Eva")
+	accounts := h.n.db.Accounts()
+	_, err := accounts.Invite(t.Context(), store.Pass{Family: 1, Guardian: eva.Guardian, Until: time.Now().Add(time.Hour)}, "a link")
+	must(t, err)
+	account, err := accounts.Enter(t.Context(), "a link", store.Newcomer{Name: "eva", Password: "hash"})
+	must(t, err)
+	must(t, accounts.SetLanguage(t.Context(), account.ID, "de"))
+	eva.Lang = "en"
+	must(t, h.desk.Do(t.Context(), eva, "alerts-add", alertAddRequest{Guardian: "Eva", Kind: alerts.Ntfy, To: phone.url + "/eva"}, nil))
+	must(t, h.desk.Do(t.Context(), eva, "alerts-test", alertRequest{}, nil))
+	if got := string(phone.next(t).body); !strings.Contains(got, "eine Probe") {
+		t.Errorf("to an account in German: %s", got)
 	}
 }
