@@ -161,6 +161,16 @@ func TestSilentConnectionIsGivenUp(t *testing.T) {
 	}
 }
 
+// A connection that breaks is one line in the log, with the reason in it.
+func TestLostIsOneLine(t *testing.T) {
+	s := serve(t, TCP)
+	c := s.client(TCP, "")
+	s.does(func(string, *dns.Msg, *dns.Msg) []*dns.Msg { s.cut(); return nil })
+	if _, err := c.Ask(t.Context(), wwwExample); !errors.Is(err, errLost) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error is %q", err)
+	}
+}
+
 // Who waits on a connection that another question gave up is told that it was
 // silent too, not that the network failed.
 func TestSilentConnectionIsSilentForAll(t *testing.T) {
@@ -216,8 +226,8 @@ func TestRFC8484_WhatIsNoAnswer(t *testing.T) {
 	s := serve(t, HTTPS)
 	c := s.client(HTTPS, "")
 	s.does(func(_ string, _, a *dns.Msg) []*dns.Msg { a.Question[0].Name = "other.example."; return []*dns.Msg{a} })
-	if _, err := c.Ask(t.Context(), wwwExample); !errors.Is(err, ErrUnreadable) {
-		t.Errorf("another question's answer: error is %v", err)
+	if _, err := c.Ask(t.Context(), wwwExample); !errors.Is(err, ErrUnreadable) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("another question's answer: error is %q", err)
 	}
 	s.does(func(_ string, _, a *dns.Msg) []*dns.Msg { return nil })
 	if _, err := c.Ask(t.Context(), wwwExample); !errors.Is(err, ErrUnreadable) {

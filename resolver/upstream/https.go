@@ -122,7 +122,7 @@ func (h *httpsClient) exchange(ctx context.Context, m *message) ([]byte, error) 
 		return nil, fmt.Errorf("%w: it is longer than 65535 bytes", ErrUnreadable)
 	}
 	if m.matches(got) == noMatch {
-		return nil, errors.Join(ErrUnreadable, errors.New("it answers another question"))
+		return nil, fmt.Errorf("%w: it answers another question", ErrUnreadable)
 	}
 	return got, nil
 }

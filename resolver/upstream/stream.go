@@ -261,14 +261,14 @@ func (s *stream) exchange(ctx context.Context, m *message) ([]byte, error) {
 	heard := s.heard.Load()
 	if err := s.write(ctx, m.framed); err != nil {
 		s.end(err)
-		return nil, errors.Join(errLost, err)
+		return nil, fmt.Errorf("%w: %w", errLost, err)
 	}
 	select {
 	case got := <-w.got:
 		if got == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return nil, errors.Join(errLost, s.err)
+			return nil, fmt.Errorf("%w: %w", errLost, s.err)
 		}
 		return got, nil
 	case <-ctx.Done():
@@ -290,7 +290,7 @@ func (s *stream) enter(w *waiter) error {
 	case s.conn == nil:
 		return s.err // it never opened: who waited for that need not try again, each one
 	case s.err != nil:
-		return errors.Join(errLost, s.err)
+		return fmt.Errorf("%w: %w", errLost, s.err)
 	}
 	for s.byID[w.m.id()] != nil {
 		var b [2]byte
