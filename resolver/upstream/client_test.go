@@ -3,7 +3,9 @@ package upstream
 import (
 	"context"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -159,6 +162,54 @@ func TestSilentConnectionIsGivenUp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The two bytes of a length may come apart, with the idle time's end between them.
+func TestRFC7766_LengthComesApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		spec, err := Parse("tcp://192.0.2.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := New(spec, Options{
+			Timeout: time.Minute, Idle: time.Second,
+			Dial: func(context.Context, string, string) (net.Conn, error) { return near, nil },
+		})
+		go func() {
+			buf := make([]byte, 512)
+			if _, err := io.ReadFull(far, buf[:2]); err != nil {
+				t.Error(err)
+				return
+			}
+			n := binary.BigEndian.Uint16(buf)
+			if _, err := io.ReadFull(far, buf[:n]); err != nil {
+				t.Error(err)
+				return
+			}
+			m := new(dns.Msg)
+			if err := m.Unpack(buf[:n]); err != nil {
+				t.Error(err)
+				return
+			}
+			a, err := new(dns.Msg).SetReply(m).Pack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			framed := append(binary.BigEndian.AppendUint16(nil, uint16(len(a))), a...)
+			far.Write(framed[:1])
+			time.Sleep(3 * time.Second)
+			far.Write(framed[1:])
+		}()
+		if _, err := c.Ask(t.Context(), wwwExample); err != nil {
+			t.Error(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A connection that breaks is one line in the log, with the reason in it.

@@ -179,14 +179,17 @@ func (s *stream) open(ctx context.Context) (net.Conn, error) {
 // time, or the connection breaks.
 func (s *stream) read() error {
 	var size [2]byte
+	have := 0 // bytes of size: its two may come apart
 	for {
 		s.conn.SetReadDeadline(time.Now().Add(s.pool.c.opt.Idle))
-		if _, err := io.ReadFull(s.conn, size[:]); err != nil {
+		n, err := io.ReadFull(s.conn, size[have:])
+		if have += n; err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) && s.busy() {
 				continue // questions came meanwhile; each has a time of its own
 			}
 			return err
 		}
+		have = 0
 		buf := make([]byte, binary.BigEndian.Uint16(size[:]))
 		s.conn.SetReadDeadline(time.Now().Add(s.pool.c.opt.Timeout))
 		if _, err := io.ReadFull(s.conn, buf); err != nil {
