@@ -101,15 +101,18 @@ func (s *sockets) keep(c *socket, left time.Duration) bool {
 	return true
 }
 
-// tidy closes all that wait: no port is open for long where nothing is asked.
+// tidy closes all that wait: no port is open for long where nothing is asked. Nobody
+// waits for the lock meanwhile.
 func (s *sockets) tidy() {
+	var idle [socketIdle]*socket
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.idle {
-		c.Close()
-	}
+	n := copy(idle[:], s.idle)
 	clear(s.idle)
 	s.idle = s.idle[:0]
+	s.mu.Unlock()
+	for _, c := range idle[:n] {
+		c.Close()
+	}
 }
 
 // close closes what waits, and what comes back later.

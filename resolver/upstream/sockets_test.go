@@ -137,3 +137,35 @@ func TestRFC5452_Sockets(t *testing.T) {
 		t.Errorf("after the client's end %d sockets are open; %v", p.open.Load(), err)
 	}
 }
+
+// slowToClose is a socket whose end takes until it is let go.
+type slowToClose struct {
+	net.Conn
+	closing, let chan struct{}
+}
+
+func (c slowToClose) Close() error {
+	close(c.closing)
+	<-c.let
+	return nil
+}
+
+// TestNobodyWaitsForSocketsToClose: who asks waits for the list of sockets, so it is
+// not held while the system closes one.
+func TestNobodyWaitsForSocketsToClose(t *testing.T) {
+	c := slowToClose{closing: make(chan struct{}), let: make(chan struct{})}
+	s := &sockets{now: time.Now, idle: []*socket{{Conn: c}}}
+	var tidied sync.WaitGroup
+	tidied.Go(s.tidy)
+	<-c.closing
+	if s.mu.TryLock() {
+		s.mu.Unlock()
+	} else {
+		t.Error("the list is held while a socket is closed")
+	}
+	close(c.let)
+	tidied.Wait()
+	if len(s.idle) != 0 {
+		t.Errorf("%d sockets wait after they were closed", len(s.idle))
+	}
+}
