@@ -89,28 +89,25 @@ func (p *Presets) Why(c blocklists.Category) string { return p.why[c] }
 func parsePresets(tsv string) (*Presets, error) {
 	p := &Presets{}
 	seen := map[blocklists.Category]bool{}
-	for i, line := range strings.Split(tsv, "\n") {
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		fields := strings.Split(line, "\t")
-		if len(fields) != int(numPresets)+2 {
-			return nil, fmt.Errorf("reading presets.tsv line %d: want %d columns, have %d", i+1, numPresets+2, len(fields))
-		}
-		c, err := blocklists.ParseCategory(fields[0])
+	err := readTSV("presets.tsv", tsv, int(numPresets)+2, func(cols []string) error {
+		c, err := blocklists.ParseCategory(cols[0])
 		if err != nil {
-			return nil, fmt.Errorf("reading presets.tsv line %d: %w", i+1, err)
+			return err
 		}
 		if seen[c] {
-			return nil, fmt.Errorf("reading presets.tsv line %d: category %s stands twice", i+1, c)
+			return fmt.Errorf("category %s stands twice", c)
 		}
 		seen[c] = true
 		for band := range numPresets {
-			if p.choice[band][c], err = ParseChoice(fields[1+band]); err != nil {
-				return nil, fmt.Errorf("reading presets.tsv line %d: %w", i+1, err)
+			if p.choice[band][c], err = ParseChoice(cols[1+band]); err != nil {
+				return err
 			}
 		}
-		p.why[c] = fields[len(fields)-1]
+		p.why[c] = cols[len(cols)-1]
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	for c := blocklists.AnonymousChat; c < blocklists.NumCategories; c++ {
 		if !seen[c] {
