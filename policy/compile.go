@@ -3,6 +3,8 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"iter"
+	"maps"
 	"math"
 	"slices"
 
@@ -76,9 +78,9 @@ func compilePolicy(b *basis, s *source) (*Policy, error) {
 
 func compileChoices(b *basis, s *source) (*choices, error) {
 	p := &s.Profile
-	for _, choices := range []func(func(blocklists.Category) bool){mapKeys(p.Categories), mapKeys(p.Log)} {
+	for _, choices := range []iter.Seq[blocklists.Category]{maps.Keys(p.Categories), maps.Keys(p.Log)} {
 		for c := range choices {
-			if c <= blocklists.Plumbing || c >= blocklists.NumCategories {
+			if !categoryChosen(c) {
 				return nil, fmt.Errorf("category %d cannot be chosen", c)
 			}
 		}
@@ -108,16 +110,6 @@ func compileChoices(b *basis, s *source) (*choices, error) {
 	}
 	out.still = b.stillPhase(b.blockedGroups(&Policy{choices: out}, 0))
 	return out, nil
-}
-
-func mapKeys[K comparable, V any](m map[K]V) func(func(K) bool) {
-	return func(yield func(K) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // restricted reports whether the policy does anything but block what is

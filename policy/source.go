@@ -31,7 +31,7 @@ func sourceOf(f *Family, p *Profile, presets *Presets) source {
 	if out.Bypass == nil { // otherwise what equals the preset may still differ from what Bypass makes of it
 		out.Categories = maps.Clone(p.Categories)
 		maps.DeleteFunc(out.Categories, func(c blocklists.Category, choice Choice) bool {
-			return c < blocklists.NumCategories && c > blocklists.Plumbing && choice == presets.Choice(p.Preset, c)
+			return categoryChosen(c) && choice == presets.Choice(p.Preset, c)
 		})
 	}
 	out.Rules = slices.SortedFunc(slices.Values(p.Rules), func(a, b Rule) int { return cmp.Compare(a.ID, b.ID) })
