@@ -3,7 +3,6 @@ package setup
 import (
 	"embed"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"text/template"
@@ -30,8 +29,8 @@ type Point struct {
 //go:embed guides/*.txt guides/*/*.txt
 var guideFiles embed.FS
 
-// platforms are in the order in which they are listed; all but "shared" are
-// files of guides.
+// platforms are in the order in which they are listed; each has a file in guides,
+// beside shared.txt, which is part of all.
 var platforms = []string{
 	"android", "iphone", "mac", "windows", "chromebook", "gameconsole", "linux", "firefox", "chrome",
 	"openwrt", "fritzbox", "unifi", "mikrotik", "router",
@@ -144,11 +143,3 @@ func (g Guide) Text() string {
 	}
 	return b.String()
 }
-
-// Outside4 and Outside6 return the server's first public address of a kind, or a
-// text that stands for it; Outside6 is "" where there is none.
-func (v Values) Outside4() string {
-	return firstOf(v.Public, netip.Addr.Is4, "PUBLIC-ADDRESS-OF-KINWARD")
-}
-
-func (v Values) Outside6() string { return firstOf(v.Public, netip.Addr.Is6, "") }

@@ -48,12 +48,21 @@ func (v Values) URL() string {
 	return "https://" + v.Server + "/dns-query/" + v.Token
 }
 
-// Home4 and Home6 return the server's first address of a kind in the home, or a
-// text that stands for it.
+// Home4 returns the server's first IPv4 address in the home, or a text that stands
+// for it.
 func (v Values) Home4() string { return firstOf(v.Home, netip.Addr.Is4, "ADDRESS-OF-KINWARD") }
 
 // Home6 is the IPv6 twin of [Values.Home4]; "" where there is none.
 func (v Values) Home6() string { return firstOf(v.Home, netip.Addr.Is6, "") }
+
+// Outside4 returns the server's first public IPv4 address, or a text that stands for
+// it.
+func (v Values) Outside4() string {
+	return firstOf(v.Public, netip.Addr.Is4, "PUBLIC-ADDRESS-OF-KINWARD")
+}
+
+// Outside6 is the IPv6 twin of [Values.Outside4]; "" where there is none.
+func (v Values) Outside6() string { return firstOf(v.Public, netip.Addr.Is6, "") }
 
 func firstOf(addrs []netip.Addr, kind func(netip.Addr) bool, otherwise string) string {
 	if i := slices.IndexFunc(addrs, kind); i >= 0 {
