@@ -12,7 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strings"
 	"sync"
 )
 
@@ -56,11 +56,17 @@ const (
 	catalogueStateFormat = 1
 )
 
-var catalogueFile = regexp.MustCompile(`^catalogue-[0-9]{1,10}\.[0-9a-f]{16}\.signed$`)
-
 // fileName is the name of an edition's file.
 func (e *Edition) fileName() string {
 	return fmt.Sprintf("catalogue-%d.%s.signed", e.Version, e.SHA256[:16])
+}
+
+// isCatalogueFile reports whether a file is called as editions are; see isCopyFile.
+func isCatalogueFile(name string) bool {
+	parts := strings.Split(name, ".")
+	version, ok := strings.CutPrefix(parts[0], "catalogue-")
+	return ok && version != "" && len(version) <= 10 && strings.Trim(version, "0123456789") == "" &&
+		len(parts) == 3 && isHex(parts[1], 16) && parts[2] == "signed"
 }
 
 // OpenCatalogueStore finds the edition in force. key may be nil: then only the
@@ -266,7 +272,7 @@ func (s *CatalogueStore) sweep() {
 		return
 	}
 	for _, f := range files {
-		if catalogueFile.MatchString(f.Name()) && !s.wants(f.Name()) {
+		if isCatalogueFile(f.Name()) && !s.wants(f.Name()) {
 			os.Remove(filepath.Join(s.dir, f.Name()))
 		}
 	}

@@ -344,3 +344,19 @@ func TestDiffCatalogues(t *testing.T) {
 		t.Error("Empty is wrong")
 	}
 }
+
+func TestIsCatalogueFile(t *testing.T) {
+	e := Edition{Version: 2147483647, SHA256: strings.Repeat("0123456789abcdef", 4)}
+	if !isCatalogueFile(e.fileName()) {
+		t.Errorf("%s is none", e.fileName())
+	}
+	for _, name := range []string{
+		"", "catalogue.json", "catalogue-.0123456789abcdef.signed", "catalogue-1x.0123456789abcdef.signed",
+		"catalogue-12345678901.0123456789abcdef.signed", "catalogue-1.0123456789ABCDEF.signed", "catalogue-1.0123.signed",
+		"catalogue-1.0123456789abcdef.list", "catalogue-1.0123456789abcdef.signed.old", "a-1.0123456789abcdef.signed",
+	} {
+		if isCatalogueFile(name) {
+			t.Errorf("%q is one", name)
+		}
+	}
+}
