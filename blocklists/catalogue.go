@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"embed"
 	"fmt"
-	"io/fs"
 	"slices"
 )
 
@@ -203,11 +202,7 @@ var embedded embed.FS
 // Embedded returns the catalogue in the program. It reads the files anew at
 // each call, in about two milliseconds; call it once.
 func Embedded() (*Catalogue, error) {
-	data, err := fs.Sub(embedded, "data")
-	if err != nil {
-		return nil, fmt.Errorf("opening the embedded catalogue: %w", err)
-	}
-	c, err := LoadCatalogue(data)
+	c, err := LoadCatalogue(EmbeddedFiles())
 	if err != nil {
 		return nil, err
 	}
