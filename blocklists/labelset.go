@@ -2,7 +2,8 @@ package blocklists
 
 import "encoding/binary"
 
-// Marks that only compiling needs.
+// Marks of raw sets, whose exceptions are not settled yet: of what is compiled, and of
+// an index with patterns (see patternSide).
 const (
 	// exception marks what an entry takes back, not what it says.
 	exception Marks = 1 << 6

@@ -253,11 +253,11 @@ func (l *Library) writeTemp(b []byte) (name string, err error) {
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
-		return fmt.Errorf("syncing the lists folder: %w", err)
+		return fmt.Errorf("syncing folder %s: %w", dir, err)
 	}
 	defer d.Close()
 	if err := d.Sync(); err != nil {
-		return fmt.Errorf("syncing the lists folder: %w", err)
+		return fmt.Errorf("syncing folder %s: %w", dir, err)
 	}
 	return nil
 }
