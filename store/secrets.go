@@ -107,12 +107,14 @@ func levels(name string) (from, to string) {
 
 // Lease gives a name to holder for a while, or prolongs the holder's own. It
 // returns false where another holds it. What somebody who crashed held is free
-// when its time is over, by this node's clock.
+// when its time is over, by this node's clock. A time that is much further ahead
+// than a lease lasts was written before the clock was set back, and counts as over.
 func (s *Secrets) Lease(ctx context.Context, name, holder string, d time.Duration) (bool, error) {
 	now := s.db.now()
 	r, err := s.db.write.ExecContext(ctx, `INSERT INTO leases (name, holder, until_at) VALUES ($1, $2, $3)
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_at = excluded.until_at
-		WHERE leases.holder = excluded.holder OR leases.until_at <= $4`, name, holder, now.Add(d).UnixMilli(), now.UnixMilli())
+		WHERE leases.holder = excluded.holder OR leases.until_at <= $4 OR leases.until_at > $5`,
+		name, holder, now.Add(d).UnixMilli(), now.UnixMilli(), now.Add(2*d).UnixMilli())
 	if err != nil {
 		return false, fmt.Errorf("leasing %q: %w", name, err)
 	}

@@ -103,6 +103,18 @@ func TestSecretsLease(t *testing.T) {
 	if err := s.Release(t.Context(), "order", "two"); err != nil || !lease("one") {
 		t.Errorf("a lease that was given back is still somebody's (%v)", err)
 	}
+	mu.Lock()
+	now = now.Add(-30 * time.Second) // clocks of two nodes differ
+	mu.Unlock()
+	if lease("two") {
+		t.Error("half a minute between two clocks took a lease away")
+	}
+	mu.Lock()
+	now = now.Add(-time.Hour)
+	mu.Unlock()
+	if !lease("two") || lease("one") {
+		t.Error("after the clock was set back a lease does not end for an hour")
+	}
 }
 
 // TestSecretsPrivate: nobody else can read the files, and no backup has them, not
