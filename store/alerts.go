@@ -291,7 +291,7 @@ func (a *Alerts) SignalEvent(ctx context.Context, family policy.FamilyID, id str
 	return alerts.FromSignal(list[0]), nil
 }
 
-// Event reads an event of either feed; see IncidentEvent and SignalEvent.
+// Event reads an event of a feed; see IncidentEvent and SignalEvent.
 func (a *Alerts) Event(ctx context.Context, family policy.FamilyID, feed alerts.Feed, id string) (alerts.Event, error) {
 	switch feed {
 	case alerts.Signals:

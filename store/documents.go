@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"kinward/blocklists"
 	"kinward/policy"
@@ -203,7 +202,7 @@ func (r *oldReader) rules(f *policy.Family) error {
 		}
 		var err error
 		rule.Name, err = blocklists.ParseName(name)
-		rule.Until = timeOf(until)
+		rule.Until = instant(until)
 		p := f.ProfileByID(id)
 		p.Rules = append(p.Rules, rule)
 		return err
@@ -215,7 +214,7 @@ func (r *oldReader) devices(f *policy.Family) error {
 		var d policy.Device
 		var until int64
 		err := rows.Scan(&d.ID, &d.Profile, &d.Then, &d.Name, &until)
-		d.Until = timeOf(until)
+		d.Until = instant(until)
 		f.Devices = append(f.Devices, d)
 		return err
 	}, int64(f.ID))
@@ -236,12 +235,4 @@ func (r *oldReader) networks(f *policy.Family) error {
 		at[id].Networks = append(at[id].Networks, p)
 		return err
 	}, int64(f.ID))
-}
-
-// timeOf returns the time that is stored as ms, the zero time for 0.
-func timeOf(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
 }

@@ -109,7 +109,7 @@ func (db *DB) AddMute(ctx context.Context, m journal.Mute) (id int64, err error)
 		}
 		return tx.QueryRowContext(ctx, `
 			INSERT INTO mutes (family_id, guardian_id, profile_id, who, at, until_at, details) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING mute_id`,
-			int64(m.Family), int64(m.Guardian), int64(m.Profile), m.Who, m.At.UnixMilli(), milli(m.Until), m.Sealed()).Scan(&id)
+			int64(m.Family), int64(m.Guardian), int64(m.Profile), m.Who, m.At.UnixMilli(), millis(m.Until), m.Sealed()).Scan(&id)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("muting: %w", err)
@@ -166,14 +166,6 @@ func mutes(ctx context.Context, q querier, where string, args ...any) ([]journal
 	return out, rows.Err()
 }
 
-// milli is a time as it is stored: 0 is none.
-func milli(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
 // Viewed keeps that an adult looked, at v.Last. A look like the one before raises
 // that.
 func (db *DB) Viewed(ctx context.Context, v journal.View) error {
@@ -224,7 +216,7 @@ func (db *DB) Views(ctx context.Context, family policy.FamilyID, profile policy.
 	}, `SELECT guardian_id, who, action, profile_id, incident_id, first_at, last_at, times, incidents FROM journal_views
 		WHERE family_id = $1 AND last_at >= $2 AND ($3 = 0 OR profile_id = 0 OR profile_id = $3) AND ($4 = '' OR incident_id = $4)
 		ORDER BY last_at DESC, view_id DESC LIMIT $5`,
-		int64(family), milli(since), int64(profile), incident, limit)
+		int64(family), millis(since), int64(profile), incident, limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading who looked: %w", err)
 	}
