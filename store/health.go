@@ -39,7 +39,7 @@ func (db *DB) sealed(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sealedAtMost)
 	defer cancel()
 	// The beginning of a transaction does not tell: SQLite makes one that reads.
-	_, err := db.write.ExecContext(ctx, `UPDATE families SET revision = revision WHERE 0`)
+	_, err := db.write.ExecContext(ctx, `UPDATE families SET revision = revision WHERE 1 = 0`)
 	if err = explain(err); errors.Is(err, ErrSealed) {
 		return err
 	}

@@ -245,7 +245,7 @@ func (a *Alerts) Tried(ctx context.Context, c alerts.Channel, at time.Time, prob
 func tried(ctx context.Context, tx *sql.Tx, family policy.FamilyID, channel alerts.ChannelID, at time.Time, sent bool, problem string, gone bool) (err error) {
 	switch {
 	case problem != "":
-		_, err = tx.ExecContext(ctx, `UPDATE channels SET failed_at = $3, error = $4, gone = max(gone, $5) WHERE family_id = $1 AND channel_id = $2`,
+		_, err = tx.ExecContext(ctx, `UPDATE channels SET failed_at = $3, error = $4, gone = CASE WHEN $5 > gone THEN $5 ELSE gone END WHERE family_id = $1 AND channel_id = $2`,
 			int64(family), int64(channel), at.UnixMilli(), problem, number(gone))
 	case sent:
 		_, err = tx.ExecContext(ctx, `UPDATE channels SET sent_at = $3, error = '' WHERE family_id = $1 AND channel_id = $2`,

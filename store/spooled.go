@@ -76,7 +76,10 @@ func writeLosses(ctx context.Context, tx *sql.Tx, list []journal.Loss) error {
 	for _, l := range list {
 		from, until, lost := l.From.UnixMilli(), l.Until.UnixMilli(), int64(l.Count)
 		done, err := tx.ExecContext(ctx, `
-			UPDATE losses SET from_at = min(from_at, $1), until_at = max(until_at, $2), lost = lost + $3
+			UPDATE losses SET
+				from_at  = CASE WHEN $1 < from_at THEN $1 ELSE from_at END,
+				until_at = CASE WHEN $2 > until_at THEN $2 ELSE until_at END,
+				lost     = lost + $3
 			WHERE loss_id = (SELECT max(loss_id) FROM losses) AND from_at <= $2 + $4 AND until_at >= $1 - $4`,
 			from, until, lost, joinLosses.Milliseconds())
 		if err != nil {
