@@ -206,12 +206,10 @@ func newIncident(a *policy.Attempt, k key, ms int64, client string) *incident {
 	if c := v.Label.Category; c != blocklists.NoCategory {
 		i.Category = c.String()
 	}
-	settled := a.Name
 	if a.Hidden != "" {
-		settled = a.Hidden
 		i.Hidden = a.Hidden.String()
 	}
-	if e := v.Entry(settled); e != "" {
+	if e := v.Entry(about(a)); e != "" {
 		i.Entry = e.String()
 	}
 	if a.Pattern != "" {
