@@ -1,12 +1,12 @@
 // Package alerts tells guardians what the journal found: at once or as a digest,
 // by e-mail, web push, webhook or ntfy.
 //
-// An [Engine] follows two feeds, incidents and signals, each with a position that
-// is stored together with what was made of it: so that nothing is told twice or
-// not at all, whatever ends the process. What a message says is read from the
-// store when it is sent, so that what was erased or muted meanwhile is not told.
-// A subject, a push and a note to ntfy never hold a domain. DESIGN.md in the room
-// above tells why it is made so.
+// An [Engine] follows four feeds (incidents, signals, what children ask for, and
+// changes that wait for another guardian), each with a position that is stored
+// together with what was made of it: so that nothing is told twice or not at all,
+// whatever ends the process. What a message says is read from the store when it is
+// sent, so that what was erased or muted meanwhile is not told. A subject, a push
+// and a note to ntfy never hold a domain. DESIGN.md tells why it is made so.
 package alerts
 
 import (
