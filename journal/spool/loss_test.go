@@ -1,10 +1,12 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -406,5 +408,64 @@ func TestPeekLeavesALoss(t *testing.T) {
 	}
 	if _, lost := drain(t, s); lost == 0 || lost != s.Stats().Torn {
 		t.Errorf("%d are told, %d counted", lost, s.Stats().Torn)
+	}
+}
+
+// unreadable is a segment's file that the disk does not give back.
+type unreadable struct{ file }
+
+func (unreadable) ReadAt([]byte, int64) (int, error) { return 0, errors.New("the disk does not read") }
+
+// slow is a segment's file that takes its time to come to the disk.
+type slow struct{ file }
+
+func (f slow) Sync() error {
+	time.Sleep(100 * time.Millisecond)
+	return f.file.Sync()
+}
+
+// TestSegmentsShrinkWhileTheyAreReadAndSynced: who writes makes room beside who reads
+// and who syncs. The race detector is what fails here; so nobody waits for anybody.
+func TestSegmentsShrinkWhileTheyAreReadAndSynced(t *testing.T) {
+	s := openIn(t, t.TempDir(), Config{RingBytes: 4 << 20, DiskBytes: 8 << 20})
+	for n := 0; n < 30_000; n += 3000 {
+		record(t, s, n, n+3000)
+		if err := s.Pull(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.segments) < 3 {
+		t.Fatalf("there are %d segments", len(s.segments))
+	}
+	s.segments[0].f = slow{s.segments[0].f}
+	var all sync.WaitGroup
+	all.Go(func() {
+		if err := s.sync(); err != nil {
+			t.Error(err)
+		}
+	})
+	all.Go(func() {
+		first := true
+		_, err := s.Read(func(Record) bool {
+			if first {
+				time.Sleep(100 * time.Millisecond)
+			}
+			first = false
+			return true
+		}, nil)
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	time.Sleep(50 * time.Millisecond)
+	s.mu.Lock()
+	seg := s.segments[1]
+	err := s.condense(seg)
+	seg.f = unreadable{seg.f}
+	err = errors.Join(err, s.lose(seg))
+	s.mu.Unlock()
+	all.Wait()
+	if err != nil {
+		t.Error(err)
 	}
 }

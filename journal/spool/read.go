@@ -64,7 +64,7 @@ func (s *Spool) Peek() (at time.Time, err error) {
 		}
 		return at.IsZero()
 	}, nil)
-	s.advance(read) // what was missing is told, and counted, by who reads
+	s.advance(read, s.lastTime) // what was missing is told, and counted, by who reads
 	s.stats.torn.Store(torn)
 	return at, err
 }
@@ -75,10 +75,11 @@ func (s *Spool) next(each func(Record) bool, again func(Encoded) (known, more bo
 		return false, err
 	}
 	if lost != nil && !each(Record{Loss: lost}) {
-		s.advance(seq)
+		s.advance(seq, s.lastTime)
 		return true, nil
 	}
 	var a policy.Attempt
+	last := s.lastTime
 	for going := true; going; {
 		kind, size, payload, ok := frameAt(chunk, seq)
 		if !ok {
@@ -91,12 +92,12 @@ func (s *Spool) next(each func(Record) bool, again func(Encoded) (known, more bo
 			if whole && again != nil {
 				var known bool
 				if known, going = again(e); known {
-					s.lastTime = time.UnixMilli(e.Time).UTC()
+					last = time.UnixMilli(e.Time).UTC()
 					break
 				}
 			}
 			if err = decode(string(payload), &a); err == nil {
-				s.lastTime = a.Time
+				last = a.Time
 				going = each(Record{Attempt: &a, Encoded: e})
 			}
 		case kindLoss:
@@ -115,12 +116,12 @@ func (s *Spool) next(each func(Record) bool, again func(Encoded) (known, more bo
 		if err != nil { // made by another version; it is no reason to stop
 			s.stats.torn.Add(1)
 			s.log.Error("an attempt was lost: it cannot be read", "error", err)
-			going = each(Record{Loss: &Loss{From: s.lastTime, Until: s.lastTime, Count: 1}})
+			going = each(Record{Loss: &Loss{From: last, Until: last, Count: 1}})
 			err = nil
 		}
 		chunk, seq = chunk[size:], seq+uint64(size/unit)
 	}
-	return s.advance(seq), nil
+	return s.advance(seq, last), nil
 }
 
 // fetch returns what is next, as far as it is sound: at least one whole frame,
@@ -182,11 +183,12 @@ func (s *Spool) missing(before *Loss, bytes uint64) *Loss {
 	return &Loss{From: s.lastTime, Until: s.lastTime, Count: count}
 }
 
-// advance notes that all up to seq was read, and reports whether there is more.
-func (s *Spool) advance(seq uint64) bool {
+// advance notes that all up to seq was read, the last of it made at a time, and
+// reports whether there is more.
+func (s *Spool) advance(seq uint64, at time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.read, s.reading = seq, nil
+	s.read, s.reading, s.lastTime = seq, nil, at
 	if len(s.segments) == 0 {
 		return false
 	}

@@ -174,11 +174,15 @@ func (s *Spool) isDirty() bool {
 // it. A segment that the disk would not take is not written to again.
 func (s *Spool) sync() error {
 	s.mu.Lock()
-	var list []*segment
+	type written struct {
+		seg *segment
+		f   file // the segment's own may be another meanwhile, which was synced when it was made
+	}
+	var list []written
 	named := true
 	for _, seg := range s.dirty {
 		if seg.end > s.committed {
-			list = append(list, seg)
+			list = append(list, written{seg, seg.f})
 			named = named && seg.synced
 			seg.synced = true
 		}
@@ -186,11 +190,11 @@ func (s *Spool) sync() error {
 	s.dirty = nil
 	s.mu.Unlock()
 	var errs []error
-	for _, seg := range list {
-		if err := seg.f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) { // closed: the store has it meanwhile
+	for _, w := range list {
+		if err := w.f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) { // closed: the store has it meanwhile
 			errs = append(errs, err)
 			s.mu.Lock()
-			if s.active == seg {
+			if s.active == w.seg {
 				s.active = nil
 			}
 			s.mu.Unlock()

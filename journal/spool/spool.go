@@ -90,7 +90,7 @@ type Spool struct {
 	toldShed  time.Time
 	dirty     []*segment // written since they were last synced
 	buf       []byte
-	lastTime  time.Time // of the last record that was read
+	lastTime  time.Time // of the last attempt that was read; only the reader changes it
 
 	stats stats
 }
