@@ -296,8 +296,8 @@ func (w *Watcher) tunnel(ctx context.Context, f Found) error {
 // Listen looks for devices that have not asked for longer than they usually do. Run
 // calls it, as Follow.
 func (w *Watcher) Listen(ctx context.Context) error {
-	now := w.c.Now()
-	if !w.ticked.IsZero() && now.Sub(w.ticked) > overslept {
+	now := w.c.Now().Round(0) // by the wall: the other clock stands still while a machine sleeps
+	if !w.ticked.IsZero() && now.Sub(w.ticked).Abs() > overslept {
 		w.awake = now
 	}
 	w.ticked = now

@@ -189,6 +189,38 @@ kinward_signals_followed_total 6
 	})
 }
 
+// TestListenKnowsThatTheMachineSlept: the time between two looks is the wall's, since
+// the other clock stands still while a machine sleeps. A clock that was set back counts
+// as sleep too: nobody was heard in the time that it says.
+func TestListenKnowsThatTheMachineSlept(t *testing.T) {
+	now := time.Now()
+	s := &shelf{family: home(t), signals: map[string]journal.SignalRow{}}
+	w, err := New(Config{Store: s, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := func() {
+		t.Helper()
+		if err := w.Listen(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listen()
+	if w.ticked != now.Round(0) {
+		t.Error("the last look is not kept by the wall's clock")
+	}
+	for _, tt := range []struct {
+		by    time.Duration
+		slept bool
+	}{{time.Minute, false}, {time.Hour, true}, {-time.Minute, false}, {-time.Hour, true}} {
+		before := w.awake
+		now = now.Add(tt.by)
+		if listen(); w.awake.Equal(before) == tt.slept {
+			t.Errorf("%v later: slept %t, want %t", tt.by, !tt.slept, tt.slept)
+		}
+	}
+}
+
 // TestWatcherRests: where looking at what changed takes long it looks seldom, and still
 // once a minute; what changed meanwhile is told.
 func TestWatcherRests(t *testing.T) {
