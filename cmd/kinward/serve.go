@@ -114,7 +114,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if n.alerts, err = n.openAlerts(set, registry); err != nil {
 		return err
 	}
-	tunnels := signals.NewTunnels(0)
+	tunnels := signals.NewTunnels()
 	watcher, err := signals.New(signals.Config{
 		Store: kept, Changes: j.Changes(), LastSeen: j.LastSeen, Tunnels: tunnels, Logger: log, Registerer: registry,
 	})

@@ -30,7 +30,7 @@ const (
 
 	ways     = 4
 	shards   = 64
-	defCells = 4096
+	maxCells = 4096 // pairs of device and domain: 0.7 MB
 	maxFound = 64
 )
 
@@ -74,14 +74,10 @@ type cell struct {
 	names [2]sketch
 }
 
-// NewTunnels makes a detector that holds so many pairs of device and domain at a
-// time, 0 for 4,096: 800 kB.
-func NewTunnels(pairs int) *Tunnels {
-	if pairs <= 0 {
-		pairs = defCells
-	}
+// NewTunnels makes a detector.
+func NewTunnels() *Tunnels {
 	t := &Tunnels{exempt: exempt(), seed: maphash.MakeSeed(), found: make(chan Found, maxFound), drops: func() {}}
-	t.sets = uint64(max(1, pairs/(ways*shards)))
+	t.sets = maxCells / (ways * shards)
 	for i := range t.shard {
 		t.shard[i].cells = make([]cell, ways*int(t.sets))
 	}

@@ -106,7 +106,7 @@ func TestTunnel(t *testing.T) {
 		{"each of another domain", 5000, 30 * time.Minute, 1, func(k int) string { return data(k) + ".t.example" + fmt.Sprint(k) + ".com" }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := asks(t, NewTunnels(0), child, "192.168.1.20", tt.n, tt.over, tt.qtype, tt.of)
+			got := asks(t, NewTunnels(), child, "192.168.1.20", tt.n, tt.over, tt.qtype, tt.of)
 			if tt.want == "" {
 				if len(got) != 0 {
 					t.Fatalf("found %+v", got)
@@ -125,7 +125,7 @@ func TestTunnel(t *testing.T) {
 func TestTunnelOfWhom(t *testing.T) {
 	child := asker(t, 0, policy.BandC)
 	name := func(k int) string { return data(k) + ".t.example.com" }
-	d := NewTunnels(0)
+	d := NewTunnels()
 	for _, client := range []string{"192.168.1.20", "::ffff:192.168.1.21", "203.0.113.7"} {
 		got := asks(t, d, child, client, 1000, 20*time.Minute, 1, name)
 		want := strings.TrimPrefix(client, "::ffff:")
@@ -137,7 +137,7 @@ func TestTunnelOfWhom(t *testing.T) {
 		}
 	}
 	// Half of it each is a tunnel of neither.
-	d = NewTunnels(0)
+	d = NewTunnels()
 	a, b := netip.MustParseAddr("192.168.1.30"), netip.MustParseAddr("192.168.1.31")
 	for k := range 600 {
 		d.Asked(child, []netip.Addr{a, b}[k%2], blocklists.MustName(name(k)), 1, noon)
@@ -145,14 +145,14 @@ func TestTunnelOfWhom(t *testing.T) {
 	if got := found(d); len(got) != 0 {
 		t.Errorf("of two devices together: %+v", got)
 	}
-	if got := asks(t, NewTunnels(0), asker(t, 3, policy.Adult), "192.168.1.20", 5000, time.Hour, 16, name); len(got) != 0 {
+	if got := asks(t, NewTunnels(), asker(t, 3, policy.Adult), "192.168.1.20", 5000, time.Hour, 16, name); len(got) != 0 {
 		t.Errorf("of an adult: %+v", got)
 	}
 }
 
 // TestTunnelIsToldOnceADay: it goes on, and is told again only after a day.
 func TestTunnelIsToldOnceADay(t *testing.T) {
-	d := NewTunnels(0)
+	d := NewTunnels()
 	child, a := asker(t, 7, policy.BandC), netip.MustParseAddr("192.168.1.20")
 	var at []time.Time
 	for k := range 30 * 1000 {
@@ -193,7 +193,7 @@ func TestNoTunnel(t *testing.T) {
 		{"the router's domain after each name", 1, func(k int) string { return "cdn." + data(k) + ".example.com.fritz.box" }},
 		{"another router's", 1, func(k int) string { return "cdn." + data(k) + ".example.com.lan" }},
 	} {
-		if got := asks(t, NewTunnels(0), child, "192.168.1.20", 3000, 30*time.Minute, line.qtype, line.of); len(got) != 0 {
+		if got := asks(t, NewTunnels(), child, "192.168.1.20", 3000, 30*time.Minute, line.qtype, line.of); len(got) != 0 {
 			t.Errorf("%s: found %+v", line.what, got)
 		}
 	}
@@ -231,7 +231,7 @@ func TestExemptDomainsHaveReasons(t *testing.T) {
 // TestTunnelMemory: a flood of other domains takes no more memory than there was,
 // and a tunnel that is a tenth of it is found all the same.
 func TestTunnelMemory(t *testing.T) {
-	d := NewTunnels(0)
+	d := NewTunnels()
 	size := func() (n uintptr) {
 		n = unsafe.Sizeof(*d)
 		for i := range d.shard {
@@ -280,7 +280,7 @@ func TestTunnelMemory(t *testing.T) {
 // TestTunnelsAllocs: no question costs memory, whether it is a candidate or not, but
 // for the first below a domain, which AllocsPerRun leaves out.
 func TestTunnelsAllocs(t *testing.T) {
-	d := NewTunnels(0)
+	d := NewTunnels()
 	child, a := asker(t, 0, policy.BandC), netip.MustParseAddr("192.168.1.20")
 	for _, n := range []string{"www.example.com", data(1) + ".t.example.com", data(1) + "." + data(2) + "." + data(3) + ".t.example.co.uk", data(1) + ".avts.mcafee.com"} {
 		name := blocklists.MustName(n)
@@ -320,7 +320,7 @@ func TestSketch(t *testing.T) {
 }
 
 func BenchmarkTunnels(b *testing.B) {
-	d := NewTunnels(0)
+	d := NewTunnels()
 	child, a := asker(b, 7, policy.BandC), netip.MustParseAddr("192.168.1.20")
 	for _, n := range []string{"www.example.com", data(1) + ".t.example.com"} {
 		name := blocklists.MustName(n)

@@ -128,7 +128,7 @@ func TestWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &shelf{family: home(t), signals: map[string]journal.SignalRow{}}
 		changes := make(chan struct{}, 1)
-		tunnels := NewTunnels(0)
+		tunnels := NewTunnels()
 		registry := prometheus.NewPedanticRegistry()
 		w, err := New(Config{Store: s, Changes: changes, Tunnels: tunnels, Registerer: registry})
 		if err != nil {
