@@ -126,6 +126,14 @@ func TestRFC9462_Discovery(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
+
+	t.Run("at home by a link-local address", func(t *testing.T) {
+		here := netip.MustParseAddr("fe80::2")
+		q := &query{clues: policy.Clues{Addr: netip.MustParseAddr("fe80::7%eth0")}, local: here.WithZone("eth0")}
+		if got := away.addrsFor(q); len(got) != 1 || got[0] != here {
+			t.Errorf("it is told %v, want the address that it asked", got)
+		}
+	})
 }
 
 // TestRFC9462_DiscoveryEncrypted: whoever asks by an encrypted transport already, as

@@ -40,6 +40,7 @@ var embeds4 = []netip.Prefix{
 
 // isHome reports whether a leads into the asker's own network.
 func isHome(a netip.Addr) bool {
+	a = a.WithZone("") // no prefix contains an address that has one
 	if a.Is6() {
 		for _, p := range embeds4 {
 			if p.Contains(a) {
