@@ -158,10 +158,18 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 	}
 	e := s.cache.get(k, q.now)
 	if e == nil || !e.alive(q.now) {
-		ended, cancel := context.WithTimeout(ctx, s.limits.QueryDeadline)
+		// As in forward, an old answer is better than none (RFC 8767).
+		old, wait, failed := e, s.limits.QueryDeadline, false
+		if old != nil {
+			wait, failed = min(wait, staleAfter), old.recently(q.now)
+		}
+		ended, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		err := errManyFlights
-		f := s.fetch(ctx, q.set, k, false)
+		var f *flight
+		if !failed {
+			f = s.fetch(ctx, q.set, k, false)
+		}
 		if f != nil {
 			select {
 			case <-f.done:
@@ -172,11 +180,14 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 			}
 		}
 		switch {
-		case err == nil:
+		case err == nil && !(old != nil && f.e.isFailure()):
 			e = f.e
-		case e == nil:
+		case old == nil:
 			return q.plain(rcodeServFail, failure(err), outFailed)
-		default: // better an old answer than none (RFC 8767)
+		default:
+			if !failed {
+				old.failed.Store(q.now.UnixNano())
+			}
 			s.metrics.stale.Inc()
 		}
 	}

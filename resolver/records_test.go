@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
@@ -134,6 +135,35 @@ func TestLocalRecordsThatLeadOut(t *testing.T) {
 				t.Errorf("%s: %s EDE %d (-want +got):\n%s", tt.name, dns.RcodeToString[got.Rcode], code, diff)
 			}
 		}
+	}
+}
+
+// Where a local CNAME leads, an old answer is better than a failure, and upstreams
+// that failed a moment ago are not asked again.
+func TestRFC8767_LocalRecordsThatLeadOut(t *testing.T) {
+	var clk *clock
+	s, up := homeServer(t, func(c *Config) {
+		quick(c)
+		clk = virtual(c)
+	})
+	out := func() *dns.Msg { return ask(t, s, adult, msgFor("out.home.arpa.", dns.TypeA)) }
+	out()
+	clk.advance(time.Hour)
+	up.does(says(dns.RcodeServerFailure))
+	want := []string{"out.home.arpa. 60 IN CNAME www.example.com.", "www.example.com. 30 IN A 192.0.2.1"}
+	for i := range 3 {
+		up.queries()
+		if got := out(); got.Rcode != 0 || !cmp.Equal(want, rrs(got.Answer)) {
+			t.Errorf("answer %d: %s", i, got)
+		}
+		if n := asksFor(up, "www.example.com."); i > 0 && n > 0 {
+			t.Errorf("asked %d times right after a failure", n)
+		}
+	}
+	up.does(nil)
+	clk.advance(staleRetry)
+	if got := out(); len(got.Answer) != 2 || got.Answer[1].Header().Ttl != 60 {
+		t.Errorf("after the upstream came back: %s", got)
 	}
 }
 
