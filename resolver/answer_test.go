@@ -248,7 +248,7 @@ func TestChains(t *testing.T) {
 		for _, round := range []string{"from upstream", "from the cache"} {
 			t.Run(tt.name+" "+round, func(t *testing.T) {
 				if round == "from upstream" {
-					s.FlushCache()
+					s.FlushName("", true)
 				}
 				log.take()
 				got := ask(t, s, tt.from, msgFor(tt.asked, tt.qtype))

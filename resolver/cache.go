@@ -171,21 +171,6 @@ func (s *shard) remove(k question) {
 	s.proven.remove(k)
 }
 
-// flush forgets everything.
-func (c *cache) flush() {
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		for _, part := range [...]*segment{&s.trial, &s.proven} {
-			for _, e := range part.lru.Values() {
-				e.gone.Store(true)
-			}
-			*part = newSegment()
-		}
-		s.mu.Unlock()
-	}
-}
-
 // flushName forgets the answers for a name, and for the names below it where
 // below is set. It returns how many there were.
 func (c *cache) flushName(n blocklists.Name, below bool) (gone int) {

@@ -97,7 +97,7 @@ func TestCacheCountsItsBytes(t *testing.T) {
 	}
 	check("ended", 0, 0)
 	c.put(k, small)
-	c.flush()
+	c.flushName("", true)
 	check("flushed", 0, 0)
 	zero := entryFor(t, k, clk.now(), "a.example. 0 IN A 192.0.2.1")
 	c.put(k, zero)
@@ -132,13 +132,13 @@ func TestCacheConcurrently(t *testing.T) {
 				}
 				c.put(k, entryFor(t, k, now, k.name.String()+". 60 IN A 192.0.2.1"))
 				if i%100 == 99 {
-					c.flush()
+					c.flushName("", true)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	c.flush()
+	c.flushName("", true)
 	if n, b := c.usage(); n != 0 || b != 0 {
 		t.Errorf("after a flush %d entries take %d bytes", n, b)
 	}

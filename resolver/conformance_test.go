@@ -298,7 +298,7 @@ func TestRFC2181_Truncation(t *testing.T) {
 	} {
 		for _, round := range []string{"from upstream", "from the cache"} {
 			if round == "from upstream" {
-				s.FlushCache()
+				s.FlushName("", true)
 			}
 			m := msgFor("big.example.", dns.TypeTXT, plainDNS)
 			if tt.size > 0 {

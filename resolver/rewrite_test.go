@@ -77,7 +77,7 @@ func TestRewrites(t *testing.T) {
 		for _, round := range []string{"from upstream", "from the cache"} {
 			t.Run(tt.name+" "+round, func(t *testing.T) {
 				if round == "from upstream" {
-					s.FlushCache()
+					s.FlushName("", true)
 				}
 				got := ask(t, s, tt.from, msgFor(tt.asked, tt.qtype))
 				code, _ := ede(got)

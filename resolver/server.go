@@ -254,9 +254,6 @@ func (noLog) Seen(policy.FamilyID, policy.DeviceID, time.Time) {}
 // Config.Listen, each for UDP and TCP alike.
 func (s *Server) Addrs() []netip.AddrPort { return append([]netip.AddrPort(nil), s.addrs...) }
 
-// FlushCache forgets every answer. Answers on their way are kept when they come.
-func (s *Server) FlushCache() { s.cache.flush() }
-
 // Health returns what is known of the upstreams, in their order.
 func (s *Server) Health() []UpstreamHealth {
 	var out []UpstreamHealth

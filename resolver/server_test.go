@@ -97,7 +97,7 @@ func TestReplyFromAskedAddress(t *testing.T) {
 				continue
 			}
 			for _, name := range []string{"stranger.example.", "ok.example."} { // inline, and handed off
-				s.FlushCache()
+				s.FlushName("", true)
 				to := netip.AddrPortFrom(netip.MustParseAddr(host), port).String()
 				r, _, err := (&dns.Client{Timeout: 3 * time.Second}).Exchange(msgFor(name, dns.TypeA), to)
 				if err != nil {
@@ -296,7 +296,7 @@ func TestReconfigureUnderLoad(t *testing.T) {
 			if err := s.Reconfigure(same); err != nil {
 				t.Error(err)
 			}
-			s.FlushCache()
+			s.FlushName("", true)
 			runtime.Gosched()
 		}
 	})
