@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -83,7 +82,7 @@ func newEntry(k question, m *dns.Msg, now time.Time) (*entry, error) {
 	m.Compress = true
 	wire, err := m.Pack()
 	if err != nil {
-		return nil, fmt.Errorf("packing an upstream's answer: %w", errors.Join(err, errUnreadable))
+		return nil, fmt.Errorf("packing an upstream's answer: %w: %w", errUnreadable, err)
 	}
 	e.wire = append(make([]byte, 0, len(wire)), wire...)
 	if err := e.scan(k); err != nil {
