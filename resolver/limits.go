@@ -48,7 +48,7 @@ const (
 
 	// What agreeing on keys costs makes it worth to keep a connection for longer
 	// than TCP's. Phones come from behind their carriers' few addresses.
-	defaultTLSConns          = 10_000 // 200 MB or so, idle
+	defaultTLSConns          = 10_000 // 130 to 170 MB, idle (DESIGN.md)
 	defaultTLSConnsPerClient = 512
 	defaultTLSIdle           = 30 * time.Second // RFC 7858 §3.4 leaves it to us; clients come back by resumption
 	defaultTLSHandshake      = 5 * time.Second
