@@ -186,7 +186,7 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 			return q.plain(rcodeServFail, failure(err), outFailed)
 		default:
 			if !failed {
-				old.failed.Store(q.now.UnixNano())
+				old.fail(q.now)
 			}
 			s.metrics.stale.Inc()
 		}
