@@ -137,6 +137,25 @@ func TestDevicePages(t *testing.T) {
 	}
 }
 
+// TestMyPageTellsEachTime: a child is told for how long each kind of thing is kept,
+// and not the time of most of it for all.
+func TestMyPageTellsEachTime(t *testing.T) {
+	d := ofHome()
+	d["portal-mine"] = portalMine{Profile: "Lea", Known: true, Band: "D", Zone: "UTC", Days: 90, Longer: []portalKept{{"dating", 365}, {"social", 1}}}
+	s := pagesOf(t, d, lea)
+	for lang, want := range map[string][]string{
+		"en": {"kept for 90 days", ": 365 days</li>", ": a day</li>"},
+		"de": {"wird 90 Tage aufbewahrt", ": 365 Tage</li>", ": ein Tag</li>"},
+	} {
+		page := s.call(mother, lang, "GET", "/my", nil, portalRoutes).Body.String()
+		for _, w := range want {
+			if !strings.Contains(page, w) {
+				t.Errorf("in %s the page does not say %q:\n%s", lang, w, page)
+			}
+		}
+	}
+}
+
 // TestBlockWords: each reason has words for each age, in each language; what is not
 // for a child's age is not named to it.
 func TestBlockWords(t *testing.T) {
