@@ -1,9 +1,17 @@
 package console
 
-import "slices"
+import (
+	"slices"
+
+	"kinward/store"
+)
 
 // apiRoutes is the table of the API, by topic.
 var apiRoutes = slices.Concat(apiFamily, apiHappened, apiRequests, apiProfiles, apiDevices, apiAlerts, apiHistory, apiCatalogue, apiServer)
+
+// wholeList has an operation answer all that is kept, of which the API cuts pages by
+// itself.
+var wholeList = object{"limit": store.KeptChanges}
 
 // What many inputs are.
 const (
@@ -234,7 +242,7 @@ var incidentID = pathInput("id", "ids", "0199aa9c7f01").means("An incident's ID,
 var apiRequests = []apiRoute{
 	{
 		method: "GET", path: "/requests", id: "listRequests", topic: "Requests", operation: "requests", scopes: scopeRead | scopeRequests,
-		list: "requests", key: "id", fixed: object{"limit": 200},
+		list: "requests", key: "id", fixed: wholeList,
 		says:   "What children ask for, the newest first; waiting is how many of them wait for an answer.",
 		inputs: []input{queryInput("open", "open", false).means("Only those that wait for an answer.")},
 	},
@@ -250,7 +258,7 @@ var apiRequests = []apiRoute{
 var apiHistory = []apiRoute{
 	{
 		method: "GET", path: "/changes/pending", id: "listPending", topic: "History", operation: "changes-pending", scopes: scopeRead,
-		list: "pending", key: "id", fixed: object{"limit": 100},
+		list: "pending", key: "id", fixed: wholeList,
 		says: "Changes that weaken protection and wait, or waited, for their time or for another guardian.",
 	},
 	{
@@ -263,7 +271,7 @@ var apiHistory = []apiRoute{
 	},
 	{
 		method: "GET", path: "/changes", id: "listChanges", topic: "History", operation: "changes", scopes: scopeRead,
-		list: "changes", key: "revision", fixed: object{"limit": 500},
+		list: "changes", key: "revision", fixed: wholeList,
 		says: "Who changed what, when and why, the newest first.",
 	},
 	{
