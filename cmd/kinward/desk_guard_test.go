@@ -477,3 +477,32 @@ func TestRequestsWait(t *testing.T) {
 		}
 	}
 }
+
+// TestRequestsWaitBehindOthers: an answer that waits is found also where many changes
+// were wanted, and withdrawn, since.
+func TestRequestsWaitBehindOthers(t *testing.T) {
+	h := newDeskHouse(t)
+	h.loosen("24h", false)
+	r, err := h.ask(ofChild(0), "omegle", "")
+	must(t, err)
+	eva, karl := h.guardian(2, "Eva"), h.guardian(2, "Karl")
+	if err := h.desk.Do(t.Context(), eva, "requests-answer", change[answerRequest]{Do: answerRequest{r.Request.ID, "always"}}, nil); kindOf(err) != console.Waits {
+		t.Fatal(err)
+	}
+	for range store.MaxPending + 1 {
+		err := h.desk.Do(t.Context(), eva, "profiles-choose", choose("dating", "allow"), nil)
+		var waits *console.Refusal
+		if !errors.As(err, &waits) || waits.Kind != console.Waits {
+			t.Fatal(err)
+		}
+		must(t, h.desk.Do(t.Context(), eva, "changes-reject", pendingRequest{ID: waits.Pending}, nil))
+	}
+	var list requestsReply
+	must(t, h.desk.Do(t.Context(), karl, "requests", requestsRequest{Limit: 10}, &list))
+	if q := list.Requests[0]; q.Waits == "" || q.Pending == 0 {
+		t.Errorf("while the answer waits: %+v", q)
+	}
+	if err := h.desk.Do(t.Context(), karl, "requests-answer", change[answerRequest]{Do: answerRequest{r.Request.ID, "15m"}}, nil); kindOf(err) != console.Conflict {
+		t.Errorf("beside an answer that waits: %v", err)
+	}
+}

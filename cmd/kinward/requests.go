@@ -162,7 +162,7 @@ func requestList(ctx context.Context, n *node, req requestsRequest, _ progress) 
 
 // answersThatWait returns the answers that weaken protection and wait, by request.
 func (n *node) answersThatWait(ctx context.Context, f *policy.Family) (map[int64]store.Pending, error) {
-	list, err := n.db.Pendings(ctx, f.ID, store.MaxPending)
+	list, err := n.db.Pendings(ctx, f.ID, store.KeptChanges) // settled ones are among them
 	out := map[int64]store.Pending{}
 	for _, p := range list {
 		if p.State != store.PendingWaits || p.Operation != opRequestAnswerName {
