@@ -472,3 +472,21 @@ func TestSomebodyWasFirst(t *testing.T) {
 		}
 	}
 }
+
+// What waits is counted among all that is kept: many changes can have been settled
+// since.
+func TestWaitingIsCountedAmongAll(t *testing.T) {
+	answers := map[string]any{
+		"changes":         historyView{Zone: "UTC"},
+		"changes-pending": waitingView{Pending: []heldChange{{State: "rejected"}, {State: "waiting"}}},
+		"today":           todayView{Zone: "UTC"},
+		"requests":        waitingRequests{},
+	}
+	for _, path := range []string{"/", "/history"} {
+		r := newRoom(t, answers)
+		r.shows(path, http.StatusOK, `href="/history/waiting"`)
+		if want := `changes-pending {"limit":500}`; !slices.Contains(r.desk.asked, want) {
+			t.Errorf("%s asked %q, want %s", path, r.desk.asked, want)
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"kinward/store"
 )
 
 var historyRoutes = []route{
@@ -91,7 +93,7 @@ type historyPage struct {
 // shownChanges is how many changes the page begins with, and all that are kept.
 const (
 	shownChanges = 40
-	keptChanges  = 500
+	keptChanges  = store.KeptChanges
 )
 
 func history(v *visit) error {
@@ -108,16 +110,22 @@ func history(v *visit) error {
 	if len(r.Changes) == limit && limit < keptChanges {
 		p.Older = min(limit*3, keptChanges)
 	}
-	w, err := callWaiting.do(v, historyRequest{shownChanges})
-	if err != nil {
+	if p.Waiting, err = v.waiting(); err != nil {
 		return err
 	}
-	for _, c := range w.Pending {
+	return v.page(http.StatusOK, "history", p)
+}
+
+// waiting counts the changes that wait. What waits can be older than many that are
+// settled, so all that are kept are looked at.
+func (v *visit) waiting() (n int, err error) {
+	r, err := callWaiting.do(v, historyRequest{keptChanges})
+	for _, c := range r.Pending {
 		if c.State == "waiting" {
-			p.Waiting++
+			n++
 		}
 	}
-	return v.page(http.StatusOK, "history", p)
+	return n, err
 }
 
 func undo(v *visit) error {

@@ -125,7 +125,7 @@ func aHome() *journalDesk {
 			"signals":  []string{"Something stood out."}, "chart": []any{map[string]any{"label": "Thu 18:00", "n": 0}, map[string]any{"label": "Thu 21:00", "n": 2}},
 			"offline": 1, "counted": []any{map[string]any{"profile": "Lea", "name": "Adult", "tries": 3}},
 		},
-		"requests": map[string]any{"waiting": 1}, "changes-pending": map[string]any{"pending": []any{map[string]any{"id": 1}, map[string]any{"id": 2, "settled": evening}}},
+		"requests": map[string]any{"waiting": 1}, "changes-pending": map[string]any{"pending": []any{map[string]any{"id": 1, "state": "waiting"}, map[string]any{"id": 2, "state": "done", "settled": evening}}},
 		"incidents-review": saying{}, "incidents-unreview": saying{}, "incidents-mute": saying{}, "incidents-unmute": saying{},
 		"incidents-mutes": map[string]any{"mutes": []any{
 			map[string]any{"id": 7, "guardian": 1, "profile": 2, "service": "omegle"},

@@ -144,7 +144,7 @@ func asked(v *visit) error {
 	if err := v.asDevice(); err != nil {
 		return v.portalFail(err)
 	}
-	all, remember, err := v.asked(500)
+	all, remember, err := v.asked(keptChanges)
 	if err != nil {
 		return v.portalFail(err)
 	}

@@ -56,7 +56,8 @@ type todayCategory struct {
 	Urgent    bool     `json:"urgent"`
 }
 
-// waitingRequest asks for what waits; the newest suffice to count it.
+// waitingRequest asks for what children ask for, of which the number that waits
+// suffices.
 type waitingRequest struct {
 	Limit int `json:"limit"`
 }
@@ -65,18 +66,11 @@ type waitingRequests struct {
 	Waiting int `json:"waiting"`
 }
 
-type waitingChanges struct {
-	Pending []struct {
-		Settled *time.Time `json:"settled"`
-	} `json:"pending"`
-}
-
 var (
-	callToday          = call[todayRequest, todayView]("today")
-	callTodayRequests  = call[waitingRequest, waitingRequests]("requests")
-	callWaitingChanges = call[waitingRequest, waitingChanges]("changes-pending")
+	callToday         = call[todayRequest, todayView]("today")
+	callTodayRequests = call[waitingRequest, waitingRequests]("requests")
 
-	todayCalls = []anyCall{callToday, callTodayRequests, callWaitingChanges}
+	todayCalls = []anyCall{callToday, callTodayRequests}
 )
 
 // todayPage is what the page shows.
@@ -171,15 +165,9 @@ func (v *visit) todayWaits(unknown int) ([]todayWait, error) {
 	if asked.Waiting > 0 {
 		out = append(out, todayWait{"requests", "/requests", v.lang.count("today.requests", asked.Waiting)})
 	}
-	changes, err := callWaitingChanges.do(v, waitingRequest{100})
+	held, err := v.waiting()
 	if err != nil {
 		return nil, err
-	}
-	held := 0
-	for _, c := range changes.Pending {
-		if c.Settled == nil {
-			held++
-		}
 	}
 	if held > 0 {
 		out = append(out, todayWait{"history", "/history/waiting", v.lang.count("today.pending", held)})
