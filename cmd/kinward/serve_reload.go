@@ -42,34 +42,8 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 	if err != nil {
 		return err
 	}
-	for _, fixed := range []struct {
-		key     string
-		changed bool
-	}{
-		{"data", cfg.Data != n.cfg.Data},
-		{"dns", !slices.Equal(cfg.DNS, n.cfg.DNS)},
-		{"dot", !slices.Equal(cfg.DoT, n.cfg.DoT)},
-		{"doh", !slices.Equal(cfg.DoH, n.cfg.DoH)},
-		{"doq", !slices.Equal(cfg.DoQ, n.cfg.DoQ)},
-		{"metrics", cfg.Metrics != n.cfg.Metrics},
-		{"block-page", cfg.BlockPage != n.cfg.BlockPage},
-		{"pprof", cfg.Pprof != n.cfg.Pprof},
-		{"console", cfg.Console != n.cfg.Console},
-		{"console-url", cfg.ConsoleURL != n.cfg.ConsoleURL},
-		{"cache", cfg.Cache != n.cfg.Cache},
-		{"leases", cfg.Leases != n.cfg.Leases},
-		{"journal", cfg.Journal != n.cfg.Journal},
-		{"limits", !reflect.DeepEqual(cfg.Limits, n.cfg.Limits)},
-		{"lists", cfg.Lists != n.cfg.Lists},
-		{"catalogue", cfg.Catalogue != n.cfg.Catalogue},
-		{"tls", cfg.TLS.Name != n.cfg.TLS.Name || cfg.TLS.Certificate != n.cfg.TLS.Certificate || cfg.TLS.Key != n.cfg.TLS.Key || cfg.TLS.SelfSigned != n.cfg.TLS.SelfSigned},
-		{"acme", !reflect.DeepEqual(cfg.ACME, n.cfg.ACME)},
-		{"alerts", cfg.Alerts != n.cfg.Alerts},
-		{"log format", cfg.Log.Format != n.cfg.Log.Format},
-	} {
-		if fixed.changed {
-			n.log.Warn("a changed setting takes effect at the next start", "key", fixed.key)
-		}
+	for _, key := range untilRestart(n.cfg, cfg) {
+		n.log.Warn("a changed setting takes effect at the next start", "key", key)
 	}
 	set.home.Domain, _ = blocklists.ParseName(n.cfg.Leases.Domain) // with the leases, at the next start
 	// This refuses what cannot be, before anything has changed.
@@ -85,4 +59,47 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 	}
 	level.Set(set.level)
 	return n.reloadCertificate(ctx)
+}
+
+// untilRestart names the settings in which next differs from what the server was
+// started with, and that it takes at its next start alone.
+func untilRestart(was, next *config) (keys []string) {
+	for _, fixed := range []struct {
+		key     string
+		changed bool
+	}{
+		{"data", next.Data != was.Data},
+		{"dns", !slices.Equal(next.DNS, was.DNS)},
+		{"dot", !slices.Equal(next.DoT, was.DoT)},
+		{"doh", !slices.Equal(next.DoH, was.DoH)},
+		{"doq", !slices.Equal(next.DoQ, was.DoQ)},
+		{"proxy: web, for the console", was.Console != "" && !slices.Equal(next.Proxy.Web, was.Proxy.Web)},
+		{"metrics", next.Metrics != was.Metrics},
+		{"block-page", next.BlockPage != was.BlockPage},
+		{"pprof", next.Pprof != was.Pprof},
+		{"console", next.Console != was.Console},
+		{"console-url", next.ConsoleURL != was.ConsoleURL},
+		{"cache", next.Cache != was.Cache},
+		{"leases", next.Leases != was.Leases},
+		{"journal", next.Journal != was.Journal},
+		{"limits", !reflect.DeepEqual(next.Limits, was.Limits)},
+		{"lists", next.Lists != was.Lists},
+		{"catalogue", next.Catalogue != was.Catalogue},
+		{"tls: addresses, for discovery (DDR)", !slices.Equal(next.TLS.Addresses, was.TLS.Addresses)},
+		{"tls", !reflect.DeepEqual(untilRestartTLS(next.TLS), untilRestartTLS(was.TLS))},
+		{"acme", !reflect.DeepEqual(next.ACME, was.ACME)},
+		{"alerts", next.Alerts != was.Alerts},
+		{"log format", next.Log.Format != was.Log.Format},
+	} {
+		if fixed.changed {
+			keys = append(keys, fixed.key)
+		}
+	}
+	return keys
+}
+
+// untilRestartTLS is all of tls but the zone, which a reload takes.
+func untilRestartTLS(t tlsConfig) tlsConfig {
+	t.Addresses, t.NameServers = nil, nil
+	return t
 }

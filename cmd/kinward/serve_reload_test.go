@@ -1,0 +1,47 @@
+package main
+
+import (
+	"reflect"
+	"testing"
+)
+
+// TestReloadNamesWhatWaits: each setting is taken by a reload, or said to wait for
+// the next start.
+func TestReloadNamesWhatWaits(t *testing.T) {
+	taken := map[string]bool{
+		"upstream": true, "forward": true, "allow-net": true, "block": true, "forwarders": true, "records": true, "rebind-allow": true, "portal": true,
+		"proxy::trust": true, "tls::name-servers": true, "log::level": true,
+	}
+	was := defaultConfig()
+	var each func(prefix string, at []int, t reflect.Type)
+	each = func(prefix string, at []int, of reflect.Type) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			path, name := append(append([]int{}, at...), i), prefix+f.Tag.Get("yaml")
+			if f.Type.Kind() == reflect.Struct {
+				each(name+keySep, path, f.Type)
+				continue
+			}
+			next := defaultConfig()
+			switch v := reflect.ValueOf(&next).Elem().FieldByIndex(path); v.Kind() {
+			case reflect.String:
+				v.SetString("another")
+			case reflect.Int:
+				v.SetInt(v.Int() + 1)
+			case reflect.Bool:
+				v.SetBool(!v.Bool())
+			case reflect.Slice:
+				v.Set(reflect.MakeSlice(v.Type(), 7, 7))
+			default:
+				t.Fatalf("%s: the test cannot change a %s", name, v.Kind())
+			}
+			if waits := len(untilRestart(&was, &next)) > 0; waits == taken[name] {
+				t.Errorf("%s: a reload takes it: %t; it is said to wait: %t", name, taken[name], waits)
+			}
+		}
+	}
+	each("", nil, reflect.TypeFor[config]())
+	if keys := untilRestart(&was, &was); keys != nil {
+		t.Errorf("nothing changed, and %q are said to wait", keys)
+	}
+}
