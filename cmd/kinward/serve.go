@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +35,8 @@ type serving struct {
 	console  *console.Server // nil: it is off
 	started  time.Time
 	page     string // where the block page is served; "": nowhere
+	// allowNets are the networks that may ask now.
+	allowNets atomic.Pointer[[]netip.Prefix]
 }
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -144,6 +148,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		return explainBindError(err)
 	}
 	n.serving = &serving{server: server, journal: j, registry: registry, keeper: keeper, started: started}
+	n.serving.allowNets.Store(&set.allowNets)
 	server.SetDevices(n.hosts.Load())
 	leases, err := newLeaseWatcher(&leaseWatcher{
 		file: cfg.Leases.File, domain: set.home.Domain, most: cfg.Limits.Leases, log: log, set: server.SetLeases,

@@ -54,6 +54,7 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 	if err != nil {
 		return err
 	}
+	n.serving.allowNets.Store(&set.allowNets)
 	if err := n.recompile(ctx); err != nil {
 		return fmt.Errorf("the new upstreams, networks and block mode are in force, the lists are as they were: %w", err)
 	}

@@ -1,9 +1,29 @@
 package main
 
 import (
+	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
+
+	"kinward/blocklists"
 )
+
+// TestExplainGoesByReload: who may ask is what a reload made of it.
+func TestExplainGoesByReload(t *testing.T) {
+	h := newDeskHouse(t)
+	h.n.serving = &serving{}
+	for device, nets := range map[string][]netip.Prefix{
+		"192.168.1.5": {netip.MustParsePrefix("10.9.0.0/16")},
+		"203.0.113.5": {netip.MustParsePrefix("203.0.113.0/24")},
+	} {
+		h.n.serving.allowNets.Store(&nets)
+		notes := strings.Join(h.n.notes(explainReply{}, blocklists.MustName("example.com"), device), " ")
+		if said, want := strings.Contains(notes, "is in no network of allow-net"), device == "192.168.1.5"; said != want {
+			t.Errorf("%s with %v: it is said to be refused: %t, want %t", device, nets, said, want)
+		}
+	}
+}
 
 // TestReloadNamesWhatWaits: each setting is taken by a reload, or said to wait for
 // the next start.
