@@ -17,6 +17,13 @@ type holder struct {
 	Program string `json:"program"` // "" where we may not look
 }
 
+func (h holder) who() string {
+	if h.Program == "" {
+		return "A program that only root may look at"
+	}
+	return h.Program
+}
+
 // port53Holders finds who holds port 53 (UDP or TCP) on Linux; elsewhere it
 // finds nobody. Programs of other users are named only for root.
 func port53Holders(proc string) []holder {

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,5 +57,25 @@ func TestPort53Holders(t *testing.T) {
 	}
 	if got := port53Holders(filepath.Join(proc, "missing")); got != nil {
 		t.Errorf("without /proc: %v", got)
+	}
+}
+
+// TestBindError: who holds port 53 is told about port 53 alone; for another port that
+// would be advice to break something else.
+func TestBindError(t *testing.T) {
+	proc := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(proc, "net"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(proc, "net/udp"), []byte("head\n"+
+		"   1: 3500007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 1001 2 0 0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for port, want := range map[uint16]string{53: "DNSStubListener=no", 9153: "sport = :9153"} {
+		taken := &net.OpError{Op: "listen", Net: "tcp", Addr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.IPv6Loopback(), port)), Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
+		got := explainBind(fmt.Errorf("listening: %w", taken), proc).Error()
+		if !strings.Contains(got, "Another program has this address") || !strings.Contains(got, want) || strings.Contains(got, "systemd-resolve") != (port == 53) {
+			t.Errorf("port %d: %s", port, got)
+		}
 	}
 }

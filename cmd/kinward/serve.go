@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -255,13 +256,18 @@ func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
 }
 
 // explainBindError says what to do about an address that cannot be had.
-func explainBindError(err error) error {
+func explainBindError(err error) error { return explainBind(err, "/proc") }
+
+func explainBind(err error, proc string) error {
 	switch {
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("%w\nPorts below 1024 need a privilege. Give it to the program once with:\n  sudo setcap cap_net_bind_service=+ep %s", err, program())
 	case errors.Is(err, syscall.EADDRINUSE):
 		text := fmt.Sprintf("%v\nAnother program has this address already.", err)
-		for _, h := range port53Holders("/proc") {
+		if port := boundPort(err); port != 53 {
+			return fmt.Errorf("%s To see which: sudo ss -lnptu 'sport = :%d'", text, port)
+		}
+		for _, h := range port53Holders(proc) {
 			text += fmt.Sprintf("\n%s holds %s port 53. To let it go: %s", h.who(), h.Address, letGo(h))
 		}
 		return errors.New(text)
@@ -271,17 +277,21 @@ func explainBindError(err error) error {
 	return err
 }
 
+// boundPort is the port that could not be had, 53 where the error does not say.
+func boundPort(err error) uint16 {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		if at, ok := op.Addr.(interface{ AddrPort() netip.AddrPort }); ok {
+			return at.AddrPort().Port()
+		}
+	}
+	return 53
+}
+
 // program returns the path of this program as it was called, for printing.
 func program() string {
 	if strings.ContainsRune(os.Args[0], os.PathSeparator) {
 		return os.Args[0]
 	}
 	return "kinward"
-}
-
-func (h holder) who() string {
-	if h.Program == "" {
-		return "A program that only root may look at"
-	}
-	return h.Program
 }
