@@ -64,13 +64,22 @@ func (c *cli) numbered(use, short, example string, run func(*cobra.Command, int6
 		Use: use, Short: short, Example: example,
 		Args: exactArgs("the NUMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := strconv.ParseInt(args[0], 10, 64)
-			if err != nil || id < 1 {
-				return usageError(fmt.Errorf("%q is not a number; see: %s", args[0], calledPath(cmd.Parent())))
+			id, err := numberArg(cmd, args[0])
+			if err != nil {
+				return err
 			}
 			return run(cmd, id)
 		},
 	})
+}
+
+// numberArg reads the number of one of those that the group of cmd shows.
+func numberArg(cmd *cobra.Command, arg string) (int64, error) {
+	id, err := strconv.ParseInt(arg, 10, 64)
+	if err != nil || id < 1 {
+		return 0, usageError(fmt.Errorf("%q is not a number; see: %s", arg, calledPath(cmd.Parent())))
+	}
+	return id, nil
 }
 
 func printGrants(w io.Writer, f familyView) {

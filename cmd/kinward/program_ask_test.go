@@ -49,7 +49,8 @@ func TestProgramRequests(t *testing.T) {
 	h.refuses(exitUsage, `"perhaps" is no answer`, "requests", "answer", fmt.Sprint(one), "perhaps")
 	h.refuses(exitUsage, "NUMBER", "requests", "answer")
 	h.refuses(exitNothing, "request", "requests", "answer", "999", "15m")
-	h.refuses(exitNothing, "request", "requests", "answer", "some", "15m")
+	h.refuses(exitUsage, `"some" is not a number`, "requests", "answer", "some", "15m")
+	h.refuses(exitUsage, fmt.Sprintf(`"%dx" is not a number`, one), "requests", "answer", fmt.Sprint(one)+"x", "15m")
 	h.refuses(exitUsage, "--limit", "requests", "--limit", "0")
 	h.refuses(exitUsage, "change the times instead", "requests", "answer", fmt.Sprint(three), "always")
 

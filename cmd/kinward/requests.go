@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -108,12 +109,17 @@ for some seconds more.`,
 		Use: "answer NUMBER " + strings.Join(answers, "|"), Short: "Answer what a child asks for",
 		Example: `  kinward requests answer 3 60m
   kinward requests answer 3 always`,
-		Args:      exactArgs("the NUMBER of a request", "an answer: "+strings.Join(answers, ", ")),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := exactArgs("the NUMBER of a request", "an answer: "+strings.Join(answers, ", "))(cmd, args); err != nil {
+				return err
+			}
+			_, err := numberArg(cmd, args[0])
+			return err
+		},
 		ValidArgs: answers,
 	}, func(args []string) answerRequest {
-		r := answerRequest{Answer: args[1]}
-		_, _ = fmt.Sscanf(args[0], "%d", &r.ID) // what is none is no request's number
-		return r
+		id, _ := strconv.ParseInt(args[0], 10, 64) // Args has been here
+		return answerRequest{id, args[1]}
 	})
 	return c.aboutFamily(group, answer)
 }
