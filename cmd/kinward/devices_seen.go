@@ -25,7 +25,6 @@ type seenReply struct {
 	Family  string          `json:"family"`
 	Devices []unknownDevice `json:"devices"`
 	Leases  bool            `json:"leases"` // a file of leases is configured
-	zone    *time.Location
 }
 
 var opDevicesSeen = operation[about, seenReply]{"devices-seen", devicesSeen}
@@ -55,9 +54,9 @@ func devicesSeen(ctx context.Context, n *node, who about, _ progress) (seenReply
 		return seenReply{}, errNoneSeen
 	}
 	leases := n.leasesOf(ctx, f.ID)
-	r := seenReply{Family: f.Name, Devices: []unknownDevice{}, Leases: n.cfg.Leases.File != "", zone: zoneOf(f)}
+	r := seenReply{Family: f.Name, Devices: []unknownDevice{}, Leases: n.cfg.Leases.File != ""}
 	for _, u := range n.serving.server.Unknown(f.ID) {
-		d := unknownDevice{Last: u.Last}
+		d := unknownDevice{Last: u.Last.In(zoneOf(f))}
 		l := leases[u.Addr]
 		if u.Addr.IsValid() {
 			d.Address = u.Addr.String()
@@ -85,10 +84,6 @@ func printSeen(w io.Writer, r seenReply) {
 		fmt.Fprintf(w, "No unknown device: whatever asked since Kinward started has a name in family %s, or nothing but this machine asked yet.\n", r.Family)
 		return
 	}
-	zone := r.zone
-	if zone == nil {
-		zone = time.Local
-	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ADDRESS\tHARDWARE ADDRESS\tCALLS ITSELF\tLAST ASKED")
 	dash := func(s string) string {
@@ -98,7 +93,7 @@ func printSeen(w io.Writer, r seenReply) {
 		return s
 	}
 	for _, d := range r.Devices {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", dash(d.Address), dash(d.MAC), dash(d.Name), shown(d.Last, zone))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", dash(d.Address), dash(d.MAC), dash(d.Name), shown(d.Last, d.Last.Location()))
 	}
 	t.Flush()
 	fmt.Fprintln(w, "Nobody has named these. Give one a name and a profile, by its hardware address or its address:")

@@ -38,7 +38,6 @@ type linkReply struct {
 	URL       string        `json:"url"`
 	Made      time.Time     `json:"made"`
 	Addresses []linkedReply `json:"addresses"`
-	zone      *time.Location
 }
 
 type linkedReply struct {
@@ -97,9 +96,9 @@ func linkShow(ctx context.Context, n *node, who about, _ progress) (linkReply, e
 }
 
 func (n *node) linkReply(f *policy.Family, l *store.Link) linkReply {
-	r := linkReply{Family: f.Name, Token: l.Token, URL: n.linkURL(l.Token), Made: l.Made, Addresses: []linkedReply{}, zone: zoneOf(f)}
+	r := linkReply{Family: f.Name, Token: l.Token, URL: n.linkURL(l.Token), Made: l.Made, Addresses: []linkedReply{}}
 	for _, a := range l.Addresses {
-		r.Addresses = append(r.Addresses, linkedReply{networkText(a.Network), a.Until, !time.Now().Before(a.Until)})
+		r.Addresses = append(r.Addresses, linkedReply{networkText(a.Network), a.Until.In(zoneOf(f)), !time.Now().Before(a.Until)})
 	}
 	return r
 }
@@ -236,15 +235,11 @@ func printLink(w io.Writer, r linkReply) {
 	if len(r.Addresses) == 0 {
 		fmt.Fprintln(w, "It has not reported yet.")
 	}
-	zone := r.zone
-	if zone == nil {
-		zone = time.Local
-	}
 	for _, a := range r.Addresses {
 		if a.Over {
-			fmt.Fprintf(w, "%s was linked until %s. Let the router report again.\n", a.Network, shown(a.Until, zone))
+			fmt.Fprintf(w, "%s was linked until %s. Let the router report again.\n", a.Network, shown(a.Until, a.Until.Location()))
 			continue
 		}
-		fmt.Fprintf(w, "%s is linked until %s.\n", a.Network, shown(a.Until, zone))
+		fmt.Fprintf(w, "%s is linked until %s.\n", a.Network, shown(a.Until, a.Until.Location()))
 	}
 }

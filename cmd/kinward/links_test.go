@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -222,5 +223,33 @@ func TestLinkPages(t *testing.T) {
 		if h.s.ServeHTTP(w, r); w.Code != tt.want {
 			t.Errorf("%s %s: %d, want %d", tt.method, tt.path, w.Code, tt.want)
 		}
+	}
+}
+
+// TestTimesTravel: what the server tells a command of times is by the family's clock,
+// wherever the command runs.
+func TestTimesTravel(t *testing.T) {
+	h := newLinkHouse(t)
+	zone, err := time.LoadLocation("Asia/Kolkata")
+	must(t, err)
+	_, err = opFamilyZone.run(t.Context(), h.n, change[familyRequest]{about{Family: "Miller"}, familyRequest{Zone: zone.String()}}, nil)
+	must(t, err)
+	made := h.make("Miller")
+	h.report("203.0.113.9", made.Token, made.Password, "hostname="+made.Token)
+	reply, err := opLink.run(t.Context(), h.n, about{Family: "Miller"}, nil)
+	must(t, err)
+	var link linkReply
+	must(t, json.Unmarshal(encode(t, reply), &link))
+	var out strings.Builder
+	printLink(&out, link)
+	if want := shown(h.now.Add(linkLife), zone); !strings.Contains(out.String(), "until "+want) {
+		t.Errorf("families link says %q; want until %s", out.String(), want)
+	}
+	var seen seenReply
+	must(t, json.Unmarshal(encode(t, seenReply{Devices: []unknownDevice{{Address: "192.168.1.77", Last: h.now.In(zone)}}}), &seen))
+	out.Reset()
+	printSeen(&out, seen)
+	if want := shown(h.now, zone); !strings.Contains(out.String(), want) {
+		t.Errorf("devices seen says %q; want %s", out.String(), want)
 	}
 }
