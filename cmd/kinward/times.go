@@ -37,9 +37,10 @@ func parseSpan(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// parseTime reads a wall-clock time in zone.
+// parseTime reads a wall-clock time in zone, as people write it, or as the forms of
+// browsers do (with a T; with seconds where some are given).
 func parseTime(s string, zone *time.Location) (time.Time, error) {
-	for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02"} {
+	for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
 		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
 			return t, nil
 		}
