@@ -114,8 +114,11 @@ func moveInto(out *os.File, data, name string) error {
 		return fmt.Errorf("reading the backup that was made: %q is no backup's name", name)
 	}
 	info, err := folder.Lstat(name)
-	if err != nil || !info.Mode().IsRegular() {
-		return fmt.Errorf("reading the backup that was made: %s is no file, %w", name, err)
+	if err != nil {
+		return fmt.Errorf("reading the backup that was made: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("reading the backup that was made: %s is no plain file; make the backup again", filepath.Join(data, name))
 	}
 	in, err := folder.Open(name)
 	if err != nil {

@@ -106,6 +106,8 @@ func TestMoveIntoRefuses(t *testing.T) {
 		}
 		if err := moveInto(out, data, name); err == nil {
 			t.Errorf("moveInto takes %q", name)
+		} else if strings.Contains(err.Error(), "%!") {
+			t.Errorf("%q is refused with %q", name, err)
 		}
 		out.Close()
 	}
