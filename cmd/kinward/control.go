@@ -213,6 +213,9 @@ func (o operation[Req, Rep]) remote(ctx context.Context, conn net.Conn, req Req,
 	if err != nil {
 		return rep, fmt.Errorf("encoding the request for %s: %w", o.name, err)
 	}
+	if len(body) > maxRequest {
+		return rep, usageError(fmt.Errorf("the request for %s has %d bytes; at most %d are taken, so name less at once", o.name, len(body), maxRequest))
+	}
 	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://kinward/v1/"+o.name, bytes.NewReader(body))
 	if err != nil {
 		return rep, err
@@ -256,7 +259,9 @@ func (o operation[Req, Rep]) remote(ctx context.Context, conn net.Conn, req Req,
 // does at once; what it then does may take longer.
 const controlPatience = 10 * time.Second
 
-const maxRequest = 1 << 20 // a request is a few hundred bytes
+// maxRequest bounds what a command asks of serve: mostly a few hundred bytes; a
+// family's file is the longest, see maxDeclared.
+const maxRequest = 1 << 20
 
 // controlServer serves the operations of n on the data folder's socket.
 type controlServer struct {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"kinward/console"
@@ -156,4 +157,26 @@ func encode(t testing.TB, v any) json.RawMessage {
 	b, err := json.Marshal(v)
 	must(t, err)
 	return b
+}
+
+// TestLongRequest: what is too long for the server is said before it is sent, with
+// what to do. The server would end the connection in the middle of it.
+func TestLongRequest(t *testing.T) {
+	h := newDeskHouse(t)
+	s, err := listenControl(h.n)
+	must(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- s.run() }()
+	defer func() {
+		must(t, s.server.Close())
+		must(t, <-ended)
+	}()
+	conn, err := dialControl(t.Context(), h.cfg.Data)
+	must(t, err)
+	_, err = opIncidentReview.remote(t.Context(), conn, incidentRequest{IDs: []string{strings.Repeat("0", maxRequest)}}, nil)
+	conn.Close()
+	var coded *codedError
+	if !errors.As(err, &coded) || coded.code != exitUsage || !strings.Contains(err.Error(), "name less at once") {
+		t.Errorf("got %v", err)
+	}
 }
