@@ -239,25 +239,14 @@ func mineOf(ctx context.Context, n *node, req portalMineRequest, _ progress) (po
 func (n *node) mineCategories(m *portalMine, f *policy.Family, p *policy.Profile) {
 	m.Blocked, m.Named, m.Counted, m.Longer = []string{}, []string{}, []string{}, []portalKept{}
 	for c := blocklists.AnonymousChat; c < blocklists.NumCategories; c++ {
-		choice, own := p.Categories[c]
-		if !own {
-			choice = n.presets.Choice(p.Preset, c)
-		}
+		choice, keep := n.keptOf(p, c)
 		if choice.Action() == policy.Block {
 			m.Blocked = append(m.Blocked, c.String())
 		}
-		keep := choice.Keep()
-		if k, ok := p.Log[c]; ok {
-			keep = k
-		}
-		if p.Guests && keep == policy.KeepItem {
-			keep = policy.KeepCount
-		}
-		switch {
-		case choice.Action() == policy.Allow, p.Preset == policy.Adult: // nothing is kept of either
-		case keep == policy.KeepItem:
+		switch keep {
+		case policy.KeepItem:
 			m.Named = append(m.Named, c.String())
-		case keep == policy.KeepCount:
+		case policy.KeepCount:
 			m.Counted = append(m.Counted, c.String())
 		}
 		if d := f.Retention.For(c); d != f.Retention.Default() {

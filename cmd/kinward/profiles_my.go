@@ -59,26 +59,15 @@ func showMine(ctx context.Context, n *node, req profileShowRequest, _ progress) 
 	}
 	catalogue := n.catalogue.Load()
 	for c := blocklists.AnonymousChat; c < blocklists.NumCategories; c++ {
-		choice, own := p.Categories[c]
-		if !own {
-			choice = n.presets.Choice(p.Preset, c)
-		}
+		choice, keep := n.keptOf(p, c)
 		name := catalogue.Categories[c].Name
 		if choice.Action() == policy.Block {
 			m.Blocked = append(m.Blocked, name)
 		}
-		keep := choice.Keep()
-		if k, ok := p.Log[c]; ok {
-			keep = k
-		}
-		if p.Guests && keep == policy.KeepItem {
-			keep = policy.KeepCount
-		}
-		switch {
-		case choice.Action() == policy.Allow, p.Preset == policy.Adult: // nothing is kept of either
-		case keep == policy.KeepItem:
+		switch keep {
+		case policy.KeepItem:
 			m.Named = append(m.Named, name)
-		case keep == policy.KeepCount:
+		case policy.KeepCount:
 			m.Counted = append(m.Counted, name)
 		}
 		if d := r.f.Retention.For(c); d != r.f.Retention.Default() {
@@ -106,6 +95,16 @@ func showMine(ctx context.Context, n *node, req profileShowRequest, _ progress) 
 	r.filter.Since = policy.KeptDays(30).Before(r.now)
 	m.Looks, err = r.viewsReply(ctx, p.ID, "")
 	return m, err
+}
+
+// keptOf is what a profile does about a category, and what is kept of attempts at it.
+func (n *node) keptOf(p *policy.Profile, c blocklists.Category) (policy.Choice, policy.Keep) {
+	choice, _ := p.ChoiceOf(c, n.presets)
+	keep := choice.Keep()
+	if p.Guests {
+		keep = min(keep, policy.KeepCount)
+	}
+	return choice, keep
 }
 
 // profileFor finds a profile by its name: a child's own, whatever the name.

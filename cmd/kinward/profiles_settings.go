@@ -52,7 +52,8 @@ category.`,
 		changeCommand(c, opProfileLog, &cobra.Command{
 			Use: "log PROFILE CATEGORY item|count|none|preset", Short: "Choose what is kept of attempts at a category",
 			Long: `item keeps each attempt, count only how many, none nothing; preset goes back to what
-the choice for the category says. What is allowed is never kept.`,
+the choice for the category says. Of what is open nothing is kept, unless item or count
+is chosen for it.`,
 			Example: `  kinward profiles log Lea dating count
   kinward profiles log Lea dating preset`,
 			Args: exactArgs("a PROFILE", "a CATEGORY", "item, count, none or preset"),
