@@ -200,7 +200,7 @@ func (v *visit) deviceByName(name string) (int64, bool) {
 		return 0, false
 	}
 	for _, d := range f.Devices {
-		if strings.EqualFold(d.Name, name) {
+		if policy.NameKey(d.Name) == policy.NameKey(name) {
 			return d.ID, true
 		}
 	}

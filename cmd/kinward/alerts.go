@@ -100,7 +100,7 @@ func guardianName(f *policy.Family, id policy.GuardianID) string {
 func findGuardian(f *policy.Family, name string) (policy.GuardianID, error) {
 	var names []string
 	for _, g := range f.Guardians {
-		if strings.EqualFold(g.Name, name) {
+		if sameName(g.Name, name) {
 			return g.ID, nil
 		}
 		names = append(names, g.Name)

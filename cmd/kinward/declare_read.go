@@ -88,7 +88,8 @@ func keep[ID ~int64, T any](r *declaring, old []T, same func(T) (ID, bool)) ID {
 	return ID(r.f.LastID)
 }
 
-func sameName(a, b string) bool { return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b)) }
+// sameName compares names that people give, as the family itself does.
+func sameName(a, b string) bool { return policy.NameKey(a) == policy.NameKey(b) }
 
 // reference finds a profile that the file declares.
 func (r *declaring) reference(at ref, key string) policy.ProfileID {

@@ -170,7 +170,7 @@ func findAsker(d *policy.Directory, f *policy.Family, device string, at time.Tim
 	var names []string
 	for _, dev := range f.Devices {
 		names = append(names, dev.Name)
-		if strings.EqualFold(dev.Name, device) {
+		if sameName(dev.Name, device) {
 			return known(d.Device(f.ID, dev.ID, at))
 		}
 	}

@@ -206,7 +206,7 @@ func why(i journal.Incident) string {
 func findProfile(f *policy.Family, name string) (policy.ProfileID, error) {
 	var names []string
 	for _, p := range f.Profiles {
-		if strings.EqualFold(p.Name, name) {
+		if sameName(p.Name, name) {
 			return p.ID, nil
 		}
 		names = append(names, p.Name)
@@ -230,7 +230,7 @@ func deviceFilters(f *policy.Family, like journal.Filter, ref string) ([]journal
 	var names []string
 	for _, d := range f.Devices {
 		names = append(names, d.Name)
-		mine := strings.EqualFold(d.Name, ref)
+		mine := sameName(d.Name, ref)
 		for _, net := range d.Networks {
 			mine = mine || networkText(net) == ref
 		}
