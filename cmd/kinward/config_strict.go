@@ -19,7 +19,7 @@ import (
 // guessed at, so the file is checked against the config struct before viper
 // layers it with the environment and the flags.
 
-// configKey is one setting that has a value, e.g. "block::mode".
+// configKey is one setting that has a value, e.g. "cache::min-ttl".
 type configKey struct {
 	name  string // levels joined by keySep
 	value any    // the default
@@ -28,7 +28,7 @@ type configKey struct {
 // flag returns the name of the key's flag; only top-level keys have one.
 func (k configKey) flag() string { return strings.ReplaceAll(k.name, keySep, "-") }
 
-// env returns the name of the key's variable, e.g. KINWARD_BLOCK_MODE.
+// env returns the name of the key's variable, e.g. KINWARD_CACHE_MIN_TTL.
 func (k configKey) env() string {
 	return "KINWARD_" + strings.ToUpper(strings.NewReplacer(keySep, "_", "-", "_").Replace(k.name))
 }

@@ -54,7 +54,7 @@ var roles = map[string]capacity{
 	"digest":             viewers, // one's own
 	"help-lines":         viewers | children,
 
-	// Messages: everybody's own, see ownChannels.
+	// Messages: everybody's own, see recipient and mayTouch.
 	"alerts":        viewers,
 	"alerts-add":    viewers,
 	"alerts-set":    viewers,

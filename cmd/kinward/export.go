@@ -31,7 +31,7 @@ type exportData struct {
 	Made      time.Time          `json:"made"`
 	Kinward   string             `json:"kinward"` // the version that made it
 	Family    string             `json:"family"`
-	By        string             `json:"by"` // who exportData it
+	By        string             `json:"by"` // who exported it
 	Zone      string             `json:"zone"`
 	Since     time.Time          `json:"since"`
 	Until     time.Time          `json:"until"`
