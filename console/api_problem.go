@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -87,7 +88,7 @@ func (v *visit) failAPI(err error) {
 		if !known {
 			kind = conflict
 		}
-		p = kind.because(cmpText(r.Text, kind.says))
+		p = kind.because(cmp.Or(r.Text, kind.says))
 	case errors.As(err, &large):
 		p = tooLarge.because(tooLarge.says)
 	default:
@@ -120,14 +121,7 @@ type waitingChange struct {
 }
 
 func (v *visit) waits(r *Refusal) {
-	v.json(http.StatusAccepted, "application/json", waitingChange{cmpText(r.Text, v.lang.text("error.waits")), r.Pending})
-}
-
-func cmpText(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
+	v.json(http.StatusAccepted, "application/json", waitingChange{cmp.Or(r.Text, v.lang.text("error.waits")), r.Pending})
 }
 
 // json answers with a document.

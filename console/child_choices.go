@@ -130,13 +130,11 @@ const servicesPerPage = 30
 // end of the keys of their texts.
 var strengths = map[string]string{"blocks the app": "app", "blocks the website": "website", "signal only": "signal", "not verified": "unknown"}
 
-// Strength says what blocking the service's names achieves.
-func (s serviceChoice) strength() string {
+// StrengthKey is the key of the text that says what blocking the service's names
+// achieves.
+func (s serviceChoice) StrengthKey() string {
 	return "strength." + cmp.Or(strengths[s.Strength], "unknown")
 }
-
-// StrengthKey is the key of the text that says what blocking achieves.
-func (s serviceChoice) StrengthKey() string { return s.strength() }
 
 // Chosen is what stands in the form of a service.
 func (s serviceChoice) Chosen() string {
@@ -197,7 +195,7 @@ func (v *visit) services() (servicesPage, error) {
 	}
 	all := slices.DeleteFunc(r.Services, func(s serviceChoice) bool {
 		state, strength := q.Get("state"), q.Get("strength")
-		return strength != "" && s.strength() != "strength."+strength || state == "blocked" && !blocks(s.Choice) || state == "open" && blocks(s.Choice)
+		return strength != "" && s.StrengthKey() != "strength."+strength || state == "blocked" && !blocks(s.Choice) || state == "open" && blocks(s.Choice)
 	})
 	slices.SortStableFunc(all, func(a, b serviceChoice) int { // what has ended, last
 		return cmp.Compare(fmt.Sprint(a.Closed), fmt.Sprint(b.Closed))

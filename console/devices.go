@@ -127,17 +127,14 @@ func (v *visit) devicesPage(d devicesView) error {
 	return v.page(status(d.Wrong), "devices", d)
 }
 
-// Profiles are the names to choose from.
-func (f devicesFamily) Options() []devicesOption {
-	var out []devicesOption
+// Options are the profiles to choose from.
+func (f devicesFamily) Options() []option {
+	var out []option
 	for _, p := range f.Profiles {
-		out = append(out, devicesOption{p.Name, p.Name})
+		out = append(out, option{p.Name, p.Name})
 	}
 	return out
 }
-
-// devicesOption is one entry of a select.
-type devicesOption struct{ Value, Label string }
 
 // Known is what guardians gave a device to be recognised by.
 func (d deviceView) Known() []string {

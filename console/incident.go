@@ -3,8 +3,6 @@ package console
 import (
 	"cmp"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 var singleIncidentRoutes = []route{
@@ -264,11 +262,10 @@ func incidentUnmute(v *visit) error {
 
 // WhyText is the reason as a sentence.
 func (i incidentShow) WhyText() string {
-	r, size := utf8.DecodeRuneInString(i.Why)
-	if size == 0 {
+	if i.Why == "" {
 		return ""
 	}
-	return string(unicode.ToUpper(r)) + strings.TrimSuffix(i.Why[size:], ".") + "."
+	return sentence(strings.TrimSuffix(i.Why, "."))
 }
 
 // OpenName is what would be opened or closed, as people call it.

@@ -101,10 +101,6 @@ type familyEdit struct {
 	Yes    bool   `json:"yes,omitempty"`
 }
 
-type doneView struct {
-	Done string `json:"done"`
-}
-
 type findings struct {
 	Findings []struct {
 		What   string `json:"what"`
@@ -120,13 +116,13 @@ var (
 	callCache             = call[struct{}, cacheFigures]("cache")
 	callFamilies          = call[familiesAsk, familiesView]("families")
 	callFamilyAdd         = call[change[familyEdit], changed]("families-add")
-	callFamilyRemove      = call[change[familyEdit], doneView]("families-remove")
+	callFamilyRemove      = call[change[familyEdit], saying]("families-remove")
 	callServerLists       = call[struct{}, serverLists]("lists")
 	callListAdd           = call[listAdd, serverLists]("lists-add")
 	callListUpdate        = call[listIDs, serverLists]("lists-update")
 	callListAccept        = call[listIDs, struct{}]("lists-accept")
 	callListRollback      = call[listIDs, struct{}]("lists-rollback")
-	callListRemove        = call[listIDs, doneView]("lists-remove")
+	callListRemove        = call[listIDs, saying]("lists-remove")
 	callCatalogue         = call[struct{}, catalogueInForce]("catalogue")
 	callCatalogueUpdate   = call[catalogueUpdate, catalogueUpdated]("catalogue-update")
 	callCatalogueRollback = call[struct{}, catalogueUpdated]("catalogue-rollback")

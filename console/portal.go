@@ -89,21 +89,13 @@ type (
 		Who    string    `json:"who"`
 		Action string    `json:"action"`
 	}
-	helpLinesRequest struct {
-		Country string `json:"country,omitempty"`
-	}
-	helpLinesReply struct {
-		Country string     `json:"country"`
-		Lines   []helpLine `json:"lines"`
-	}
 )
 
 var (
 	callPortalName = call[portalNameRequest, portalName]("portal-name")
 	callPortalMine = call[portalMineRequest, portalMine]("portal-mine")
-	callHelpLines  = call[helpLinesRequest, helpLinesReply]("help-lines")
 
-	portalCalls = []anyCall{callPortalName, callPortalMine, callHelpLines, callRequestAdd, callRequestsMine}
+	portalCalls = []anyCall{callPortalName, callPortalMine, callRequestAdd, callRequestsMine}
 )
 
 // portalRoutes are the portal, as the block page's listener serves it; childRoutes
@@ -232,7 +224,7 @@ func (v *visit) mine(m portalMine) (myView, error) {
 // helpLines are those of the family's country, but what is for adults alone only for
 // them: to others it would be a dead end.
 func (v *visit) helpLines(band string) ([]helpLine, error) {
-	r, err := callHelpLines.do(v, helpLinesRequest{})
+	r, err := callHelp.do(v, helpAsked{})
 	return slices.DeleteFunc(r.Lines, func(l helpLine) bool {
 		return band != policy.Adult.String() && strings.HasSuffix(l.For, "(adults)")
 	}), err

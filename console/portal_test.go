@@ -56,7 +56,7 @@ func ofHome() homeDesk {
 		"devices-apple":   appleProfile{[]byte("signed")},
 		"devices-watch":   watch,
 		"devices-watched": watch,
-		"help-lines":      helpLinesReply{"DE", []helpLine{{Country: "DE", Organisation: "Nummer gegen Kummer", For: "children", Contact: "116 111"}, {Country: "DE", Organisation: "Line for grown-ups", For: "take-down (adults)"}}},
+		"help-lines":      helpKnown{"DE", []helpLine{{Country: "DE", Organisation: "Nummer gegen Kummer", For: "children", Contact: "116 111"}, {Country: "DE", Organisation: "Line for grown-ups", For: "take-down (adults)"}}},
 		"portal-name":     portalName{Name: "omegle.com", Blocked: true, Reason: "service", Category: "anonymous-chat", Service: "Omegle", Until: &until, Askable: true, Band: "C", Zone: "UTC", Known: true, Who: []string{"Eva", "Karl"}, Lag: 60},
 		"portal-mine": portalMine{
 			Profile: "Lea", Device: phone.Name, Known: true, Band: "C", Zone: "UTC", Blocked: []string{"adult", "dating", "vpn-proxy"}, Named: []string{"adult"}, Counted: []string{"social"},
