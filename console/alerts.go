@@ -225,8 +225,7 @@ func (v *visit) alertsPage(p alertsPage) error {
 			p.Others = append(p.Others, c)
 		}
 	}
-	p.Own = preferencesView{Quiet: "22:00-07:00", DigestAt: "19:00", DigestDay: "Sunday", PerHour: 6} // of who chose nothing
-	for _, of := range p.Preferences {
+	for _, of := range p.Preferences { // the desk tells the defaults of who chose nothing
 		if strings.EqualFold(of.Guardian, v.actor.Name) {
 			p.Own = of
 		}

@@ -114,13 +114,12 @@ func changeCategory(v *visit) error { return v.changeThing("categories", callCho
 // servicesPage is what is done about services, a page of those that fit a search.
 type servicesPage struct {
 	childPage
-	Query         url.Values
-	Found         int
-	From, To      int
-	Services      []serviceChoice
-	Nothing       string // why there is none
-	Newer, Older  string // addresses
-	StrengthWords []string
+	Query        url.Values
+	Found        int
+	From, To     int
+	Services     []serviceChoice
+	Nothing      string // why there is none
+	Newer, Older string // addresses
 }
 
 // servicesPerPage keeps a page short enough for a phone.

@@ -60,7 +60,6 @@ var (
 	callDevices          = call[struct{}, devicesFamily]("family")
 	callDevicesSeen      = call[struct{}, devicesSeen]("devices-seen")
 	callDeviceAdd        = call[change[deviceRequest], deviceChanged]("devices-add")
-	callDeviceGuest      = call[change[deviceRequest], deviceChanged]("devices-guest")
 	callDeviceExempt     = call[change[deviceRequest], deviceChanged]("devices-exempt")
 	callDeviceUnexempt   = call[change[deviceRequest], deviceChanged]("devices-unexempt")
 	callDeviceProfile    = call[change[deviceRequest], deviceChanged]("devices-profile")
@@ -70,7 +69,7 @@ var (
 	callDeviceClueRemove = call[change[deviceRequest], deviceChanged]("devices-clue-remove")
 
 	deviceCalls = []anyCall{
-		callDevices, callDevicesSeen, callDeviceAdd, callDeviceGuest, callDeviceExempt, callDeviceUnexempt, callDeviceProfile,
+		callDevices, callDevicesSeen, callDeviceAdd, callDeviceExempt, callDeviceUnexempt, callDeviceProfile,
 		callDeviceRename, callDeviceRemove, callDeviceClueAdd, callDeviceClueRemove,
 	}
 )

@@ -196,12 +196,12 @@ func (v *visit) schedulePage() (schedulePage, error) {
 	if p.Fresh {
 		p.Schedule.Path = p.Base + "/times/" + word
 	}
-	p.setRows(p.Schedule.Windows, "")
+	p.setRows(p.Schedule.Windows)
 	return p, nil
 }
 
 // setRows puts windows into the form, with room for more.
-func (p *schedulePage) setRows(windows []policy.Window, _ string) {
+func (p *schedulePage) setRows(windows []policy.Window) {
 	p.Rows = nil
 	for _, w := range windows {
 		to := w.To
