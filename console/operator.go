@@ -15,7 +15,7 @@ var operatorRoutes = []route{
 	{"GET /operator", operator, operatorNode},
 	{"GET /operator/families", operator, operatorFamilies},
 	{"POST /operator/families", operator, addFamily},
-	{"POST /operator/families/{family}/remove", operator, removeFamily},
+	{"POST /operator/families/{family}/remove", operator, confirmed(removeFamily)},
 	{"GET /operator/lists", operator, operatorLists},
 	{"POST /operator/lists", operator, addList},
 	{"POST /operator/lists/{list}", operator, changeList},
@@ -238,14 +238,12 @@ func addFamily(v *visit) error {
 	return v.see("/operator/families")
 }
 
-// removeFamily removes a family for good: its name has to be typed.
+// removeFamily removes a family for good. The page asks once more, and confirmed who
+// sits there.
 func removeFamily(v *visit) error {
 	form, err := v.form()
 	if err != nil {
 		return err
-	}
-	if !v.Proved() {
-		return v.see("/confirm?next=/operator/families")
 	}
 	done, err := callFamilyRemove.do(v, change[familyEdit]{Do: familyEdit{Name: v.request.PathValue("family"), Yes: form.Get("yes") == "yes"}})
 	if err != nil {
