@@ -25,7 +25,7 @@ const (
 	maxCursor    = 512
 )
 
-// inputs are the inputs of a route, those among them that many routes have.
+// allInputs are the inputs of a route, those among them that many routes have.
 func (r *apiRoute) allInputs(types OperationTypes) []input {
 	all := slices.Clone(r.inputs)
 	if r.list != "" {
@@ -47,7 +47,7 @@ func (r *apiRoute) allInputs(types OperationTypes) []input {
 // answers by itself.
 func (i input) ofList() bool { return i.to == "" }
 
-// kindOf returns what an input is in Go.
+// kind returns what an input is in Go.
 func (i input) kind(types OperationTypes) (reflect.Type, error) {
 	switch {
 	case i.ofList() && i.name == "limit":

@@ -42,7 +42,7 @@ var (
 	callProfileServices = call[servicesRequest, servicesView]("profiles-services")
 )
 
-// Choices are the words for what is done about a category, a service or a list,
+// choices are the words for what is done about a category, a service or a list,
 // in the order of a form.
 var choices = []string{"block", "digest", "count", "hide", "watch", "tally", "allow"}
 

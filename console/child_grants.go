@@ -47,7 +47,7 @@ func (v *visit) spans(list []string) (all []option) {
 	return all
 }
 
-// GrantSpans, PauseSpans and RuleSpans are what forms offer.
+// GrantSpans are how long something can be allowed for.
 func (p childPage) GrantSpans() []option { return p.visit.spans(childGrantSpans) }
 
 // PauseSpans are how long a pause can last.
