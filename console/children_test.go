@@ -437,6 +437,15 @@ func TestListNames(t *testing.T) {
 	r.shows("/lists", http.StatusOK, `<h2 id="l-ours">Social media</h2>`)
 }
 
+// TestListClock: when a list was last checked is told by the family's clock, whatever
+// the server's is.
+func TestListClock(t *testing.T) {
+	body := newRoom(t, map[string]any{"family": family()}).shows("/lists", http.StatusOK, "23 November, 13:00")
+	if strings.Contains(body, "12:00") {
+		t.Errorf("noon in UTC is shown as 12:00 to a family in Berlin:\n%s", body)
+	}
+}
+
 // TestErrorHeadings: the heading over what went wrong says what that is, in each
 // language.
 func TestErrorHeadings(t *testing.T) {
