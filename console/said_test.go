@@ -25,6 +25,9 @@ func TestSaid(t *testing.T) {
 		`service kik is "allow", whatever it was`:                                                                           "der Dienst kik ist auf „erlauben“, was immer vorher galt",
 		`the safe mode of search engines bing, youtube is off`:                                                              "der sichere Modus von bing, youtube ist „aus“",
 		`profile Lea applies, not Everyone, and that is weaker: the safe mode of search engine youtube is off, and 16 more`: "das Profil Lea gilt statt Everyone, und das ist schwächer: der sichere Modus von youtube ist „aus“ und 16 weitere",
+		`kik.com is allowed for Lea's phone (profile Lea): Eva opened Kik until Mon 23 Nov 16:00 (grant 11).`:               "kik.com ist erlaubt für Lea's phone (Profil Lea): Eva gab Kik bis Mo 23. November 16:00 frei (Freigabe 11).",
+		`kik.com is allowed for Lea's phone (profile Lea): Eva opened Kik until Mon 23 Nov 16:00 (grant 11): a talk.`:       "kik.com ist erlaubt für Lea's phone (Profil Lea): Eva gab Kik bis Mo 23. November 16:00 frei (Freigabe 11): a talk.",
+		`kik.com is allowed for Lea's phone (profile Lea): Kik is open until Mon 23 Nov 16:00 (grant 11): a talk.`:          "kik.com ist erlaubt für Lea's phone (Profil Lea): Kik ist bis Mo 23. November 16:00 freigegeben (Freigabe 11): a talk.",
 		`something that nobody translated`:                                                                                  "something that nobody translated",
 	} {
 		if got := de.said(english); got != want {
