@@ -187,6 +187,16 @@ var journalPages = []string{
 	"/signals", "/signals?kind=night", "/alerts", "/alerts/digest", "/alerts/digest?period=week",
 }
 
+// TestLooksAreKept: the page of who looked shows a part of what is kept, and does
+// not take that for how long it is kept.
+func TestLooksAreKept(t *testing.T) {
+	for lang, want := range map[string]string{"en": "The last 30 days are shown here.", "de": "Hier stehen die letzten 30 Tage."} {
+		if body := answer(t, aHome(), mother, lang, http.MethodGet, "/incidents/looks", nil).Body.String(); !strings.Contains(body, want) {
+			t.Errorf("in %s nothing says %q:\n%s", lang, want, body)
+		}
+	}
+}
+
 // TestJournalPages: each page says all its texts in each language, carries nothing
 // that the CSP refuses, and has each id once.
 func TestJournalPages(t *testing.T) {
