@@ -245,11 +245,54 @@ func (v *visit) body() (map[string]json.RawMessage, error) {
 	if err != nil || kind != "application/json" {
 		return nil, wrongType.because(wrongType.says)
 	}
+	if !utf8.Valid(b) { // RFC 8259 section 8.1; a name would be kept with other letters than were meant
+		return nil, badRequest.because("The body has to be in UTF-8.")
+	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(b, &fields); err != nil || fields == nil {
 		return nil, badRequest.because("The body has to be a JSON object.")
 	}
+	if name, twice := repeated(b); twice {
+		return nil, badRequest.because(fmt.Sprintf("The body has %q twice.", name))
+	}
 	return fields, nil
+}
+
+// repeated returns a name that stands twice in an object of valid JSON, however
+// deep. Which of the values is meant nobody can know (RFC 8259 section 4).
+func repeated(b []byte) (name string, twice bool) {
+	type level struct {
+		names map[string]bool // nil in a list
+		value bool            // a name was read, its value is next
+	}
+	var open []level
+	for d := json.NewDecoder(bytes.NewReader(b)); ; {
+		t, err := d.Token()
+		if err != nil {
+			return "", false
+		}
+		if t == json.Delim('}') || t == json.Delim(']') {
+			open = open[:len(open)-1]
+			continue
+		}
+		if len(open) > 0 && open[len(open)-1].names != nil {
+			in := &open[len(open)-1]
+			if !in.value {
+				name := t.(string)
+				if in.names[name] {
+					return name, true
+				}
+				in.names[name] = true
+			}
+			in.value = !in.value
+		}
+		switch t {
+		case json.Delim('{'):
+			open = append(open, level{names: map[string]bool{}})
+		case json.Delim('['):
+			open = append(open, level{})
+		}
+	}
 }
 
 // blame says which input a refusal is about: the program's texts quote what they

@@ -173,6 +173,11 @@ func TestAPIAnswers(t *testing.T) {
 		{"a cursor of another list", "GET", "/changes?cursor=bm90aGluZw", nil, 422, "invalid", "cursor"},
 		{"twice the same", "GET", "/incidents?limit=1&limit=2", nil, 422, "invalid", "limit"},
 		{"no object", "POST", "/profiles", []string{"Tom"}, 400, "bad-request", ""},
+		{"a name that stands twice", "POST", "/profiles", json.RawMessage(`{"name": "Tom", "preset": "B", "preset": "E"}`), 400, "bad-request", ""},
+		{"a name that stands twice, once escaped", "POST", "/profiles", json.RawMessage(`{"name": "Tom", "preset": "B", "p\u0072eset": "E"}`), 400, "bad-request", ""},
+		{"a name that stands twice within", "PUT", "/family/declaration", json.RawMessage(`{"text": ["name", {"a": [1], "a": {}}]}`), 400, "bad-request", ""},
+		{"names that stand in several places", "POST", "/profiles", json.RawMessage(`{"name": "Tom", "preset": {"name": ["name", "name", {"name": 1}, {"name": 1}]}}`), 422, "invalid", "preset"},
+		{"other letters than UTF-8", "POST", "/profiles", json.RawMessage("{\"name\": \"J\xf6rg\", \"preset\": \"B\"}"), 400, "bad-request", ""},
 		{"too much", "POST", "/profiles", object{"name": strings.Repeat("x", 70<<10)}, 413, "too-large", ""},
 	} {
 		a := p.ask(tt.method, tt.path, tt.body)
