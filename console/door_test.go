@@ -200,6 +200,13 @@ func TestWhatEndsSessions(t *testing.T) {
 		t.Error("after a reset the token still opens the API")
 	}
 	want(t, "the password before", phone.post("/sign-in", "name", "eva", "password", "five other plain words here"), 403, "")
+	tablet := h.browser()
+	tablet.from = "10.0.0.9:40000"
+	for range wrongPerPlace {
+		h.server.door.failed(netip4(10, 0, 0, 9), "")
+	}
+	want(t, "the link where a password was wrong too often", tablet.get("/reset/"+secret), 200, "")
+	want(t, "a wrong link there", tablet.get("/reset/"+secret[1:]), 429, "")
 	want(t, "the new one", phone.post("/reset/"+secret, "password", password, "again", password), 303, "/")
 	want(t, "the link again", phone.post("/reset/"+secret, "password", password, "again", password), 410, "")
 	changes, err := h.db.Changes(t.Context(), 1, 1)
