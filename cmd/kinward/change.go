@@ -47,6 +47,10 @@ type changed struct {
 	Notes     []string           `json:"notes"`
 }
 
+// of is what the family is called now, for the commands that are named next: the
+// change may have given it another name.
+func (r changed) of() string { return r.Family }
+
 // edit is one change of a family on its way.
 type edit struct {
 	ctx context.Context

@@ -54,6 +54,9 @@ it, the family gets the file's name.`,
 			if req.Text, err = readDeclared(args[0]); err != nil {
 				return err
 			}
+			if d, bad := readFamily(req.File, []byte(req.Text)); bad == nil && c.about.Family == "" {
+				c.about.Family = d.Family // so that what is named next is about it, too
+			}
 			return do(cmd.Context(), c, cmd, opFamilyApply, req, printApplied)
 		},
 	})

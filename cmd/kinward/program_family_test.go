@@ -316,14 +316,22 @@ func TestProgramFamilies(t *testing.T) {
 	h.must("families", "add", "Miller", "--zone", "Europe/London", "--preset", "adult")
 	h.closes("at home", "omegle.com")
 	h.must("families", "network", "add", "127.0.0.1", "--family", "Miller")
-	h.must("families", "rename", "Smith", "--family", "Miller")
+	wantAll(t, "rename", h.must("families", "rename", "Smith", "--family", "Miller"), "changes --family Smith undo 3")
 	h.must("families", "network", "add", "203.0.113.7", "--family", "Smith")
+
+	// What is to be typed next is about the family that was meant, whatever it is called.
+	wantAll(t, "apply to the family that the file names", h.must("families", "apply", h.write("smith.yaml", h.must("families", "export", "--family", "Smith")+"country: GB\n")), "changes --family Smith undo 5")
+	wantAll(t, "an undo", h.must("changes", "--family", "Smith", "undo", "5"), "changes --family Smith undo 6")
+	var quoted changed
+	h.must("families", "add", `The "A" \ B`)
+	h.into(&quoted, "profiles", "add", "Kid", "C", "--family", `The "A" \ B`)
+	wantAll(t, "a name with quotes as JSON", strings.Join(quoted.Notes, "\n"), `devices --family 'The "A" \ B' add ADDRESS`)
 	wantAll(t, "explain for another family", h.must("explain", "omegle.com", "--family", "Smith"), "is allowed")
 	var e, other explainReply // each family counts its own changes
 	h.into(&e, "explain", "omegle.com")
 	h.into(&other, "explain", "omegle.com", "--family", "Smith")
-	if e.Revision != 1 || other.Revision != 4 {
-		t.Errorf("revisions %d and %d; want 1 and 4", e.Revision, other.Revision)
+	if e.Revision != 1 || other.Revision != 6 {
+		t.Errorf("revisions %d and %d; want 1 and 6", e.Revision, other.Revision)
 	}
 	wantAll(t, "families", h.must("families"), "Home", "Smith")
 	if _, errs, code := h.run("families", "remove", "Smith"); code != exitUsage || !strings.Contains(errs, "--yes") {
@@ -360,7 +368,7 @@ func TestProgramFamilies(t *testing.T) {
 	if got := h.must("families", "export"); got != before {
 		t.Errorf("a dry run changed the family to\n%s", got)
 	}
-	wantAll(t, "apply", h.must("families", "apply", file, "--why", "school"), "service omegle: block (was allow)", "within a second", "changes undo")
+	wantAll(t, "apply", h.must("families", "apply", file, "--why", "school"), "service omegle: block (was allow)", "within a second", "changes --family Home undo ")
 	h.closes("after the file", "omegle.com")
 	wantAll(t, "changes", h.must("changes", "--limit", "1"), "applied a file: changed: profile Everyone, service omegle: block (was allow)")
 

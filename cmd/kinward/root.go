@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -201,7 +202,9 @@ func (c *cli) addJSON(cmd *cobra.Command) *cobra.Command {
 // print writes v as JSON where --json was given, otherwise as text does.
 func (c *cli) print(v any, text func(io.Writer)) error {
 	var b strings.Builder
+	call := c.called
 	if c.json {
+		call = c.calledInJSON
 		e := json.NewEncoder(&b)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
@@ -211,9 +214,30 @@ func (c *cli) print(v any, text func(io.Writer)) error {
 	} else {
 		text(&b)
 	}
-	_, err := io.WriteString(c.out, c.called(b.String()))
+	_, err := io.WriteString(c.out, call(b.String()))
 	return err
 }
+
+// calledInJSON is called for JSON, where quotes and backslashes of a family's name
+// or of the data folder's are escaped once more.
+func (c *cli) calledInJSON(text string) string {
+	return jsonString.ReplaceAllStringFunc(text, func(found string) string {
+		var s string
+		if !strings.Contains(found, callMe) || json.Unmarshal([]byte(found), &s) != nil {
+			return found
+		}
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		if e.Encode(c.called(s)) != nil {
+			return found
+		}
+		return strings.TrimSuffix(b.String(), "\n")
+	})
+}
+
+// jsonString matches a string of JSON.
+var jsonString = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 // progress shows how far a long operation is on the error stream, so that
 // redirected output stays clean. On a terminal a line replaces the last.
@@ -246,6 +270,11 @@ func do[Req, Rep any](ctx context.Context, c *cli, cmd *cobra.Command, op operat
 	done()
 	if err != nil {
 		return c.calledError(err)
+	}
+	if r, is := any(rep).(interface{ of() string }); is && c.about.Family != "" {
+		if _, number := strconv.ParseUint(c.about.Family, 10, 63); number != nil {
+			c.about.Family = r.of()
+		}
 	}
 	return c.print(rep, func(w io.Writer) { text(w, rep) })
 }
