@@ -79,3 +79,14 @@ func TestBindError(t *testing.T) {
 		}
 	}
 }
+
+// TestProgramFile: the line with setcap names a file, however the program was
+// called: setcap does not look along PATH.
+func TestProgramFile(t *testing.T) {
+	if _, err := os.Stat(programFile("kinward")); err != nil {
+		t.Errorf("called by its name alone: %v", err)
+	}
+	if got := programFile("bin/kinward"); got != "bin/kinward" {
+		t.Errorf("called as bin/kinward it is %q", got)
+	}
+}

@@ -261,7 +261,7 @@ func explainBindError(err error) error { return explainBind(err, "/proc") }
 func explainBind(err error, proc string) error {
 	switch {
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%w\nPorts below 1024 need a privilege. Give it to the program once with:\n  sudo setcap cap_net_bind_service=+ep %s", err, program())
+		return fmt.Errorf("%w\nPorts below 1024 need a privilege. Give it to the program once with:\n  sudo setcap cap_net_bind_service=+ep %s", err, shellQuote(programFile(program())))
 	case errors.Is(err, syscall.EADDRINUSE):
 		text := fmt.Sprintf("%v\nAnother program has this address already.", err)
 		if port := boundPort(err); port != 53 {
@@ -294,4 +294,16 @@ func program() string {
 		return os.Args[0]
 	}
 	return "kinward"
+}
+
+// programFile is where this program lies, as commands want it that look for no
+// program by its name alone: setcap is one. called is what program returns.
+func programFile(called string) string {
+	if strings.ContainsRune(called, os.PathSeparator) {
+		return called
+	}
+	if path, err := os.Executable(); err == nil {
+		return path
+	}
+	return called
 }

@@ -133,7 +133,7 @@ func (c *cli) wholeHome(n *node, server *resolver.Server, flags *pflag.FlagSet) 
 	fmt.Fprintf(c.out, "\nTo serve the whole home, on port 53 (stop this one first, with Ctrl-C):\n"+
 		"  sudo setcap cap_net_bind_service=+ep %s && %s\n"+
 		"then, in the router, hand out %s as the home's only DNS server (DHCP).\n",
-		shellQuote(program()), shellJoin(line), home)
+		shellQuote(programFile(program())), shellJoin(line), home)
 	holders := port53Holders("/proc")
 	if len(holders) == 0 {
 		fmt.Fprintf(c.out, "Nothing holds port 53 now.\n")
