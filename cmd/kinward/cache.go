@@ -104,7 +104,11 @@ func printCache(w io.Writer, s resolver.CacheStats) {
 		}
 		return ""
 	}
-	fmt.Fprintf(w, "%s take %.1f of %d MB.\n", plural(s.Entries, "answer"), float64(s.Bytes)/(1<<20), s.Budget>>20)
+	verb := "take"
+	if s.Entries == 1 {
+		verb = "takes"
+	}
+	fmt.Fprintf(w, "%s %s %.1f of %d MB.\n", plural(s.Entries, "answer"), verb, float64(s.Bytes)/(1<<20), s.Budget>>20)
 	fmt.Fprintf(w, "Since the start:\n")
 	fmt.Fprintf(w, "  answered from the cache       %d%s\n", s.Hits, share(s.Hits))
 	fmt.Fprintf(w, "  not there, so asked for       %d%s\n", s.Misses, share(s.Misses))

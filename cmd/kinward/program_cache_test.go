@@ -22,6 +22,7 @@ func TestProgramCache(t *testing.T) {
 	for range 3 {
 		h.tool("kdig", "allowed.example")
 	}
+	wantAll(t, "cache with one answer", h.must("cache"), "1 answer takes ")
 	h.tool("kdig", "example.com")
 	asked := world.asked.Load()
 	wantAll(t, "later.example", h.tool("kdig", "later.example"), "192.0.2.5")
