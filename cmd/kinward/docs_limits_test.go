@@ -227,7 +227,7 @@ var limitLines = map[string]string{
 	"main.maxFile":                      "incidents in an export by console or API",
 	"main.maxViews":                     "looks that `incidents views` shows",
 	"signals.maxThings":                 "services that a profile's signals remember",
-	"signals.defCells":                  "pairs of device and domain watched for tunnels, in 0.8 MB",
+	"signals.maxCells":                  "pairs of device and domain watched for tunnels, in 0.7 MB",
 	"alerts.expireAfter time":           "time for which a message is tried",
 	"alerts.atOnce":                     "deliveries at a time",
 	"console.minPassword":               "password, in characters, at least",

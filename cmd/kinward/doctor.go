@@ -312,7 +312,7 @@ func (e *examination) networks(nets []netip.Prefix) {
 			return
 		}
 	}
-	e.ok("who may ask", "%d networks", len(nets))
+	e.ok("who may ask", "%s", plural(len(nets), "network"))
 }
 
 func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {

@@ -100,7 +100,7 @@ func (a *away) records(ctx context.Context) []netip.Addr {
 	find := func(name string) (all []netip.Addr, err error) {
 		for _, t := range []uint16{dns.TypeA, dns.TypeAAAA} {
 			some, failed := a.lookup(ctx, name, t)
-			all, err = append(all, some...), errors.Join(err, failed)
+			all, err = append(all, some...), joinOnce(err, failed)
 		}
 		slices.SortFunc(all, netip.Addr.Compare)
 		return slices.Compact(all), err
@@ -189,6 +189,14 @@ func (a *away) port(ctx context.Context, at netip.AddrPort) {
 	}
 }
 
+// joinOnce is errors.Join for two errors, of which the same is said once.
+func joinOnce(a, b error) error {
+	if a != nil && b != nil && a.Error() == b.Error() {
+		return a
+	}
+	return errors.Join(a, b)
+}
+
 // certificate looks at the certificate that a phone is shown.
 func (a *away) certificate(chain []*x509.Certificate) {
 	a.shown = true
@@ -202,7 +210,7 @@ func (a *away) certificate(chain []*x509.Certificate) {
 	var wrong error
 	for _, name := range []string{a.name, "check." + a.name} {
 		_, err := leaf.Verify(x509.VerifyOptions{DNSName: name, Intermediates: between, Roots: a.roots, CurrentTime: a.now})
-		wrong = errors.Join(wrong, err)
+		wrong = joinOnce(wrong, err)
 	}
 	var host x509.HostnameError
 	switch {

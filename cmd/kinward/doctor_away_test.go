@@ -172,6 +172,9 @@ func TestDoctorAway(t *testing.T) {
 				if f.State != "ok" && f.Do == "" {
 					t.Errorf("%s: %s, and nothing to do about it", f.What, f.Detail)
 				}
+				if strings.Contains(f.Detail, "\n") {
+					t.Errorf("%s is said on more than one line: %q", f.What, f.Detail)
+				}
 			}
 			for state, want := range map[string][]string{"fault": tt.faults, "note": tt.notes} {
 				if strings.Join(got[state], "; ") != strings.Join(want, "; ") {
@@ -179,6 +182,20 @@ func TestDoctorAway(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDoctorCountsNetworks: one network is not many.
+func TestDoctorCountsNetworks(t *testing.T) {
+	for want, nets := range map[string][]netip.Prefix{
+		"1 network":  {netip.MustParsePrefix("192.168.1.0/24")},
+		"2 networks": {netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("fd00::/8")},
+	} {
+		e := &examination{}
+		e.networks(nets)
+		if len(e.findings) != 1 || e.findings[0].Detail != want {
+			t.Errorf("%+v; want %q", e.findings, want)
+		}
 	}
 }
 

@@ -57,6 +57,7 @@ func TestProgramFamilyRefuses(t *testing.T) {
 		{"a clue that it has not", []string{"devices", "clue", "remove", "Phone", "192.168.1.32"}, exitNothing, []string{"192.168.1.32"}},
 		{"a device that is not", []string{"devices", "rename", "Phon", "TV"}, exitNothing, []string{`"Phon"`, "Phone"}},
 		{"a guest without a profile for guests", []string{"devices", "guest", "192.168.1.77"}, exitUsage, []string{"profiles guests"}},
+		{"a time that is none", []string{"incidents", "--since", "3x"}, exitUsage, []string{`"3x"`, "2026-11-23 21:30", "24h or 7d"}},
 		{"a guest until now", []string{"devices", "guest", "192.168.1.77", "--profile", "Lea", "--for", "0s"}, exitUsage, []string{"--for"}},
 		{"a rule for all names", []string{"rules", "deny", "*"}, exitUsage, []string{"nothing but stars", "ads*.example.com"}},
 		{"a rule that is exact and a pattern", []string{"rules", "deny", "=ads*.example.com"}, exitUsage, []string{"="}},

@@ -21,7 +21,11 @@ func sinceText(s string, now time.Time, zone *time.Location) (time.Time, error) 
 	if d, err := parseSpan(s); err == nil {
 		return now.Add(-d), nil
 	}
-	return parseTime(s, zone)
+	t, err := parseTime(s, zone)
+	if err != nil {
+		err = fmt.Errorf("%w; or how far back: 24h or 7d", err)
+	}
+	return t, err
 }
 
 // parseSpan reads a span of time: "15m", "2h", "7d".
