@@ -23,7 +23,7 @@ var (
 	ErrTruncated      = errors.New("the list arrived incomplete or damaged; the next update may bring it whole")
 	ErrBomb           = errors.New("the compressed list unpacks to far more than a list would")
 	ErrRedirects      = errors.New("the address leads on and on, or to a place Kinward does not follow")
-	ErrPrivateAddress = errors.New("the address leads into a private network, which is not allowed for lists")
+	ErrPrivateAddress = errors.New(`the address leads into a private network, which is not allowed for lists: where it is meant, set "lists: allow-private"`)
 	ErrTimeout        = errors.New("the server is too slow or silent")
 	ErrMember         = errors.New("it is not clear which file of the archive is the list")
 	ErrAllowList      = errors.New("the archive says itself that these names are to be allowed, not blocked")

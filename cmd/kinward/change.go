@@ -205,9 +205,9 @@ func waits(ctx context.Context, f *policy.Family, weakens []policy.Weakening) []
 	case l == "" || len(weakens) == 0:
 		return nil
 	case actor(ctx) != nil:
-		return []string{"The family wants a change that weakens protection to be one that " + l + "."}
+		return []string{"In this family a change that weakens protection " + l + "."}
 	}
-	return []string{"The family wants a change that weakens protection to be one that " + l +
+	return []string{"In this family a change that weakens protection " + l +
 		". That is not enforced here: who may run this command may do all. It is where people sign in."}
 }
 

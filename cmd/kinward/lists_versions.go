@@ -18,7 +18,7 @@ func (c *cli) listsAcceptCommand() *cobra.Command {
 		Long: `Puts the version of a list in force that is held, and says what that changed. The
 version before is kept: kinward lists rollback goes back to it.`,
 		Example: `  kinward lists accept blp-porn`,
-		Args:    exactArgs("the ID of a list; see: kinward lists"),
+		Args:    exactArgs("the ID of a list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return do(cmd.Context(), c, cmd, opListsAccept, listsIDs{args}, printSwap)
 		},
@@ -33,7 +33,7 @@ func (c *cli) listsRollbackCommand() *cobra.Command {
 changed. The version you leave is held, and updates do not bring it back; kinward lists
 accept does. A newer version, when there is one, is taken as usual.`,
 		Example: `  kinward lists rollback blp-porn`,
-		Args:    exactArgs("the ID of a list; see: kinward lists"),
+		Args:    exactArgs("the ID of a list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return do(cmd.Context(), c, cmd, opListsRollback, listsIDs{args}, printSwap)
 		},
