@@ -212,9 +212,6 @@ func (c *config) resolve() (*settings, error) {
 			return nil, err
 		}
 	}
-	if err := checkOverlaps(c.DNS); err != nil {
-		return nil, err
-	}
 	if c.Metrics != "" {
 		if err := checkListenAddr("metrics", c.Metrics); err != nil {
 			return nil, err
@@ -273,7 +270,7 @@ func (c *config) resolve() (*settings, error) {
 	if err := c.resolveConsole(s); err != nil {
 		return nil, err
 	}
-	if err := c.checkTaken(s); err != nil {
+	if err := checkTaken(c.listeners(s)); err != nil {
 		return nil, err
 	}
 	if s.smtp, err = c.Alerts.check(); err != nil {
@@ -322,51 +319,6 @@ func parseRefresh(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("%q is not between 1h and 90d; \"0\" is never", s)
 	}
 	return d, nil
-}
-
-func checkListenAddr(key, s string) error {
-	if _, err := netip.ParseAddrPort(s); err != nil {
-		return fmt.Errorf("%s: %q is not an address with a port; write it like 127.0.0.1:1053 or [::1]:1053", key, s)
-	}
-	return nil
-}
-
-// checkOverlaps refuses two addresses that one port cannot have both: the same
-// one, or [::], which takes IPv4 too, beside an IPv4 address.
-func checkOverlaps(addrs []string) error {
-	for i, a := range addrs {
-		for _, b := range addrs[:i] {
-			x, y := netip.MustParseAddrPort(a), netip.MustParseAddrPort(b)
-			if x.Port() == y.Port() && x.Port() != 0 && (x == y || x.Addr().IsUnspecified() || y.Addr().IsUnspecified()) {
-				return fmt.Errorf("dns: %s and %s take the same port; [::] alone answers on all addresses, IPv4 too", b, a)
-			}
-		}
-	}
-	return nil
-}
-
-// checkTaken refuses one address for two of the listeners over TCP; resolveSecure
-// looks at the encrypted ones among themselves.
-func (c *config) checkTaken(s *settings) error {
-	taken := map[string]string{}
-	for _, a := range c.DNS {
-		taken[a] = "dns"
-	}
-	for _, l := range s.secure {
-		if l.Scheme != resolver.DoQ {
-			taken[l.Addr] = schemeWords[l.Scheme]
-		}
-	}
-	for _, l := range []struct{ key, addr string }{{"metrics", c.Metrics}, {"console", c.Console}, {"block-page", s.blockPage}} {
-		if l.addr == "" || netip.MustParseAddrPort(l.addr).Port() == 0 {
-			continue
-		}
-		if other := taken[l.addr]; other != "" {
-			return fmt.Errorf("%s: %s is taken already, by %s; give each its own port", l.key, l.addr, other)
-		}
-		taken[l.addr] = l.key
-	}
-	return nil
 }
 
 // parseNetwork reads "192.168.0.0/16", or an address alone as a network of one.

@@ -3,10 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
 
-	"kinward/certs"
 	"kinward/resolver"
 )
 
@@ -45,26 +42,7 @@ func (c *config) resolvePage(s *settings) error {
 			s.page = resolver.Page{Served: true, V6: a}
 		}
 	}
-	taken := map[string][]string{"dns": c.DNS, "dot": c.DoT, "doh": c.DoH, "metrics": {c.Metrics}}
-	if slices.Contains(c.ACME.Challenge, string(certs.HTTP01)) {
-		taken["acme: http"] = []string{c.ACME.HTTP}
-	}
-	for _, key := range sortedKeys(taken) {
-		for _, other := range taken[key] {
-			if strings.HasPrefix(other, ":") {
-				other = "[::]" + other
-			}
-			if o, err := netip.ParseAddrPort(strings.TrimPrefix(other, clearHTTP)); err == nil && sharePort(o, at) {
-				return fmt.Errorf("block-page: %s is taken already, by %s; give each its own port", at, key)
-			}
-		}
-	}
 	return nil
-}
-
-// sharePort reports whether one port cannot have both addresses.
-func sharePort(a, b netip.AddrPort) bool {
-	return a.Port() == b.Port() && a.Port() != 0 && (a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
 }
 
 // pageWith is where devices find the page after a reload: its listener is what it

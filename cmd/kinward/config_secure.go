@@ -31,34 +31,19 @@ var schemeWords = map[resolver.Scheme]string{
 
 // resolveSecure checks the encrypted listeners.
 func (c *config) resolveSecure(s *settings) (err error) {
-	taken := map[string]string{}
-	for _, a := range c.DNS {
-		taken["tcp "+a], taken["udp "+a] = "dns", "dns"
-	}
 	for _, l := range []struct {
-		key      string
-		addrs    []string
-		scheme   resolver.Scheme
-		networks []string
-	}{
-		{"dot", c.DoT, resolver.DoT, []string{"tcp "}},
-		{"doh", c.DoH, resolver.DoH, []string{"tcp ", "udp "}},
-		{"doq", c.DoQ, resolver.DoQ, []string{"udp "}},
-	} {
+		key    string
+		addrs  []string
+		scheme resolver.Scheme
+	}{{"dot", c.DoT, resolver.DoT}, {"doh", c.DoH, resolver.DoH}, {"doq", c.DoQ, resolver.DoQ}} {
 		for _, text := range l.addrs {
 			addr, clear := strings.CutPrefix(text, clearHTTP)
-			scheme, networks := l.scheme, l.networks
+			scheme := l.scheme
 			if clear && l.key == "doh" {
-				scheme, networks = resolver.DoHClear, []string{"tcp "}
+				scheme = resolver.DoHClear
 			}
 			if err := checkListenAddr(l.key, addr); err != nil || clear && l.key != "doh" {
 				return errors.Join(err, fmt.Errorf("%s: %q is not an address to listen on", l.key, text))
-			}
-			for _, n := range networks {
-				if other := taken[n+addr]; other != "" && netip.MustParseAddrPort(addr).Port() != 0 {
-					return fmt.Errorf("%s: %s is taken already, by %s; give each its own port", l.key, addr, other)
-				}
-				taken[n+addr] = l.key
 			}
 			switch {
 			case scheme == resolver.DoHClear && len(c.Proxy.Web) == 0:

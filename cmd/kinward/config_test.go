@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,6 +61,40 @@ func TestConfigLayers(t *testing.T) {
 	}
 }
 
+// TestSharePort: what one port cannot have both.
+func TestSharePort(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"127.0.0.1:53", "127.0.0.1:53", true},
+		{"127.0.0.1:53", "[::ffff:127.0.0.1]:53", true},
+		{"127.0.0.1:53", "127.0.0.2:53", false},
+		{"127.0.0.1:53", "127.0.0.1:54", false},
+		{"127.0.0.1:0", "127.0.0.1:0", false}, // any that is free
+		{"[::]:53", "0.0.0.0:53", true},
+		{"[::]:53", "127.0.0.1:53", true},
+		{"[::]:53", "[::1]:53", true},
+		{"0.0.0.0:53", "127.0.0.1:53", true},
+		{"0.0.0.0:53", "[::1]:53", false},
+	} {
+		a, b := netip.MustParseAddrPort(tt.a), netip.MustParseAddrPort(tt.b)
+		if sharePort(a, b) != tt.want || sharePort(b, a) != tt.want {
+			t.Errorf("sharePort(%s, %s) is not %v", a, b, tt.want)
+		}
+	}
+}
+
+// TestListenersBesideEachOther: TCP and UDP have ports of their own, and so has each
+// address.
+func TestListenersBesideEachOther(t *testing.T) {
+	const text = "dot: ['[::]:853']\ndoq: ['[::]:853']\ndoh: ['0.0.0.0:443', '[::1]:443']\nconsole: 127.0.0.1:8053\nmetrics: 127.0.0.2:8053\n" +
+		"tls: {name: dns.example.org, self-signed: true}\n"
+	if _, err := loadConfig(writeConfig(t, text), settingFlags(t), nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestConfigRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name, yaml string
@@ -84,6 +119,10 @@ func TestConfigRefuses(t *testing.T) {
 		{"one address twice", "dns: ['[::]:53', '0.0.0.0:53']\n", []string{"dns", "0.0.0.0:53", "[::]:53"}},
 		{"the console where DNS answers", "console: 127.0.0.1:1053\n", []string{"console", "127.0.0.1:1053", "taken already, by dns"}},
 		{"the metrics where the console answers", "metrics: 127.0.0.1:8053\n", []string{"127.0.0.1:8053", "taken already, by metrics"}},
+		{"the console where DoT answers, by another word for all", "dot: ['[::]:853']\nconsole: 0.0.0.0:853\ntls: {name: dns.example.org, self-signed: true}\n", []string{"console: 0.0.0.0:853", "taken already, by dot: [::]:853", "its own port"}},
+		{"DoQ where DNS answers on all", "dns: ['[::]:853']\ndoq: ['192.168.1.10:853']\ntls: {name: dns.example.org, self-signed: true}\n", []string{"doq: 192.168.1.10:853", "taken already, by dns: [::]:853"}},
+		{"DoH twice", "doh: ['[::]:443', '127.0.0.1:443']\ntls: {name: dns.example.org, self-signed: true}\n", []string{"doh: 127.0.0.1:443", "taken already, by doh: [::]:443", "[::] alone"}},
+		{"the console where certificates are proven", "console: 127.0.0.1:80\ntls: {name: dns.example.org}\nacme: {challenge: [http-01], email: a@example.org}\n", []string{"console: 127.0.0.1:80", "taken already, by acme: http: [::]:80"}},
 		{"the block page where DNS answers", "dns: ['127.0.0.1:80']\nblock-page: 127.0.0.1\n", []string{"block-page", "127.0.0.1:80", "taken already, by dns"}},
 		{"no YAML", "dns: [\n", []string{"line", "close each ["}},
 		{"a tab before the first key", "\tdns: [127.0.0.1:53]\n", []string{"line 1", "spaces and not tabs"}},
