@@ -262,18 +262,21 @@ func (e *examination) certificate(s *certs.Status) {
 
 // zone looks whether the server answers for its public name, as strangers will
 // ask it.
-func (e *examination) zone(ctx context.Context, cfg *config, addr string) {
-	if cfg.TLS.Name == "" || len(cfg.TLS.Addresses) == 0 {
+func (e *examination) zone(ctx context.Context, z resolver.Zone, addr string) {
+	if z.Name == "" || len(z.Addrs) == 0 {
 		return
 	}
-	what := "zone " + cfg.TLS.Name
+	what, addrs := "zone "+z.Name.String(), make([]string, len(z.Addrs))
+	for i, a := range z.Addrs {
+		addrs[i] = a.String()
+	}
 	for _, network := range []string{"udp", "tcp"} {
-		m := new(dns.Msg).SetQuestion(dns.Fqdn(cfg.TLS.Name), dns.TypeSOA)
+		m := new(dns.Msg).SetQuestion(dns.Fqdn(z.Name.String()), dns.TypeSOA)
 		reply, _, err := (&dns.Client{Net: network, Timeout: 2 * time.Second}).ExchangeContext(ctx, m, reachable(addr))
 		if err != nil || !reply.Authoritative || len(reply.Answer) == 0 {
 			e.fault(what, "restart the server, if the configuration is new", "%s/%s does not answer for it (%v)", addr, network, err)
 			return
 		}
 	}
-	e.ok(what, "answered for; its parent has to delegate it to %s", strings.Join(cfg.TLS.Addresses, " and "))
+	e.ok(what, "answered for; its parent has to delegate it to %s", strings.Join(addrs, " and "))
 }

@@ -154,7 +154,11 @@ func memoryUsed() uint64 {
 // opDoctor is what the doctor finds, for who runs the server and sees no family.
 var opDoctor = operation[struct{}, doctorReply]{"doctor", func(ctx context.Context, n *node, _ struct{}, _ progress) (doctorReply, error) {
 	r := doctorReply{Findings: []finding{}}
-	for _, f := range examineAll(ctx, n.cfg) {
+	now, err := n.inForce()
+	if err != nil {
+		return r, err
+	}
+	for _, f := range examine(ctx, n.cfg, now) {
 		if f.What != "filter" { // it names a profile, and so maybe a child
 			f.Detail, f.Do = strings.ReplaceAll(f.Detail, "{kinward}", "kinward"), strings.ReplaceAll(f.Do, "{kinward}", "kinward")
 			r.Findings = append(r.Findings, f)
@@ -270,20 +274,29 @@ func reachable(addr string) string {
 	return netip.AddrPortFrom(loopback, ap.Port()).String()
 }
 
+// examineAll looks at everything, as it is configured.
 func examineAll(ctx context.Context, cfg *config) []finding {
-	e := &examination{}
-	e.ok("configuration", "it is valid")
 	set, err := cfg.resolve()
 	if err != nil { // loadConfig has checked it
+		e := &examination{}
 		e.fault("configuration", "mend it; see: {kinward} check", "%v", err)
 		return e.findings
 	}
-	e.networks(set.allowNets)
+	now := set.reloaded(nil, set.page)
+	return examine(ctx, cfg, &now)
+}
+
+// examine looks at everything. now is what a reload may have changed since the
+// server was started with cfg.
+func examine(ctx context.Context, cfg *config, now *resolver.Settings) []finding {
+	e := &examination{}
+	e.ok("configuration", "it is valid")
+	e.networks(now.AllowNets)
 	st, err := opStatus.call(ctx, cfg, struct{}{}, nil)
 	if err != nil {
 		e.fault("data folder", "see the message", "%v", err)
 	} else {
-		e.status(ctx, cfg, st)
+		e.status(ctx, cfg, now.Zone, st)
 	}
 	asked := st.Upstreams // it may have been started with others than the configuration's
 	if !st.Serving {
@@ -295,7 +308,7 @@ func examineAll(ctx context.Context, cfg *config) []finding {
 			e.fault(upstreamWhat(u), "give the address of another resolver, or make that one answer the domain by itself", "it leads back to Kinward, so questions would go round in circles; it is not used")
 		}
 	}
-	e.examineAway(ctx, cfg, set.upstreams)
+	e.examineAway(ctx, cfg, now.Upstreams)
 	for _, h := range port53Holders("/proc") {
 		if !strings.HasPrefix(h.Program, "kinward") {
 			e.note("port 53", letGo(h), "%s holds it on %s", h.who(), h.Address)
@@ -315,7 +328,7 @@ func (e *examination) networks(nets []netip.Prefix) {
 	e.ok("who may ask", "%s", plural(len(nets), "network"))
 }
 
-func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
+func (e *examination) status(ctx context.Context, cfg *config, zone resolver.Zone, st statusReply) {
 	if st.Sealed {
 		e.fault("database", "give kinward.db, kinward.db-wal and kinward.db-shm back to the user that runs serve, with chown and chmod u+w, and restart serve; it then takes up what waits", "%s", st.Database)
 	} else if st.Database != "" {
@@ -360,7 +373,7 @@ func (e *examination) status(ctx context.Context, cfg *config, st statusReply) {
 	e.examineJournal(st)
 	for _, a := range st.Addresses {
 		e.listener(ctx, a)
-		e.zone(ctx, cfg, a)
+		e.zone(ctx, zone, a)
 	}
 	e.reach(st)
 	e.certificate(st.Certificate)

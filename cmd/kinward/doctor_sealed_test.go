@@ -4,12 +4,14 @@ import (
 	"context"
 	"strings"
 	"testing"
+
+	"kinward/resolver"
 )
 
 // A database that cannot be written is no reason to go back to a backup.
 func TestDoctorOnASealedDatabase(t *testing.T) {
 	e := &examination{}
-	e.status(context.Background(), &config{Data: t.TempDir()}, statusReply{Database: "it cannot be written", Sealed: true})
+	e.status(context.Background(), &config{Data: t.TempDir()}, resolver.Zone{}, statusReply{Database: "it cannot be written", Sealed: true})
 	for _, f := range e.findings {
 		if f.What == "database" {
 			if f.State != "fault" || !strings.Contains(f.Do, "chown") || strings.Contains(f.Do, "restore") {

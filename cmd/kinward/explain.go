@@ -127,26 +127,11 @@ func (n *node) notes(e explainReply, name blocklists.Name, device string) []stri
 		notes = append(notes, "The names that its answer leads to (aliases, HTTPS targets) are decided too, when they are known.")
 	}
 	if addr, err := netip.ParseAddr(device); err == nil {
-		if nets, err := n.allowNets(); err == nil && !slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) }) {
+		if now, err := n.inForce(); err == nil && !slices.ContainsFunc(now.AllowNets, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) }) {
 			notes = append(notes, addr.String()+" is in no network of allow-net, so it is refused whatever it asks.")
 		}
 	}
 	return notes
-}
-
-// allowNets are the networks that may ask: those in force, which a reload can have
-// changed, or the configured ones where nothing serves.
-func (n *node) allowNets() ([]netip.Prefix, error) {
-	if n.serving != nil {
-		if nets := n.serving.allowNets.Load(); nets != nil {
-			return *nets, nil
-		}
-	}
-	set, err := n.cfg.resolve()
-	if err != nil {
-		return nil, err
-	}
-	return set.allowNets, nil
 }
 
 // errRefused says that an asker gets no answer at all.

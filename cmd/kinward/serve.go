@@ -35,9 +35,8 @@ type serving struct {
 	keeper   *certs.Keeper   // nil: no certificate is configured
 	console  *console.Server // nil: it is off
 	started  time.Time
-	page     string // where the block page is served; "": nowhere
-	// allowNets are the networks that may ask now.
-	allowNets atomic.Pointer[[]netip.Prefix]
+	page     string                            // where the block page is served; "": nowhere
+	inForce  atomic.Pointer[resolver.Settings] // what a reload can change, as it is now
 }
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -149,7 +148,8 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 		return explainBindError(err)
 	}
 	n.serving = &serving{server: server, journal: j, registry: registry, keeper: keeper, started: started}
-	n.serving.allowNets.Store(&set.allowNets)
+	inForce := set.reloaded(keeper, set.page)
+	n.serving.inForce.Store(&inForce)
 	server.SetDevices(n.hosts.Load())
 	leases, err := newLeaseWatcher(&leaseWatcher{
 		file: cfg.Leases.File, domain: set.home.Domain, most: cfg.Limits.Leases, log: log, set: server.SetLeases,

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kinward/blocklists"
+	"kinward/certs"
 	"kinward/resolver"
 )
 
@@ -47,19 +48,40 @@ func (c *cli) reload(ctx context.Context, n *node, cmd *cobra.Command, level *sl
 	}
 	set.home.Domain, _ = blocklists.ParseName(n.cfg.Leases.Domain) // with the leases, at the next start
 	// This refuses what cannot be, before anything has changed.
-	err = n.serving.server.Reconfigure(resolver.Settings{
-		Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block, Home: set.home, Forwarders: set.forwarders,
-		Zone: zoneWith(set.zone, n.serving.keeper), Proxies: set.proxies, Page: n.pageWith(set),
-	})
-	if err != nil {
+	next := set.reloaded(n.serving.keeper, n.pageWith(set))
+	if err := n.serving.server.Reconfigure(next); err != nil {
 		return err
 	}
-	n.serving.allowNets.Store(&set.allowNets)
+	n.serving.inForce.Store(&next)
 	if err := n.recompile(ctx); err != nil {
 		return fmt.Errorf("the new upstreams, networks and block mode are in force, the lists are as they were: %w", err)
 	}
 	level.Set(set.level)
 	return n.reloadCertificate(ctx)
+}
+
+// reloaded is what a reload takes of s.
+func (s *settings) reloaded(k *certs.Keeper, page resolver.Page) resolver.Settings {
+	return resolver.Settings{
+		Upstreams: s.upstreams, Forward: s.forward, AllowNets: s.allowNets, Block: s.block, Home: s.home, Forwarders: s.forwarders,
+		Zone: zoneWith(s.zone, k), Proxies: s.proxies, Page: page,
+	}
+}
+
+// inForce is what a reload can change, as it is now: as the server goes by, or as it
+// is configured where nothing serves. Nobody may change it.
+func (n *node) inForce() (*resolver.Settings, error) {
+	if n.serving != nil {
+		if now := n.serving.inForce.Load(); now != nil {
+			return now, nil
+		}
+	}
+	set, err := n.cfg.resolve()
+	if err != nil {
+		return nil, err
+	}
+	now := set.reloaded(nil, set.page)
+	return &now, nil
 }
 
 // untilRestart names the settings in which next differs from what the server was

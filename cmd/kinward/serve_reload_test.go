@@ -3,10 +3,12 @@ package main
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"kinward/blocklists"
+	"kinward/resolver"
 )
 
 // TestExplainGoesByReload: who may ask is what a reload made of it.
@@ -17,10 +19,28 @@ func TestExplainGoesByReload(t *testing.T) {
 		"192.168.1.5": {netip.MustParsePrefix("10.9.0.0/16")},
 		"203.0.113.5": {netip.MustParsePrefix("203.0.113.0/24")},
 	} {
-		h.n.serving.allowNets.Store(&nets)
+		h.n.serving.inForce.Store(&resolver.Settings{AllowNets: nets})
 		notes := strings.Join(h.n.notes(explainReply{}, blocklists.MustName("example.com"), device), " ")
 		if said, want := strings.Contains(notes, "is in no network of allow-net"), device == "192.168.1.5"; said != want {
 			t.Errorf("%s with %v: it is said to be refused: %t, want %t", device, nets, said, want)
+		}
+	}
+}
+
+// TestDoctorGoesByReload: what the console's doctor says is of what a reload made of it.
+func TestDoctorGoesByReload(t *testing.T) {
+	h := newDeskHouse(t)
+	h.n.cfg.Upstream = []string{"udp://127.0.0.1:9"} // the doctor asks it
+	h.n.serving = &serving{}
+	for net, want := range map[string]string{"10.9.0.0/16": "ok", "0.0.0.0/0": "fault"} {
+		h.n.serving.inForce.Store(&resolver.Settings{AllowNets: []netip.Prefix{netip.MustParsePrefix(net)}})
+		r, err := opDoctor.run(t.Context(), h.n, struct{}{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(r.Findings, func(f finding) bool { return f.What == "who may ask" })
+		if i < 0 || r.Findings[i].State != want {
+			t.Errorf("with %s: %+v; want who may ask to be %s", net, r.Findings, want)
 		}
 	}
 }
