@@ -255,6 +255,8 @@ func (e *examination) certificate(s *certs.Status) {
 		e.note(what, "set acme, or tls: certificate and key", "it is signed by this server alone; no device accepts it")
 	case s.Problem != "":
 		e.fault(what, do, "%s, for %d more days; another could not be had: %s", names, days, s.Problem)
+	case s.NotAfter.Sub(now) < certificateSoon:
+		e.note(what, do, "%s, for %d more days; see why it was not renewed", names, days)
 	default:
 		e.ok(what, "%s, for %d more days", names, days)
 	}

@@ -20,6 +20,9 @@ import (
 
 const (
 	awayWhat = "away from home"
+	// What the server says that it has is "certificate"; these are what a phone meets,
+	// which may be another's, and what nobody showed.
+	certificateShown, certificateKept = "certificate shown", "certificate files"
 	// Let's Encrypt's certificates are renewed 30 days before they end; below three
 	// weeks something is wrong.
 	certificateSoon = 21 * 24 * time.Hour
@@ -65,7 +68,7 @@ func (e *examination) examineAway(ctx context.Context, cfg *config, upstreams []
 	if !a.shown && cfg.TLS.Certificate != "" { // nobody showed it; it may be good all the same
 		pair, err := tls.LoadX509KeyPair(cfg.TLS.Certificate, cfg.TLS.Key)
 		if err != nil {
-			a.fault("certificate", "mend tls: certificate and key", "%v", err)
+			a.fault(certificateKept, "mend tls: certificate and key", "%v", err)
 			return
 		}
 		var chain []*x509.Certificate
@@ -74,7 +77,7 @@ func (e *examination) examineAway(ctx context.Context, cfg *config, upstreams []
 				chain = append(chain, c)
 			}
 		}
-		a.certificate(chain)
+		a.certificate(certificateKept, chain)
 	}
 }
 
@@ -185,7 +188,7 @@ func (a *away) port(ctx context.Context, at netip.AddrPort) {
 	}
 	a.ok(what, "answers with TLS")
 	if !a.shown {
-		a.certificate(conn.ConnectionState().PeerCertificates)
+		a.certificate(certificateShown, conn.ConnectionState().PeerCertificates)
 	}
 }
 
@@ -197,10 +200,10 @@ func joinOnce(a, b error) error {
 	return errors.Join(a, b)
 }
 
-// certificate looks at the certificate that a phone is shown.
-func (a *away) certificate(chain []*x509.Certificate) {
+// certificate looks at a chain, under the name of what.
+func (a *away) certificate(what string, chain []*x509.Certificate) {
 	a.shown = true
-	what, leaf := "certificate", chain[0]
+	leaf := chain[0]
 	between := x509.NewCertPool()
 	for _, c := range chain[1:] {
 		between.AddCert(c)

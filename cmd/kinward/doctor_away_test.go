@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"kinward/certs"
 )
 
 // certificateFor makes a certificate that is its own authority.
@@ -106,10 +108,10 @@ func TestDoctorAway(t *testing.T) {
 		{what: "the provider's address", records: map[string]string{name: "100.64.1.2", "*": "100.64.1.2"}, faults: []string{"address 100.64.1.2"}},
 		{what: "the home's address", records: map[string]string{name: "192.168.1.10", "*": "192.168.1.10"}, faults: []string{"address 192.168.1.10"}},
 		{what: "behind a shared address", mine: "100.64.1.2", notes: []string{"address " + public, "provider"}},
-		{what: "a certificate that ends soon", mine: public, until: 10 * 24 * time.Hour, notes: []string{"certificate"}},
-		{what: "a certificate that ended", mine: public, until: -time.Hour, faults: []string{"certificate"}},
-		{what: "a certificate without the names below", mine: public, covers: []string{name}, faults: []string{"certificate"}},
-		{what: "a certificate that nobody knows", mine: public, strange: true, faults: []string{"certificate"}},
+		{what: "a certificate that ends soon", mine: public, until: 10 * 24 * time.Hour, notes: []string{certificateShown}},
+		{what: "a certificate that ended", mine: public, until: -time.Hour, faults: []string{certificateShown}},
+		{what: "a certificate without the names below", mine: public, covers: []string{name}, faults: []string{certificateShown}},
+		{what: "a certificate that nobody knows", mine: public, strange: true, faults: []string{certificateShown}},
 		{what: "ports that are closed", deaf: true, notes: []string{"address " + public, "port 203.0.113.5:853", "port 203.0.113.5:443"}},
 		{what: "nobody listens here", deaf: true, mine: public, faults: []string{"port 203.0.113.5:853", "port 203.0.113.5:443"}},
 		{what: "another server answers", plain: true, mine: public, faults: []string{"port 203.0.113.5:853", "port 203.0.113.5:443"}},
@@ -195,6 +197,20 @@ func TestDoctorCountsNetworks(t *testing.T) {
 		e.networks(nets)
 		if len(e.findings) != 1 || e.findings[0].Detail != want {
 			t.Errorf("%+v; want %q", e.findings, want)
+		}
+	}
+}
+
+// TestDoctorCertificate: what the server has is called another thing than what a
+// phone is shown, and ends soon by the same measure.
+func TestDoctorCertificate(t *testing.T) {
+	for days, want := range map[int]string{-1: "fault", 10: "note", 60: "ok"} {
+		e := &examination{}
+		e.certificate(&certs.Status{Source: "files", Names: []string{"dns.example"}, NotAfter: time.Now().Add(time.Duration(days) * 24 * time.Hour)})
+		if len(e.findings) != 1 || e.findings[0].State != want {
+			t.Errorf("%d days before its end: %+v; want %s", days, e.findings, want)
+		} else if what := e.findings[0].What; what == certificateShown || what == certificateKept {
+			t.Errorf("it is called %q, as what a phone meets", what)
 		}
 	}
 }
