@@ -128,7 +128,7 @@ times of what was there, or if it blocks a name that was kept open until now.`,
 		Example: `  kinward lists catalogue update
   kinward lists catalogue update ./catalogue-7.txt
   kinward lists catalogue update https://example.org/kinward/catalogue.txt --accept`,
-		Args: atMostOneArg("a FILE or a URL"),
+		Args: rangeArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Location = ""
 			if len(args) == 1 {
@@ -159,17 +159,6 @@ version that was in force is not taken again; a higher one is.`,
 	})
 	cmd.AddCommand(update, rollback, c.packCommand(), c.keygenCommand())
 	return cmd
-}
-
-// atMostOneArg is cobra.MaximumNArgs(1) with the exit code for a wrong command
-// line.
-func atMostOneArg(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > 1 {
-			return usageError(fmt.Errorf("%s takes %s, and does not understand %q; see: %s --help", cmd.CommandPath(), what, args[1], calledPath(cmd)))
-		}
-		return nil
-	}
 }
 
 func catalogueShow(_ context.Context, n *node, _ struct{}, _ progress) (catalogueView, error) {

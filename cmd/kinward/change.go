@@ -354,9 +354,12 @@ func weakensIn(list []policy.Weakening, zone *time.Location) []policy.Weakening 
 	return out
 }
 
-// shown writes a time as people read it.
+// timeLayout is a time as people read it.
+const timeLayout = "Mon 2 Jan 2006 15:04"
+
+// shown writes a time by [timeLayout].
 func shown(t time.Time, zone *time.Location) string {
-	return t.In(zone).Format("Mon 2 Jan 2006 15:04")
+	return t.In(zone).Format(timeLayout)
 }
 
 // ending reads how long something lasts: --for a span, "today", or --until a

@@ -152,14 +152,14 @@ func printChanges(w io.Writer, r changesReply) {
 		if len(c.Weakens) > 0 {
 			mark = " (weakens protection)"
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s%s\n", c.Revision, c.At.Format("Mon 2 Jan 2006 15:04"), c.Who, c.What, mark)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s%s\n", c.Revision, c.At.Format(timeLayout), c.Who, c.What, mark)
 	}
 	t.Flush()
 }
 
 func printChange(w io.Writer, r changesReply) {
 	for _, c := range r.Changes {
-		fmt.Fprintf(w, "Change %d of family %s, %s, by %s:\n  %s\n", c.Revision, r.Family, c.At.Format("Mon 2 Jan 2006 15:04"), c.Who, sentenceCase(c.What))
+		fmt.Fprintf(w, "Change %d of family %s, %s, by %s:\n  %s\n", c.Revision, r.Family, c.At.Format(timeLayout), c.Who, sentenceCase(c.What))
 		if c.Why != "" {
 			fmt.Fprintf(w, "  why: %s\n", c.Why)
 		}

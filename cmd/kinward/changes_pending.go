@@ -199,7 +199,7 @@ func printPending(w io.Writer, r pendingReply) {
 		fmt.Fprintln(w, "Nothing waits.")
 	}
 	for _, p := range r.Pending {
-		fmt.Fprintf(w, "%d  %s, %s: %s\n", p.ID, p.At.Format("Mon 2 Jan 2006 15:04"), p.Who, p.What)
+		fmt.Fprintf(w, "%d  %s, %s: %s\n", p.ID, p.At.Format(timeLayout), p.Who, p.What)
 		for _, x := range p.Weakens {
 			fmt.Fprintf(w, "      %s: %s\n", x.Where, x.What)
 		}

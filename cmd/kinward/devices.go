@@ -144,7 +144,7 @@ func printDevices(w io.Writer, f familyView) {
 	for _, d := range f.Devices {
 		until := ""
 		if d.Until != nil {
-			until = fmt.Sprintf("until %s, then %s", d.Until.Format("Mon 2 Jan 2006 15:04"), d.Then)
+			until = fmt.Sprintf("until %s, then %s", d.Until.Format(timeLayout), d.Then)
 		}
 		clues := slices.Concat(d.Networks, d.MACs)
 		for _, token := range d.Tokens {

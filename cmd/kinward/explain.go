@@ -188,7 +188,7 @@ func printExplanation(w io.Writer, e explainReply) {
 	field("verdict", e.Verdict+" ("+e.Reason+")")
 	field("profile", e.Profile+", preset "+e.Preset)
 	field("device", e.Device)
-	field("at", e.At.Format("Mon 2 Jan 2006 15:04 MST"))
+	field("at", e.At.Format(timeLayout+" MST"))
 	if e.Service != "" {
 		field("service", fmt.Sprintf("%s (what blocking its names achieves: %s)", e.Service, e.Strength))
 	}

@@ -85,9 +85,9 @@ func numberArg(cmd *cobra.Command, arg string) (int64, error) {
 func printGrants(w io.Writer, f familyView) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, g := range f.Grants {
-		until := "until " + g.Until.Format("Mon 2 Jan 2006 15:04")
+		until := "until " + g.Until.Format(timeLayout)
 		if g.Over {
-			until = "over since " + g.Until.Format("Mon 2 Jan 2006 15:04")
+			until = "over since " + g.Until.Format(timeLayout)
 		}
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", g.ID, g.Profile, g.What, until, by(g.By, g.Why))
 	}

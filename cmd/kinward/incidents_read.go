@@ -151,7 +151,7 @@ func (r *reading) setTimes(q incidentsQuery) (err error) {
 		return usageError(fmt.Errorf("--since: %w", err))
 	}
 	if r.filter.Since.After(r.now) {
-		return usageError(fmt.Errorf("--since: %s is still to come", r.filter.Since.Format("Mon 2 Jan 2006 15:04")))
+		return usageError(fmt.Errorf("--since: %s is still to come", r.filter.Since.Format(timeLayout)))
 	}
 	if q.Until == "" {
 		return nil
@@ -169,9 +169,9 @@ func (r *reading) setTimes(q incidentsQuery) (err error) {
 func (r *reading) setThings(q incidentsQuery) error {
 	catalogue := r.n.catalogue.Load()
 	if q.Category != "" {
-		c, service, err := findThing(catalogue, q.Category)
-		if err != nil || service != "" {
-			return &codedError{exitNothing, fmt.Errorf("--category: there is no category %q; see: {kinward} profiles show", q.Category)}
+		c, err := findCategory(catalogue, q.Category)
+		if err != nil {
+			return err
 		}
 		r.filter.Category = c.String()
 	}
@@ -317,7 +317,7 @@ func stateTexts(i incidentView) (out []string) {
 	if i.Muted != nil {
 		text := "muted for good"
 		if i.Muted.Until != nil {
-			text = "muted until " + i.Muted.Until.Format("Mon 2 Jan 2006 15:04")
+			text = "muted until " + i.Muted.Until.Format(timeLayout)
 		}
 		out = append(out, text)
 	}

@@ -169,3 +169,12 @@ func findThing(c *blocklists.Catalogue, thing string) (blocklists.Category, stri
 	}
 	return blocklists.NoCategory, "", unknownThing(fmt.Sprintf("%q is neither a category nor a service%s; see: {kinward} lists services", thing, didYouMean(blocklists.Near(thing, words))))
 }
+
+// findCategory is findThing where a service will not do.
+func findCategory(c *blocklists.Catalogue, text string) (blocklists.Category, error) {
+	category, service, err := findThing(c, text)
+	if err != nil || service != "" {
+		return blocklists.NoCategory, &codedError{exitNothing, fmt.Errorf("there is no category %q; see: {kinward} profiles show", text)}
+	}
+	return category, nil
+}

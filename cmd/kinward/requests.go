@@ -426,7 +426,7 @@ func printRequests(w io.Writer, r requestsReply) {
 		if q.DeviceName != "" {
 			device = " on " + q.DeviceName
 		}
-		fmt.Fprintf(w, "%d  %s, profile %s%s: %s\n", q.ID, q.At.Format("Mon 2 Jan 2006 15:04"), q.ProfileName, device, q.Name)
+		fmt.Fprintf(w, "%d  %s, profile %s%s: %s\n", q.ID, q.At.Format(timeLayout), q.ProfileName, device, q.Name)
 		if q.Message != "" {
 			fmt.Fprintf(w, "    says: %q\n", q.Message)
 		}
@@ -438,7 +438,7 @@ func printRequests(w io.Writer, r requestsReply) {
 		case q.Answer != "":
 			until := ""
 			if q.Until != nil {
-				until = ", until " + q.Until.Format("Mon 2 Jan 2006 15:04")
+				until = ", until " + q.Until.Format(timeLayout)
 			}
 			fmt.Fprintf(w, "    %s by %s (%s%s)\n", q.State, q.Who, q.Answer, until)
 		default:

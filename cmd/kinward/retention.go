@@ -92,10 +92,9 @@ func setRetention(ctx context.Context, n *node, req change[retentionRequest], _ 
 		f = e.f
 		c := blocklists.NoCategory
 		if req.Do.Category != "" {
-			var service string
 			var err error
-			if c, service, err = findThing(n.catalogue.Load(), req.Do.Category); err != nil || service != "" {
-				return "", &codedError{exitNothing, fmt.Errorf("there is no category %q; see: {kinward} profiles show", req.Do.Category)}
+			if c, err = findCategory(n.catalogue.Load(), req.Do.Category); err != nil {
+				return "", err
 			}
 		}
 		if req.Do.Days == "default" {

@@ -78,7 +78,7 @@ func printRules(w io.Writer, f familyView) {
 			none = false
 			until := ""
 			if r.Until != nil {
-				until = "until " + r.Until.Format("Mon 2 Jan 2006 15:04")
+				until = "until " + r.Until.Format(timeLayout)
 			}
 			fmt.Fprintf(t, "%d\t%s\t%s\tprofile %s\t%s\n", r.ID, r.Action, r.Words, p.Name, until)
 		}

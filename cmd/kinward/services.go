@@ -101,7 +101,7 @@ Categories: ` + strings.Join(categoryIDs(), ", ") + `.`,
   kinward lists services omegle
   kinward lists services --profile Lea --own
   kinward lists services show omegle`,
-		Args: atMostOneArg("a SEARCH"),
+		Args: rangeArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Search = ""
 			if len(args) == 1 {
