@@ -90,13 +90,6 @@ own for as long as those hold.`,
 	return cmd
 }
 
-func plural(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
-}
-
 func printCache(w io.Writer, s resolver.CacheStats) {
 	share := func(n uint64) string {
 		if all := s.Hits + s.Misses; all > 0 {
@@ -115,27 +108,4 @@ func printCache(w io.Writer, s resolver.CacheStats) {
 	fmt.Fprintf(w, "  asked for before their end    %d\n", s.Prefetched)
 	fmt.Fprintf(w, "  old ones, for want of new     %d\n", s.Stale)
 	fmt.Fprintf(w, "  let go to make room           %d\n", s.Evicted)
-}
-
-// doServing is do for what only a running serve can do: it never opens the data
-// folder itself.
-func doServing[Req, Rep any](ctx context.Context, c *cli, cmd *cobra.Command, op operation[Req, Rep], req Req, text func(io.Writer, Rep)) error {
-	cfg, err := c.config(cmd)
-	if err != nil {
-		return err
-	}
-	conn, err := dialControl(ctx, cfg.Data)
-	if errors.Is(err, errNotServing) {
-		if _, err := op.mayOpen(cfg, req); err != nil {
-			return c.calledError(err)
-		}
-		return errNoCache
-	} else if err != nil {
-		return err
-	}
-	rep, err := op.remote(ctx, conn, req, nil)
-	if err != nil {
-		return c.calledError(err)
-	}
-	return c.print(rep, func(w io.Writer) { text(w, rep) })
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -129,26 +128,4 @@ func printLines(w io.Writer, country string, lines []guidance.Line) {
 	if country != "" && !known && len(lines) > 0 && lines[0].Country == guidance.Everywhere {
 		fmt.Fprintf(w, "\nNothing is known of %s.\n", country)
 	}
-}
-
-// paragraph writes a text in lines of at most 90 characters, indented by two.
-func paragraph(text string) string {
-	var b strings.Builder
-	at := 0
-	for _, word := range strings.Fields(text) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case at == 0:
-			b.WriteString("  ")
-		case at+1+n > 88:
-			b.WriteString("\n  ")
-			at = 0
-		default:
-			b.WriteByte(' ')
-			at++
-		}
-		b.WriteString(word)
-		at += n
-	}
-	return b.String() + "\n"
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -99,46 +98,4 @@ func (w *webServer) addr() string {
 		return ""
 	}
 	return w.listener.Addr().String()
-}
-
-// stateCollector reports the index and the lists as they are when asked.
-type stateCollector struct{ n *node }
-
-var (
-	descListEntries = prometheus.NewDesc("kinward_list_entries", "Entries that the index took from a list; 0 means that the list protects nobody.", []string{"list"}, nil)
-	descListChecked = prometheus.NewDesc("kinward_list_checked_timestamp_seconds", "When the list was last found unchanged or fetched.", []string{"list"}, nil)
-	descListProblem = prometheus.NewDesc("kinward_list_problem", "1 while the last update of a list failed, or its kept copy cannot be read.", []string{"list"}, nil)
-	descIndexNames  = prometheus.NewDesc("kinward_index_names", "Names in the index.", nil, nil)
-	descIndexBytes  = prometheus.NewDesc("kinward_index_bytes", "Memory of the index.", nil, nil)
-	descBuild       = prometheus.NewDesc("kinward_build_info", "The version that runs; always 1.", []string{"version", "go_version"}, nil)
-)
-
-func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descListEntries, descListChecked, descListProblem, descIndexNames, descIndexBytes, descBuild} {
-		ch <- d
-	}
-}
-
-func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	gauge(descBuild, 1, version(), runtime.Version())
-	s := c.n.current.Load()
-	if s == nil {
-		return
-	}
-	gauge(descIndexNames, float64(s.Index.Names()))
-	gauge(descIndexBytes, float64(s.Index.Bytes()))
-	for _, l := range c.n.listViews(s.Index) {
-		gauge(descListEntries, float64(l.Entries), l.ID)
-		problem := 0.0
-		if l.Problem != "" {
-			problem = 1
-		}
-		gauge(descListProblem, problem, l.ID)
-		if !l.Checked.IsZero() {
-			gauge(descListChecked, float64(l.Checked.Unix()), l.ID)
-		}
-	}
 }

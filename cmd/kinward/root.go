@@ -279,6 +279,29 @@ func do[Req, Rep any](ctx context.Context, c *cli, cmd *cobra.Command, op operat
 	return c.print(rep, func(w io.Writer) { text(w, rep) })
 }
 
+// doServing is do for what only a running serve can do: it never opens the data
+// folder itself.
+func doServing[Req, Rep any](ctx context.Context, c *cli, cmd *cobra.Command, op operation[Req, Rep], req Req, text func(io.Writer, Rep)) error {
+	cfg, err := c.config(cmd)
+	if err != nil {
+		return err
+	}
+	conn, err := dialControl(ctx, cfg.Data)
+	if errors.Is(err, errNotServing) {
+		if _, err := op.mayOpen(cfg, req); err != nil {
+			return c.calledError(err)
+		}
+		return errNoCache
+	} else if err != nil {
+		return err
+	}
+	rep, err := op.remote(ctx, conn, req, nil)
+	if err != nil {
+		return c.calledError(err)
+	}
+	return c.print(rep, func(w io.Writer) { text(w, rep) })
+}
+
 // calledError is an error with its hints made exact.
 func (c *cli) calledError(err error) error {
 	code := exitFailed

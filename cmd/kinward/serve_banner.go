@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 
@@ -47,9 +46,9 @@ func (c *cli) banner(ctx context.Context, n *node, set *settings, home *policy.F
 		blocked, watched := chosen(s, household.Policy)
 		fmt.Fprintf(w, "Every device that asks here has the profile %q (preset %s, %s).\n",
 			profileNames(home)[household.Profile], household.Policy.Preset, household.Policy.Preset.Ages())
-		fmt.Fprint(w, wrap("  Blocked and recorded:  ", blocked))
+		fmt.Fprint(w, itemized("  Blocked and recorded:  ", blocked))
 		if len(watched) > 0 {
-			fmt.Fprint(w, wrap("  Allowed and recorded:  ", watched))
+			fmt.Fprint(w, itemized("  Allowed and recorded:  ", watched))
 		}
 	}
 	fmt.Fprintf(w, "  %d services and %d domain names (in the catalogue and your lists) are known. Help lines stay open, and are never recorded.\n", s.Index.Services(), s.Index.Names())
@@ -159,33 +158,6 @@ func upstreamWords(upstreams []string) string {
 		return "Quad9, 9.9.9.9 and 149.112.112.112, over TLS"
 	}
 	return strings.Join(upstreams, " and ")
-}
-
-// wrap writes items after a heading, on lines of at most 100 characters that
-// begin under the first item.
-func wrap(heading string, items []string) string {
-	var b strings.Builder
-	b.WriteString(heading)
-	margin := utf8.RuneCountInString(heading)
-	at := margin
-	for i, item := range items {
-		if i < len(items)-1 {
-			item += ";"
-		}
-		n := utf8.RuneCountInString(item)
-		switch {
-		case at == margin:
-		case at+1+n > 100:
-			b.WriteString("\n" + strings.Repeat(" ", margin))
-			at = margin
-		default:
-			b.WriteByte(' ')
-			at++
-		}
-		b.WriteString(item)
-		at += n
-	}
-	return b.String() + "\n"
 }
 
 // chosen lists the names of the categories that a policy blocks and watches,
