@@ -23,7 +23,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kinward/policy"
 	"kinward/store"
 )
 
@@ -336,12 +335,8 @@ func channelsWithoutSecret(ctx context.Context, path string) (lost []string, err
 			if !needsItsSecret(c) {
 				continue
 			}
-			whose := "the household"
-			if i := slices.IndexFunc(f.Guardians, func(g policy.Guardian) bool { return g.ID == c.Guardian }); i >= 0 {
-				whose = f.Guardians[i].Name
-			}
 			lost = append(lost, fmt.Sprintf("%s of %s, family %s: {kinward} alerts remove %d --family %s; then: {kinward} alerts add %s --help",
-				c.Kind, whose, f.Name, c.ID, shellQuote(ref), c.Kind))
+				c.Kind, guardianName(f.Family, c.Guardian), f.Name, c.ID, shellQuote(ref), c.Kind))
 		}
 	}
 	return lost, nil

@@ -268,10 +268,7 @@ func (e *examination) zone(ctx context.Context, z resolver.Zone, addr string) {
 	if z.Name == "" || len(z.Addrs) == 0 {
 		return
 	}
-	what, addrs := "zone "+z.Name.String(), make([]string, len(z.Addrs))
-	for i, a := range z.Addrs {
-		addrs[i] = a.String()
-	}
+	what := "zone " + z.Name.String()
 	for _, network := range []string{"udp", "tcp"} {
 		m := new(dns.Msg).SetQuestion(dns.Fqdn(z.Name.String()), dns.TypeSOA)
 		reply, _, err := (&dns.Client{Net: network, Timeout: 2 * time.Second}).ExchangeContext(ctx, m, reachable(addr))
@@ -280,5 +277,5 @@ func (e *examination) zone(ctx context.Context, z resolver.Zone, addr string) {
 			return
 		}
 	}
-	e.ok(what, "answered for; its parent has to delegate it to %s", strings.Join(addrs, " and "))
+	e.ok(what, "answered for; its parent has to delegate it to %s", strings.Join(texts(z.Addrs), " and "))
 }

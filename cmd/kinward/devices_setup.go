@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -143,15 +142,9 @@ func homeAddresses(cfg *config) (out []netip.Addr) {
 	if !all {
 		return out
 	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return out
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok {
-			if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap().IsPrivate() {
-				out = append(out, ip.Unmap())
-			}
+	for _, a := range machineAddrs() {
+		if a.IsPrivate() {
+			out = append(out, a)
 		}
 	}
 	return out

@@ -54,15 +54,7 @@ func (e *examination) examineAway(ctx context.Context, cfg *config, upstreams []
 			return lookupThrough(ctx, upstreams, name, qtype)
 		},
 		dial: (&net.Dialer{Timeout: awayTimeout}).DialContext,
-	}
-	if addrs, err := net.InterfaceAddrs(); err == nil {
-		for _, x := range addrs {
-			if n, ok := x.(*net.IPNet); ok {
-				if ip, ok := netip.AddrFromSlice(n.IP); ok {
-					a.mine = append(a.mine, ip.Unmap())
-				}
-			}
-		}
+		mine: machineAddrs(),
 	}
 	a.examine(ctx)
 	if !a.shown && cfg.TLS.Certificate != "" { // nobody showed it; it may be good all the same

@@ -125,7 +125,7 @@ func (c *cli) export(cmd *cobra.Command, format, out string) (err error) {
 		return fmt.Errorf("writing the export: %w", err)
 	}
 	if out != "" {
-		fmt.Fprintf(c.out, "%s: %s. Keep it as you would a diary.\nSHA-256: %s\n", out, incidentsText(len(x.Incidents)), sumText(b.Bytes()))
+		fmt.Fprintf(c.out, "%s: %s. Keep it as you would a diary.\nSHA-256: %s\n", out, plural(len(x.Incidents), "incident"), sumText(b.Bytes()))
 	}
 	return nil
 }

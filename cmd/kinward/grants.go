@@ -123,11 +123,16 @@ func grantAdd(e *edit, r grantRequest) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if g.What.Kind == policy.ForEverything {
+	e.noteGrant(id, g.What)
+	return what, nil
+}
+
+// noteGrant says what a grant does not lift, and how to end it.
+func (e *edit) noteGrant(id policy.GrantID, what policy.Target) {
+	if what.Kind == policy.ForEverything {
 		e.note("It lifts bedtime and pause alone: what is blocked at other times stays blocked.")
 	}
 	e.note("To end it early: {kinward} grants revoke %d", id)
-	return what, nil
 }
 
 // grantable reads what is granted: a name where it is nothing else.

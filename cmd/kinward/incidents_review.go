@@ -225,7 +225,7 @@ func reviewIncidents(ctx context.Context, n *node, req incidentRequest, _ progre
 		return done{}, coded(err)
 	}
 	n.bells.ring(r.f.ID)
-	return done{fmt.Sprintf("Reviewed: %s.", incidentsText(len(list)))}, nil
+	return done{fmt.Sprintf("Reviewed: %s.", plural(len(list), "incident"))}, nil
 }
 
 func unreviewIncidents(ctx context.Context, n *node, req incidentRequest, _ progress) (done, error) {
@@ -244,7 +244,7 @@ func unreviewIncidents(ctx context.Context, n *node, req incidentRequest, _ prog
 		}
 	}
 	n.bells.ring(r.f.ID)
-	return done{fmt.Sprintf("Taken back: the review of %s.", incidentsText(undone))}, nil
+	return done{fmt.Sprintf("Taken back: the review of %s.", plural(undone, "incident"))}, nil
 }
 
 // pick finds all incidents of a request before any is touched.
@@ -262,13 +262,6 @@ func (n *node) pick(ctx context.Context, req incidentRequest) (*reading, []journ
 		list = append(list, i)
 	}
 	return r, list, nil
-}
-
-func incidentsText(n int) string {
-	if n == 1 {
-		return "1 incident"
-	}
-	return fmt.Sprintf("%d incidents", n)
 }
 
 // cleanNote checks what a guardian writes down.
@@ -434,6 +427,6 @@ func printViews(w io.Writer, r viewsReply) {
 		if v.Times > 1 {
 			more = fmt.Sprintf(", %d times until %s", v.Times, v.Last.Format("15:04"))
 		}
-		fmt.Fprintf(w, "%s  %s %s of %s (%s)%s\n", v.First.Format("Mon 2 Jan 15:04"), v.Who, viewWords[v.Action], whose, incidentsText(v.Incidents), more)
+		fmt.Fprintf(w, "%s  %s %s of %s (%s)%s\n", v.First.Format("Mon 2 Jan 15:04"), v.Who, viewWords[v.Action], whose, plural(v.Incidents, "incident"), more)
 	}
 }

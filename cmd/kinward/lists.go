@@ -227,7 +227,7 @@ func printListTrouble(w io.Writer, l listView) {
 			what = "The version that you rolled back from is kept"
 		}
 		fmt.Fprintf(w, "\n%s: %s, of %s, with %s%s.\n  Put it in force:  {kinward} lists accept %s\n",
-			l.ID, what, h.FetchedAt.Local().Format("2 Jan 15:04"), names(h.Entries), changesText(h.Changes), l.ID)
+			l.ID, what, h.FetchedAt.Local().Format("2 Jan 15:04"), plural(h.Entries, "name"), changesText(h.Changes), l.ID)
 		if !h.RolledBack {
 			fmt.Fprintf(w, "  Or leave it: the version in force stays, and later ones are looked at anew.\n")
 		}

@@ -46,7 +46,7 @@ func printSwap(w io.Writer, r swapReply) {
 		text = "; no name changed"
 	}
 	fmt.Fprintf(w, "%s: the version of %s is in force, with %s%s. %s\n",
-		r.List.ID, r.List.Fetched.Local().Format("2 Jan 15:04"), names(r.List.Entries), text, lag)
+		r.List.ID, r.List.Fetched.Local().Format("2 Jan 15:04"), plural(r.List.Entries, "name"), text, lag)
 	printListTrouble(w, r.List)
 }
 
@@ -131,12 +131,4 @@ func printDirectory(w io.Writer, r directoryReply) {
 	if len(first) > 0 {
 		fmt.Fprintf(w, "To begin with (*): %s\n", strings.Join(first, ", "))
 	}
-}
-
-// names counts names in words.
-func names(n int) string {
-	if n == 1 {
-		return "1 name"
-	}
-	return fmt.Sprintf("%d names", n)
 }

@@ -125,16 +125,23 @@ func letGo(h holder) string {
 // homeAddress returns the address of this machine in its home network, for
 // printing: the first private IPv4 address of an interface that is up.
 func homeAddress() (netip.Addr, bool) {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok {
-			if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap().Is4() && ip.Unmap().IsPrivate() {
-				return ip.Unmap(), true
-			}
+	for _, a := range machineAddrs() {
+		if a.Is4() && a.IsPrivate() {
+			return a, true
 		}
 	}
 	return netip.Addr{}, false
+}
+
+// machineAddrs are the addresses of this machine; nil where they cannot be had.
+func machineAddrs() (out []netip.Addr) {
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok {
+				out = append(out, ip.Unmap())
+			}
+		}
+	}
+	return out
 }

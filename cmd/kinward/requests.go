@@ -389,10 +389,7 @@ func (e *edit) allow(r store.Request, answer, who string) (what string, until ti
 	}
 	id, what, err := e.f.AddGrant(p.Name, g, e.now)
 	if err == nil {
-		if r.What == everything {
-			e.note("It lifts bedtime and pause alone: what is blocked at other times stays blocked.")
-		}
-		e.note("To end it early: {kinward} grants revoke %d", id)
+		e.noteGrant(id, g.What)
 	}
 	return what, until, err
 }

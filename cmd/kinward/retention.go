@@ -111,7 +111,7 @@ func setRetention(ctx context.Context, n *node, req change[retentionRequest], _ 
 	}
 	gone, err := n.db.Expire(ctx, f, time.Now())
 	if gone.Incidents > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("Forgotten now: %s that were older.", incidentsText(gone.Incidents)))
+		r.Notes = append(r.Notes, fmt.Sprintf("Forgotten now: %s that were older.", plural(gone.Incidents, "incident")))
 	}
 	return r, err
 }

@@ -263,7 +263,7 @@ func printToday(w io.Writer, t todayReply) {
 			fmt.Fprintf(w, "%s: all calm.\n", name)
 			continue
 		}
-		fmt.Fprintf(w, "%s: %s, %d of them blocked; %d that you have not reviewed.\n", name, incidentsText(p.Incidents), p.Blocked, p.Fresh)
+		fmt.Fprintf(w, "%s: %s, %d of them blocked; %d that you have not reviewed.\n", name, plural(p.Incidents, "incident"), p.Blocked, p.Fresh)
 		for _, i := range p.Worth {
 			fmt.Fprintf(w, "  %s  [%s]\n", i.Sentence, shortID(i.ID))
 		}
