@@ -14,11 +14,11 @@ import (
 )
 
 var passkeyRoutes = []route{
-	{"POST /sign-in/passkey/options", anyone, passkeyOptions},
-	{"POST /sign-in/passkey", anyone, signInPasskey},
+	{"POST /sign-in/passkey/options", anyone, scripted(passkeyOptions)},
+	{"POST /sign-in/passkey", anyone, scripted(signInPasskey)},
 	{"GET /account/passkeys/new", signed, confirmed(newPasskeyPage)},
-	{"POST /account/passkeys/options", signed, confirmed(newPasskeyOptions)},
-	{"POST /account/passkeys", signed, confirmed(newPasskey)},
+	{"POST /account/passkeys/options", signed, confirmed(scripted(newPasskeyOptions))},
+	{"POST /account/passkeys", signed, confirmed(scripted(newPasskey))},
 	{"POST /account/passkeys/remove", signed, confirmed(removePasskey)},
 }
 
@@ -94,14 +94,33 @@ func (v *visit) passkeyOwner(account store.Account) (*passkeyOwner, error) {
 }
 
 // data answers a script.
-func (v *visit) data(x any) error {
+func (v *visit) data(status int, x any) error {
 	b, err := json.Marshal(x)
 	if err != nil {
 		return err
 	}
 	v.w.Header().Set("Content-Type", "application/json")
+	v.w.WriteHeader(status)
 	_, _ = v.w.Write(b) // the browser may be gone
 	return nil
+}
+
+// passkeyWrong tells a script what went wrong, for its page to show.
+type passkeyWrong struct {
+	Wrong string `json:"wrong"`
+}
+
+// scripted has a handler answer what went wrong to the script that asked, in the
+// page's language, and not with a page that nobody sees.
+func scripted(serve func(*visit) error) func(*visit) error {
+	return func(v *visit) error {
+		err := serve(v)
+		if err == nil {
+			return nil
+		}
+		status, text := v.fault(err)
+		return v.data(status, passkeyWrong{text})
+	}
 }
 
 func (v *visit) ask(options any, s *webauthn.SessionData, account store.AccountID) error {
@@ -110,7 +129,7 @@ func (v *visit) ask(options any, s *webauthn.SessionData, account store.AccountI
 		return err
 	}
 	v.setCookie(ceremonyCookie, text, ceremonyLife)
-	return v.data(options)
+	return v.data(http.StatusOK, options)
 }
 
 // challenged returns what was asked for, once.
@@ -172,7 +191,7 @@ func signInPasskey(v *visit) error {
 	} else if err := v.prolong(); err != nil {
 		return err
 	}
-	return v.data(passkeyAnswer{next})
+	return v.data(http.StatusOK, passkeyAnswer{next})
 }
 
 // provePasskey returns whose passkey was shown. All that is wrong with it is
@@ -259,13 +278,13 @@ func newPasskey(v *visit) error {
 	}
 	err = v.server.accounts.AddPasskey(v.request.Context(), store.Passkey{Account: v.account.ID, Credential: credential.ID, Document: document, Name: name})
 	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrInvalid) {
-		return &Refusal{Kind: Invalid, Text: err.Error()}
+		return &Refusal{Kind: Invalid, Text: v.lang.refusal(err.Error())}
 	} else if err != nil {
 		return err
 	}
 	v.happened(store.DoorPasskey, name)
 	v.note("passkey.added")
-	return v.data(passkeyAnswer{"/account"})
+	return v.data(http.StatusOK, passkeyAnswer{"/account"})
 }
 
 func removePasskey(v *visit) error {

@@ -38,7 +38,8 @@ func (b *chrome) knows(device cdwebauthn.AuthenticatorID, who bool) {
 }
 
 // A guardian sets the console up by its link, adds a passkey, and signs in with it;
-// a device that does not know who holds it opens nothing.
+// a device that does not know who holds it opens nothing, and what the server does
+// not take it gives its reason for.
 func TestBrowserPasskey(t *testing.T) {
 	h := startHome(t, startUpstream(t))
 	base, link := h.consoleLink()
@@ -59,6 +60,21 @@ func TestBrowserPasskey(t *testing.T) {
 	b.click("Add a passkey")
 	b.sees("What is this device called?")
 	b.accessible("a new passkey")
+	unfit := func() {
+		evaluate[bool](b, `(() => { document.querySelector("input[name=passkey]").value = "Eva\u200b's phone"; return true; })()`)
+	}
+	b.expect(`status of 422`)
+	b.cookie("kinward-lang", "de")
+	b.open("/account/passkeys/new")
+	unfit() // keys do not make such a character
+	b.click("Passkey anlegen")
+	b.sees("Der Name enthält ein Zeichen, das nicht gezeigt werden kann")
+	b.accessible("a passkey that was refused")
+	b.cookie("kinward-lang", "en")
+	b.open("/account/passkeys/new")
+	unfit()
+	b.click("Make the passkey")
+	b.sees("holds the character U+200B, which cannot be shown")
 	b.fill("What is this device called?", "Eva's phone")
 	b.click("Make the passkey")
 	b.sees("The passkey is made", "Eva's phone")
