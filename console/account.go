@@ -5,6 +5,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -315,4 +316,9 @@ func doorPage(v *visit) error {
 	}
 	sortNewest(rows)
 	return v.page(http.StatusOK, "door", rows)
+}
+
+// sortNewest orders what happened at the door, the newest first.
+func sortNewest(rows []doorView) {
+	slices.SortStableFunc(rows, func(a, b doorView) int { return b.At.Compare(a.At) })
 }

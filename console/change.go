@@ -170,3 +170,17 @@ func (v *visit) Did() *did {
 	}
 	return &r.Changes[0]
 }
+
+// changed ends a POST: with what went wrong, or with a note on the page that shows
+// the change. What waits for its time or for somebody is no failure.
+func (v *visit) changed(err error, path, note string, pairs ...any) error {
+	if r := refused(err); r != nil && r.Kind == Waits {
+		v.note("changes.waits")
+		return v.see(path)
+	}
+	if err != nil {
+		return err
+	}
+	v.note(note, pairs...)
+	return v.see(path)
+}

@@ -166,9 +166,6 @@ func (v *visit) household() (household, error) {
 	return h, err
 }
 
-// CanChange is whether the visitor may change choices.
-func (v *visit) CanChange() bool { return carers.allows(v.actor) }
-
 // childrenPage lists the children, and holds the form for one more.
 type childrenPage struct {
 	formPage

@@ -148,17 +148,6 @@ func (d deviceView) Known() []string {
 // stays when the router gives it another one.
 func (u unknownDevice) Clue() string { return cmp.Or(u.MAC, u.Address) }
 
-// Ago says how long ago something was, in words.
-func (v *visit) Ago(t time.Time) string {
-	switch age := v.now.Sub(t); {
-	case age < 2*time.Minute:
-		return v.lang.text("devices.now")
-	case age < time.Hour:
-		return v.lang.count("devices.minutes", int(age/time.Minute))
-	}
-	return v.moment(t)
-}
-
 // deviceAdd names a device: one that was seen, or a new one, which may have
 // nothing to be recognised by yet but the private-DNS name that it will be given.
 func deviceAdd(v *visit) error {

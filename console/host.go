@@ -7,7 +7,10 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+
+	"kinward/blocklists"
 )
 
 // ownNames are names of this server that need no setting: of this machine, and of
@@ -116,4 +119,90 @@ func (s *Server) clientOf(q *http.Request) netip.Addr {
 
 func (s *Server) isProxy(a netip.Addr) bool {
 	return slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// localPath returns p where it is an address of this server, "/" otherwise:
+// neither another scheme nor //host, which browsers take for another server's.
+func localPath(p string) string {
+	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsAny(p, "\\\r\n\t") {
+		return "/"
+	}
+	return p
+}
+
+// base is how this console is reached, for links.
+func (v *visit) base() string {
+	if v.server.url != nil {
+		return v.server.url.String()
+	}
+	scheme := "http://"
+	if v.secure {
+		scheme = "https://"
+	}
+	return scheme + v.request.Host // a host of ours: see isOurs
+}
+
+// loopback reports whether no other device can open what this one has open.
+func (v *visit) loopback() bool {
+	if v.server.url != nil {
+		return false
+	}
+	host := hostOf(v.request)
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+// nameIn reads the name of a site from what a person, a link or a browser sent: a
+// name or an address of a page. It returns "" for what is none.
+func nameIn(text string) string {
+	text = strings.TrimSpace(text)
+	if len(text) > 2048 {
+		return ""
+	}
+	if strings.Contains(text, "://") {
+		u, err := url.Parse(text)
+		if err != nil {
+			return ""
+		}
+		text = u.Host
+	} else {
+		text, _, _ = strings.Cut(text, "/")
+	}
+	host, _ := splitHost(text)
+	return host
+}
+
+// splitHost takes the host of a request apart: a name in lower case without a dot
+// at its end, or an address without brackets, and the port, "" for none. What is
+// no name and no address is "". It is what any device may write there.
+func splitHost(s string) (host, port string) {
+	if len(s) > 512 {
+		return "", ""
+	}
+	host = s
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") && (strings.Count(s, ":") == 1 || strings.HasPrefix(s, "[")) {
+		host, port = s[:i], s[i+1:]
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
+			return "", ""
+		}
+	}
+	if strings.HasPrefix(host, "[") != strings.HasSuffix(host, "]") {
+		return "", ""
+	}
+	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err == nil {
+		if a.Zone() != "" {
+			return "", ""
+		}
+		return a.Unmap().String(), port
+	}
+	n, err := blocklists.ParseName(host)
+	if err != nil || n == "" {
+		return "", ""
+	}
+	if host = n.String(); strings.ContainsFunc(host, func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	}) {
+		return "", ""
+	}
+	return host, port
 }

@@ -1,8 +1,6 @@
 package console
 
 import (
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -83,59 +81,4 @@ func halves(sentence string) (when, what string) {
 		return "", capital(sentence)
 	}
 	return when, capital(what)
-}
-
-// query writes an address with the values that are not empty.
-func query(path string, pairs ...string) string {
-	q := url.Values{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			q.Set(pairs[i], pairs[i+1])
-		}
-	}
-	if len(q) == 0 {
-		return path
-	}
-	return path + "?" + q.Encode()
-}
-
-// at writes a day and a time of the family's clock.
-func (v *visit) at(t time.Time) string {
-	t = t.In(v.zone)
-	return v.lang.text("date.at", "Day", v.lang.day(t), "Clock", v.lang.clock(t))
-}
-
-// At is at, for pages.
-func (v *visit) At(t time.Time) string { return v.at(t) }
-
-// Carer is whether the visitor may change something of the family.
-func (v *visit) Carer() bool { return carers.allows(v.actor) }
-
-// zoned takes the family's clock from a reply.
-func (v *visit) zoned(name string) {
-	if z, err := time.LoadLocation(name); err == nil {
-		v.zone = z
-	}
-}
-
-// changed ends a POST: with what went wrong, or with a note on the page that shows
-// the change. What waits for its time or for somebody is no failure.
-func (v *visit) changed(err error, path, note string, pairs ...any) error {
-	if r := refused(err); r != nil && r.Kind == Waits {
-		v.note("changes.waits")
-		return v.see(path)
-	}
-	if err != nil {
-		return err
-	}
-	v.note(note, pairs...)
-	return v.see(path)
-}
-
-// status is that of a page which may say that something was wrong.
-func status(wrong string) int {
-	if wrong != "" {
-		return http.StatusUnprocessableEntity
-	}
-	return http.StatusOK
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"strings"
 	"time"
 )
 
@@ -46,62 +45,4 @@ func (s *Server) noteSeal(b []byte) []byte {
 	m := hmac.New(sha256.New, s.noteKey[:])
 	m.Write(b)
 	return m.Sum(nil)
-}
-
-const languageCookie = "lang"
-
-var languageRoutes = []route{
-	{"POST /language", anyone, setLanguage},
-}
-
-// language is what the visitor chose, else what the browser asks for.
-func (v *visit) language() *textLanguage {
-	if l := v.server.languageOf(v.cookie(languageCookie)); l != nil {
-		return l
-	}
-	return v.server.texts.choose(v.request.Header.Get("Accept-Language"))
-}
-
-// languageOf returns the language of a tag; nil where the console has none such.
-func (s *Server) languageOf(tag string) *textLanguage {
-	for _, l := range s.texts.languages {
-		if l.tag == tag {
-			return l
-		}
-	}
-	return nil
-}
-
-// keepLanguage has the browser ask for a language from now on.
-func (v *visit) keepLanguage(l *textLanguage) {
-	v.setCookie(languageCookie, l.tag, 365*24*time.Hour)
-}
-
-// setLanguage keeps the language in this browser and goes back to the page.
-func setLanguage(v *visit) error {
-	if l := v.server.languageOf(v.request.PostFormValue("lang")); l != nil {
-		v.keepLanguage(l)
-	}
-	return v.see(localPath(v.request.PostFormValue("back")))
-}
-
-// localPath returns p where it is an address of this server, "/" otherwise:
-// neither another scheme nor //host, which browsers take for another server's.
-func localPath(p string) string {
-	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsAny(p, "\\\r\n\t") {
-		return "/"
-	}
-	return p
-}
-
-// LanguageName is a language in its own words.
-type LanguageName struct{ Tag, Name string }
-
-// Languages are those of the console.
-func (v *visit) Languages() []LanguageName {
-	var all []LanguageName
-	for _, l := range v.server.texts.languages {
-		all = append(all, LanguageName{l.tag, l.text("language.name")})
-	}
-	return all
 }

@@ -6,6 +6,8 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
+	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"sync"
@@ -80,4 +82,26 @@ type option struct{ Value, Label string }
 type tab struct {
 	Href, Label string
 	Here        bool
+}
+
+// query writes an address with the values that are not empty.
+func query(path string, pairs ...string) string {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	if len(q) == 0 {
+		return path
+	}
+	return path + "?" + q.Encode()
+}
+
+// status is that of a page which may say that something was wrong.
+func status(wrong string) int {
+	if wrong != "" {
+		return http.StatusUnprocessableEntity
+	}
+	return http.StatusOK
 }

@@ -7,13 +7,10 @@ import (
 	"html/template"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"kinward/blocklists"
 	"kinward/policy"
 )
 
@@ -172,13 +169,6 @@ func (v *visit) throughProxy(from netip.Addr) bool {
 		slices.ContainsFunc(forwarded, func(h string) bool { return v.request.Header.Get(h) != "" })
 }
 
-// inZone sets the clock by which the page tells times.
-func (v *visit) inZone(name string) {
-	if z, err := time.LoadLocation(name); err == nil {
-		v.zone, v.now = z, v.now.In(z)
-	}
-}
-
 // myView is what "my page" shows.
 type myView struct {
 	portalMine
@@ -304,18 +294,6 @@ func (v *visit) block(p portalName, portal string) (blockView, error) {
 	return b, err
 }
 
-// moment tells a time of today by the clock, another with its day.
-func (v *visit) moment(t time.Time) string {
-	t = t.In(v.zone)
-	if t.YearDay() == v.now.In(v.zone).YearDay() && t.Year() == v.now.In(v.zone).Year() {
-		return v.lang.text("portal.at", "Clock", v.lang.clock(t))
-	}
-	return v.lang.text("portal.on", "Day", v.lang.day(t), "Clock", v.lang.clock(t))
-}
-
-// Moment is moment for the pages.
-func (v *visit) Moment(t time.Time) string { return v.moment(t) }
-
 // What is textLanguage.what for the pages.
 func (v *visit) What(band, category string) string { return v.lang.what(band, category) }
 
@@ -372,59 +350,4 @@ func (v *visit) portalPage(status int, name string, data any, forms ...string) e
 func (v *visit) portalFail(err error) error {
 	status, text := v.fault(err)
 	return v.portalPage(status, "portal-fail", text)
-}
-
-// nameIn reads the name of a site from what a person, a link or a browser sent: a
-// name or an address of a page. It returns "" for what is none.
-func nameIn(text string) string {
-	text = strings.TrimSpace(text)
-	if len(text) > 2048 {
-		return ""
-	}
-	if strings.Contains(text, "://") {
-		u, err := url.Parse(text)
-		if err != nil {
-			return ""
-		}
-		text = u.Host
-	} else {
-		text, _, _ = strings.Cut(text, "/")
-	}
-	host, _ := splitHost(text)
-	return host
-}
-
-// splitHost takes the host of a request apart: a name in lower case without a dot
-// at its end, or an address without brackets, and the port, "" for none. What is
-// no name and no address is "". It is what any device may write there.
-func splitHost(s string) (host, port string) {
-	if len(s) > 512 {
-		return "", ""
-	}
-	host = s
-	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") && (strings.Count(s, ":") == 1 || strings.HasPrefix(s, "[")) {
-		host, port = s[:i], s[i+1:]
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
-			return "", ""
-		}
-	}
-	if strings.HasPrefix(host, "[") != strings.HasSuffix(host, "]") {
-		return "", ""
-	}
-	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err == nil {
-		if a.Zone() != "" {
-			return "", ""
-		}
-		return a.Unmap().String(), port
-	}
-	n, err := blocklists.ParseName(host)
-	if err != nil || n == "" {
-		return "", ""
-	}
-	if host = n.String(); strings.ContainsFunc(host, func(r rune) bool {
-		return r != '-' && r != '.' && r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
-	}) {
-		return "", ""
-	}
-	return host, port
 }

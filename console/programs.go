@@ -173,6 +173,3 @@ func revokeProgram(v *visit) error {
 	v.note("programs.revoked", "Name", tokens[i].Name)
 	return v.see("/programs")
 }
-
-// Zone is the clock that the pages go by.
-func (v *visit) Zone() *time.Location { return v.zone }

@@ -1,11 +1,13 @@
 package console
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base32"
-	"net/url"
 	"slices"
 	"strings"
+
+	"kinward/store"
 )
 
 // recoveryCodes is how many an account is given at a time: for a phone that is lost.
@@ -33,20 +35,25 @@ func grouped(code string) string {
 	return strings.Join(parts, " ")
 }
 
-// newTOTPSecret returns a secret of 160 bits, as RFC 4226 §4 recommends.
-func newTOTPSecret() string {
-	var b [20]byte
-	rand.Read(b[:])
-	return base32.StdEncoding.EncodeToString(b[:])
+// recovery reports whether a code is one of the account's recovery codes, and uses
+// it up.
+func (v *visit) recovery(ctx context.Context, account store.Account, code string) (bool, error) {
+	code = plainCode(code)
+	if code == "" {
+		return false, nil
+	}
+	return v.server.accounts.UseCode(ctx, account.ID, code)
 }
 
-// totpURL is what an authenticator app reads from a QR code.
-func totpURL(name, secret string) string {
-	u := url.URL{Scheme: "otpauth", Host: "totp", Path: "/Kinward:" + name, RawQuery: "secret=" + secret + "&issuer=Kinward"}
-	return u.String()
-}
-
-// sortNewest orders what happened at the door, the newest first.
-func sortNewest(rows []doorView) {
-	slices.SortStableFunc(rows, func(a, b doorView) int { return b.At.Compare(a.At) })
+// plainCode returns a recovery code as it was made, however it was typed.
+func plainCode(code string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '-' || r == ' ':
+			return -1
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return r
+	}, code)
 }

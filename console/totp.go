@@ -2,7 +2,10 @@ package console
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/subtle"
+	"encoding/base32"
+	"net/url"
 	"strings"
 	"time"
 
@@ -52,25 +55,15 @@ func totpStep(secret, code string, now time.Time) (step int64, ok bool) {
 	return step, ok
 }
 
-// recovery reports whether a code is one of the account's recovery codes, and uses
-// it up.
-func (v *visit) recovery(ctx context.Context, account store.Account, code string) (bool, error) {
-	code = plainCode(code)
-	if code == "" {
-		return false, nil
-	}
-	return v.server.accounts.UseCode(ctx, account.ID, code)
+// newTOTPSecret returns a secret of 160 bits, as RFC 4226 §4 recommends.
+func newTOTPSecret() string {
+	var b [20]byte
+	rand.Read(b[:])
+	return base32.StdEncoding.EncodeToString(b[:])
 }
 
-// plainCode returns a recovery code as it was made, however it was typed.
-func plainCode(code string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '-' || r == ' ':
-			return -1
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		}
-		return r
-	}, code)
+// totpURL is what an authenticator app reads from a QR code.
+func totpURL(name, secret string) string {
+	u := url.URL{Scheme: "otpauth", Host: "totp", Path: "/Kinward:" + name, RawQuery: "secret=" + secret + "&issuer=Kinward"}
+	return u.String()
 }

@@ -220,5 +220,8 @@ func pattern(q *http.Request) string {
 	return "/" + first
 }
 
-// Lang is the page's language, for its html element.
-func (v *visit) Lang() string { return v.lang.tag }
+// Carer is whether the visitor may change something of the family.
+func (v *visit) Carer() bool { return carers.allows(v.actor) }
+
+// CanChange is whether the visitor may change choices.
+func (v *visit) CanChange() bool { return carers.allows(v.actor) }
