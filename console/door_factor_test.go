@@ -150,7 +150,7 @@ func TestGuessingIsSlow(t *testing.T) {
 	if got := guess("198.51.100.7:1000", "eva"); got != 403 {
 		t.Errorf("after a while: %d", got)
 	}
-	for i := range wrongAltogther {
+	for i := range wrongAltogether {
 		h.server.door.failed(netip4(10, 0, byte(i>>8), byte(i)), fmt.Sprint(i))
 	}
 	if got := guess("100.64.0.9:1000", "somebody"); got != 429 {

@@ -30,12 +30,12 @@ type tally struct {
 }
 
 const (
-	wrongWindow    = 15 * time.Minute
-	wrongPerPlace  = 20
-	wrongPerName   = 20
-	wrongPerKnown  = 10
-	wrongAltogther = 2000
-	wrongKept      = 1 << 13 // more than can be wrong altogether in two windows, so nothing that counts is pushed out
+	wrongWindow     = 15 * time.Minute
+	wrongPerPlace   = 20
+	wrongPerName    = 20
+	wrongPerKnown   = 10
+	wrongAltogether = 2000
+	wrongKept       = 1 << 13 // more than can be wrong altogether in two windows, so nothing that counts is pushed out
 )
 
 func newThrottle(now func() time.Time) *throttle {
@@ -60,7 +60,7 @@ func (t *throttle) may(from netip.Addr, name, known string) bool {
 	if known != "" {
 		return t.count("known "+known) < wrongPerKnown
 	}
-	if t.now().Sub(t.since) < wrongWindow && t.all >= wrongAltogther {
+	if t.now().Sub(t.since) < wrongWindow && t.all >= wrongAltogether {
 		return false
 	}
 	return t.count("place "+networkOf(from).String()) < wrongPerPlace && (name == "" || t.count("name "+policy.NameKey(name)) < wrongPerName)

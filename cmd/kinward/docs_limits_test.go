@@ -235,7 +235,7 @@ var limitLines = map[string]string{
 	"console.wrongPerPlace":             "wrong passwords from one network within 15 minutes",
 	"console.wrongPerName":              "wrong passwords for one name within 15 minutes",
 	"console.wrongPerKnown":             "wrong passwords from a browser that has signed in before, within 15 minutes",
-	"console.wrongAltogther":            "wrong passwords in all within 15 minutes",
+	"console.wrongAltogether":           "wrong passwords in all within 15 minutes",
 	"console.hashing":                   "passwords checked at a time",
 	"console.waiting":                   "passwords that wait for it",
 	"console.sessionIdle time":          "session without use",
