@@ -40,9 +40,6 @@ type (
 		Who      []string   `json:"who"`
 		Lag      int        `json:"lag"`
 	}
-	portalMineRequest struct {
-		Profile string `json:"profile,omitempty"`
-	}
 	portalMine struct {
 		Profile string        `json:"profile"`
 		Device  string        `json:"device"`
@@ -90,7 +87,7 @@ type (
 
 var (
 	callPortalName = call[portalNameRequest, portalName]("portal-name")
-	callPortalMine = call[portalMineRequest, portalMine]("portal-mine")
+	callPortalMine = call[nothing, portalMine]("portal-mine")
 
 	portalCalls = []anyCall{callPortalName, callPortalMine, callRequestAdd, callRequestsMine}
 )
@@ -172,18 +169,17 @@ func (v *visit) throughProxy(from netip.Addr) bool {
 // myView is what "my page" shows.
 type myView struct {
 	portalMine
-	Times  []string
-	Lines  []helpLine
-	Asked  []askedView
-	Tone   string
-	Static bool // a guardian looks at it
+	Times []string
+	Lines []helpLine
+	Asked []askedView
+	Tone  string
 }
 
 func myPage(v *visit) error {
 	if err := v.asDevice(); err != nil {
 		return v.portalFail(err)
 	}
-	mine, err := callPortalMine.do(v, portalMineRequest{})
+	mine, err := callPortalMine.do(v, nothing{})
 	if err != nil {
 		return v.portalFail(err)
 	}

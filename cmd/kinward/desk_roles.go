@@ -89,7 +89,7 @@ var roles = map[string]capacity{
 	// Choices.
 	"profiles-show":      viewers,
 	"profiles-services":  viewers,
-	"profiles-my":        viewers | children,
+	"profiles-my":        viewers,
 	"profiles-add":       carers,
 	"profiles-preset":    carers,
 	"profiles-rename":    carers,
@@ -137,7 +137,7 @@ var roles = map[string]capacity{
 	"devices-watch":       carers,
 	"devices-watched":     carers,
 	"portal-name":         children,
-	"portal-mine":         viewers | children,
+	"portal-mine":         children,
 
 	// History.
 	"changes":      viewers,

@@ -125,6 +125,10 @@ func TestDeskRoles(t *testing.T) {
 		{"a guardian of elsewhere", console.Actor{Family: 1, Guardian: 99, Role: policy.Owner}, "family", about{}, console.Forbidden},
 		{"a session that was given less", console.Actor{Family: 2, Guardian: h.guardian(2, "Eva").Guardian, Role: policy.Viewer}, "families-rename", rename, console.Forbidden},
 		{"a child reads no incidents", console.Actor{Family: 2, Child: &console.Child{Profile: 1}}, "incidents", incidentsRequest{Limit: 1}, console.Forbidden},
+		{"a child reads my page", console.Actor{Family: 2, Child: &console.Child{Profile: 1}}, "portal-mine", struct{}{}, ""},
+		{"a guardian has no page of a device's", h.guardian(2, "Eva"), "portal-mine", struct{}{}, console.Forbidden},
+		{"a guardian is told what a child is", h.guardian(2, "Oma"), "profiles-my", profileShowRequest{Profile: "Everyone"}, ""},
+		{"a child names no profile", console.Actor{Family: 2, Child: &console.Child{Profile: 1}}, "profiles-my", profileShowRequest{Profile: "Everyone"}, console.Forbidden},
 	} {
 		if got := h.desk.Do(t.Context(), tt.by, tt.do, tt.req, nil); kindOf(got) != tt.want || tt.want == "" && got != nil {
 			t.Errorf("%s: got %v (%s), want %q", tt.name, got, kindOf(got), tt.want)

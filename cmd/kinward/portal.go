@@ -40,7 +40,7 @@ type portalReply struct {
 
 var (
 	opPortalName = operation[portalRequest, portalReply]{"portal-name", portalName}
-	opPortalMine = operation[portalMineRequest, portalMine]{"portal-mine", mineOf}
+	opPortalMine = operation[struct{}, portalMine]{"portal-mine", mineOf}
 )
 
 // answerLag is for how long a device of a child keeps an answer at most, in
@@ -119,12 +119,6 @@ func guardianNames(f *policy.Family) []string {
 	return names
 }
 
-// portalMineRequest asks for what a device may know of its profile. A guardian
-// names the profile, and sees what its devices see.
-type portalMineRequest struct {
-	Profile string `json:"profile,omitempty"`
-}
-
 // portalMine is what whoever a profile is for may know of it: everything that is
 // filtered and kept, and who can see it.
 type portalMine struct {
@@ -182,28 +176,14 @@ type portalLook struct {
 // lookedAt is how far back a child is told who looked.
 const lookedAt = policy.KeptDays(30)
 
-func mineOf(ctx context.Context, n *node, req portalMineRequest, _ progress) (portalMine, error) {
+func mineOf(ctx context.Context, n *node, _ struct{}, _ progress) (portalMine, error) {
 	now := time.Now()
-	m := portalMine{Known: true, Lag: answerLag}
-	var f *policy.Family
-	var p *policy.Profile
-	if g := guardian(ctx); g != nil {
-		var err error
-		if f, _, err = n.family(ctx, ""); err != nil {
-			return m, coded(err)
-		}
-		if p, err = f.Profile(req.Profile); err != nil {
-			return m, coded(err)
-		}
-	} else {
-		family, who, _, err := n.childAsks(ctx, now)
-		if err != nil {
-			return m, err
-		}
-		f, p = family, family.ProfileByID(who.Profile)
-		m.Known, m.Device = who.Device != 0, deviceName(f, who.Device)
+	f, who, _, err := n.childAsks(ctx, now)
+	if err != nil {
+		return portalMine{}, err
 	}
-	zone := zoneOf(f)
+	p, zone := f.ProfileByID(who.Profile), zoneOf(f)
+	m := portalMine{Known: who.Device != 0, Device: deviceName(f, who.Device), Lag: answerLag}
 	m.Band, m.Guests, m.Zone, m.Days = p.Preset.String(), p.Guests, zone.String(), int(f.Retention.Default())
 	n.mineCategories(&m, f, p)
 	n.mineChoices(&m, p)
