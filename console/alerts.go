@@ -31,19 +31,18 @@ type alertsView struct {
 
 // channelView is a way to a guardian.
 type channelView struct {
-	ID         int64      `json:"id"`
-	Guardian   string     `json:"guardian"`
-	Kind       string     `json:"kind"`
-	To         string     `json:"to"`
-	Only       string     `json:"only"`
-	Brief      bool       `json:"brief"`
-	Priority   int        `json:"priority"`
-	State      string     `json:"state"`
-	Made       time.Time  `json:"made"`
-	LastSent   *time.Time `json:"last_sent"`
-	LastFailed *time.Time `json:"last_failed"`
-	LastError  string     `json:"last_error"`
-	Problem    string     `json:"problem"`
+	ID        int64      `json:"id"`
+	Guardian  string     `json:"guardian"`
+	Kind      string     `json:"kind"`
+	To        string     `json:"to"`
+	Only      string     `json:"only"`
+	Brief     bool       `json:"brief"`
+	Priority  int        `json:"priority"`
+	State     string     `json:"state"`
+	Made      time.Time  `json:"made"`
+	LastSent  *time.Time `json:"last_sent"`
+	LastError string     `json:"last_error"`
+	Problem   string     `json:"problem"`
 }
 
 // preferencesView is how a guardian hears of things.
@@ -65,12 +64,11 @@ type alertWhen struct {
 }
 
 type messageView struct {
-	Channel int64      `json:"channel"`
-	What    string     `json:"what"`
-	Made    time.Time  `json:"made"`
-	Tries   int        `json:"tries"`
-	Next    *time.Time `json:"next"`
-	Error   string     `json:"error"`
+	What  string     `json:"what"`
+	Made  time.Time  `json:"made"`
+	Tries int        `json:"tries"`
+	Next  *time.Time `json:"next"`
+	Error string     `json:"error"`
 }
 
 type alertAddRequest struct {

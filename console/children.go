@@ -34,13 +34,12 @@ var childrenRoutes = []route{
 
 // household is what the pages about children need of the family.
 type household struct {
-	Zone      string         `json:"zone"`
-	Unknown   string         `json:"unknown"`
-	Loosening string         `json:"loosening"`
-	Profiles  []childProfile `json:"profiles"`
-	Devices   []childDevice  `json:"devices"`
-	Holidays  []holiday      `json:"holidays"`
-	Grants    []childGrant   `json:"grants"`
+	Zone     string         `json:"zone"`
+	Unknown  string         `json:"unknown"`
+	Profiles []childProfile `json:"profiles"`
+	Devices  []childDevice  `json:"devices"`
+	Holidays []holiday      `json:"holidays"`
+	Grants   []childGrant   `json:"grants"`
 }
 
 type childProfile struct {

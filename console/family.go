@@ -26,12 +26,11 @@ var familyRoutes = []route{
 
 // ownFamily is what the page tells of the family itself.
 type ownFamily struct {
-	Name      string `json:"name"`
-	Zone      string `json:"zone"`
-	Country   string `json:"country"`
-	Loosening string `json:"loosening"`
-	Delay     int    `json:"delay"` // minutes
-	Second    bool   `json:"second"`
+	Name    string `json:"name"`
+	Zone    string `json:"zone"`
+	Country string `json:"country"`
+	Delay   int    `json:"delay"` // minutes
+	Second  bool   `json:"second"`
 }
 
 type guardianView struct {

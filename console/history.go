@@ -23,7 +23,6 @@ type pastChange struct {
 	What     string      `json:"what"`
 	Why      string      `json:"why"`
 	Weakens  []weakening `json:"weakens"`
-	Undoes   uint64      `json:"undoes"`
 	CanUndo  bool        `json:"canUndo"`
 }
 

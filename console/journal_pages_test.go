@@ -117,7 +117,7 @@ func aHome() *journalDesk {
 				{ID: 3, Guardian: "Oma", Kind: "ntfy", To: "ntfy.example.org", State: "new"},
 			},
 			Preferences: []preferencesView{{Guardian: "Maria", Quiet: "22:00-07:00", DigestAt: "19:00", DigestDay: "Sunday", PerHour: 6, Rules: []alertWhen{{"Lea", "anonymous-chat", "immediate"}, {"", "", "weekly"}}}},
-			Messages:    []messageView{{Channel: 2, What: "alert", Made: evening, Tries: 3, Next: &evening, Error: "refused"}},
+			Messages:    []messageView{{What: "alert", Made: evening, Tries: 3, Next: &evening, Error: "refused"}},
 		},
 		"digest": map[string]any{
 			"zone": "Europe/Berlin", "from": evening.AddDate(0, 0, -1), "until": evening, "total": 2, "subject": "Kinward: your day, Fri 27 Nov", "text": "Family Home",

@@ -18,7 +18,6 @@ type serverList struct {
 	Location string    `json:"location"`
 	Category string    `json:"category"`
 	Entries  int       `json:"entries"`
-	Fetched  time.Time `json:"fetched"`
 	Checked  time.Time `json:"checked"`
 	Problem  string    `json:"problem"`
 	Held     *heldList `json:"held"`

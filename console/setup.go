@@ -48,7 +48,6 @@ type (
 		Time      time.Time `json:"time"`
 		Device    string    `json:"device"`
 		Address   string    `json:"address"`
-		Transport string    `json:"transport"`
 		Encrypted bool      `json:"encrypted"`
 		Profile   string    `json:"profile"`
 		Filtered  bool      `json:"filtered"`
