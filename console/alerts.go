@@ -215,7 +215,7 @@ func (v *visit) alertsPage(p alertsPage) error {
 	if err != nil {
 		return err
 	}
-	v.zoned(p.Zone)
+	v.inZone(p.Zone)
 	for _, c := range p.Channels {
 		if strings.EqualFold(c.Guardian, v.actor.Name) {
 			p.Mine = append(p.Mine, c)
@@ -415,7 +415,7 @@ func digest(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.zoned(d.Zone)
+	v.inZone(d.Zone)
 	p := digestPage{digestView: d, Calm: d.Total == 0 && len(d.Signals) == 0 && d.Offline == 0 && len(d.Counted) == 0}
 	for _, one := range []string{"hour", "day", "week"} {
 		p.Tabs = append(p.Tabs, tab{query("/alerts/digest", "period", one), v.lang.text("digest." + one), one == period})

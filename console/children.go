@@ -159,8 +159,8 @@ func (p formPage) Value(field, first string) string {
 
 func (v *visit) household() (household, error) {
 	h, err := callHousehold.do(v, nothing{})
-	if zone, bad := time.LoadLocation(h.Zone); err == nil && bad == nil {
-		v.zone = zone
+	if err == nil {
+		v.inZone(h.Zone)
 	}
 	return h, err
 }

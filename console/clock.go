@@ -2,17 +2,10 @@ package console
 
 import "time"
 
-// zoned takes the family's clock from a reply.
-func (v *visit) zoned(name string) {
-	if z, err := time.LoadLocation(name); err == nil {
-		v.zone = z
-	}
-}
-
-// inZone sets the clock by which the page tells times.
+// inZone sets the clock by which the page tells times: a family's, as replies name it.
 func (v *visit) inZone(name string) {
 	if z, err := time.LoadLocation(name); err == nil {
-		v.zone, v.now = z, v.now.In(z)
+		v.zone = z
 	}
 }
 

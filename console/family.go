@@ -116,7 +116,7 @@ func (v *visit) familyPage(wrong string, status int) error {
 	if err != nil {
 		return err
 	}
-	v.zoned(f.Zone)
+	v.inZone(f.Zone)
 	if f.Zone == "Local" { // as Go calls the server's own
 		f.Zone = "server"
 	}

@@ -104,7 +104,7 @@ func history(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.zoned(r.Zone)
+	v.inZone(r.Zone)
 	p := historyPage{historyView: r}
 	if len(r.Changes) == limit && limit < keptChanges {
 		p.Older = min(limit*3, keptChanges)
@@ -151,7 +151,7 @@ func heldChanges(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.zoned(r.Zone)
+	v.inZone(r.Zone)
 	p := waitingPage{waitingView: r}
 	for _, c := range r.Pending {
 		switch {

@@ -111,7 +111,7 @@ func (v *visit) incidentPage(wrong string) error {
 	if p.incidentShow, err = callIncident.do(v, incidentRequest{IDs: []string{v.request.PathValue("id")}}); err != nil {
 		return err
 	}
-	v.zoned(p.Zone)
+	v.inZone(p.Zone)
 	p.Title = p.Thing()
 	if p.Title == "" {
 		p.Title = v.lang.text("incident.unnamed")

@@ -215,7 +215,7 @@ func incidents(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.zoned(p.Zone)
+	v.inZone(p.Zone)
 	all := option{"", v.lang.text("filter.all")}
 	p.Profiles, p.Devices, p.Categories, p.Verdicts, p.Sinces = v.profileOptions(family), []option{all}, []option{all}, []option{all}, v.sinceOptions()
 	for _, d := range family.Devices {
@@ -261,7 +261,7 @@ func incidentLooks(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.zoned(looks.Zone)
+	v.inZone(looks.Zone)
 	return v.page(http.StatusOK, "looks", looks)
 }
 

@@ -76,7 +76,7 @@ func requests(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.zoned(r.Zone)
+	v.inZone(r.Zone)
 	p := requestsPage{requestListView: r, Answers: requestAnswers}
 	for _, a := range r.Requests {
 		if a.State == "open" {

@@ -143,8 +143,8 @@ func (v *visit) act(ctx context.Context, account store.Account) error {
 			return err
 		}
 		by.Family, by.Guardian, by.Role, by.Name = f.ID, g.ID, g.Role, g.Name
-		if zone, err := time.LoadLocation(f.Zone); err == nil && f.Zone != "" {
-			v.zone = zone
+		if f.Zone != "" {
+			v.inZone(f.Zone)
 		}
 	}
 	by.Lang = v.lang.tag

@@ -79,7 +79,7 @@ func signals(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.zoned(p.Zone)
+	v.inZone(p.Zone)
 	p.Profiles = v.profileOptions(family)
 	p.Kinds = []option{{"", v.lang.text("filter.all")}}
 	for _, k := range signalKinds {

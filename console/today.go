@@ -111,7 +111,7 @@ func today(v *visit) error {
 	if p.todayView, err = callToday.do(v, todayRequest{Since: todaySpans[p.Span]}); err != nil {
 		return err
 	}
-	v.zoned(p.Zone)
+	v.inZone(p.Zone)
 	p.Tabs = []tab{
 		{"/", v.lang.text("today.span.day"), p.Span == "day"},
 		{"/?span=week", v.lang.text("today.span.week"), p.Span == "week"},
