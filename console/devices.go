@@ -89,7 +89,6 @@ type devicesView struct {
 	devicesFamily
 	Unnamed []unknownDevice
 	Serving bool // somebody can be seen
-	Carer   bool
 	// What was wrong in which form: a clue's, or "" for the one of new devices.
 	Wrong, WrongAt, Name, Clue, Whose string
 
@@ -120,7 +119,7 @@ func (v *visit) devicesPage(d devicesView) error {
 	if err != nil && refused(err) == nil {
 		return err
 	}
-	d.Unnamed, d.Carer = seen.Devices, carers.allows(v.actor)
+	d.Unnamed = seen.Devices
 	v.inZone(d.Zone)
 	slices.SortStableFunc(d.Devices, func(a, b deviceView) int { return cmp.Compare(a.Profile, b.Profile) })
 	return v.page(status(d.Wrong), "devices", d)
@@ -212,7 +211,6 @@ type oneDevice struct {
 	deviceView
 	Family    devicesFamily
 	Platforms []platform
-	Carer     bool
 	Adult     bool // it is exempt
 	Wrong     string
 }
@@ -224,7 +222,7 @@ func (v *visit) devicePage(wrong string) error {
 	if err != nil {
 		return err
 	}
-	o := oneDevice{deviceView: d, Family: f, Platforms: v.platforms(d.ID), Carer: carers.allows(v.actor), Wrong: wrong}
+	o := oneDevice{deviceView: d, Family: f, Platforms: v.platforms(d.ID), Wrong: wrong}
 	for _, p := range f.Profiles {
 		o.Adult = o.Adult || p.Name == d.Profile && p.Preset == policy.Adult.String()
 	}

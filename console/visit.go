@@ -220,8 +220,5 @@ func pattern(q *http.Request) string {
 	return "/" + first
 }
 
-// Carer is whether the visitor may change something of the family.
-func (v *visit) Carer() bool { return carers.allows(v.actor) }
-
-// CanChange is whether the visitor may change choices.
+// CanChange is whether the visitor may change something of the family.
 func (v *visit) CanChange() bool { return carers.allows(v.actor) }
