@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kinward/policy"
 )
 
 var alertRoutes = []route{
@@ -190,9 +192,6 @@ type signalChoice struct {
 	On   bool
 }
 
-// whens are how soon somebody can hear of something.
-var whens = []string{"immediate", "hourly", "daily", "weekly", "never"}
-
 var dayWords = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
 
 func alerts(v *visit) error { return v.alertsPage(alertsPage{}) }
@@ -230,7 +229,7 @@ func (v *visit) alertsPage(p alertsPage) error {
 	}
 	p.QuietFrom, p.QuietUntil, _ = strings.Cut(p.Own.Quiet, "-")
 	p.NightFrom, p.NightUntil, _ = strings.Cut(told.Night, "-")
-	for _, k := range signalKinds {
+	for _, k := range policy.SignalKinds() {
 		p.Signals = append(p.Signals, signalChoice{k, !slices.Contains(told.Off, k)})
 	}
 	p.Profiles = append([]option{{"", v.lang.text("alerts.everybody")}}, v.profileOptions(family)[1:]...)
@@ -238,10 +237,10 @@ func (v *visit) alertsPage(p alertsPage) error {
 	for _, c := range categories.Categories {
 		p.Abouts = append(p.Abouts, option{c.ID, c.Name})
 	}
-	for _, k := range signalKinds {
+	for _, k := range policy.SignalKinds() {
 		p.Abouts = append(p.Abouts, option{k, v.lang.text("alerts.signal", "Name", v.lang.text("signal."+k))})
 	}
-	for _, w := range whens {
+	for _, w := range whenWords {
 		p.Whens = append(p.Whens, option{w, v.lang.text("alerts.when." + w)})
 	}
 	for _, d := range dayWords {
@@ -370,7 +369,7 @@ func signalSwitches(v *visit) error {
 		return err
 	}
 	waits := error(nil)
-	for _, k := range signalKinds {
+	for _, k := range policy.SignalKinds() {
 		on := slices.Contains(wanted, k)
 		if on == slices.Contains(shown, k) || on == !slices.Contains(told.Off, k) {
 			continue

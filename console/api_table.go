@@ -21,11 +21,11 @@ const (
 )
 
 var (
-	presetWords = []string{"A", "B", "C", "D", "E", "adult"}
+	presetWords = []string{"A", "B", "C", "D", "E", "adult"} // the age bands, youngest first
 	choiceWords = []string{"allow", "watch", "tally", "block", "digest", "count", "hide", "preset"}
 	onOffWords  = []string{"on", "off", "preset"}
 	roleWords   = []string{"owner", "guardian", "viewer"}
-	whenWords   = []string{"immediate", "hourly", "daily", "weekly", "never"}
+	whenWords   = []string{"immediate", "hourly", "daily", "weekly", "never"} // how soon somebody can hear of something
 )
 
 var apiFamily = []apiRoute{

@@ -136,9 +136,6 @@ var childrenCalls = []anyCall{
 	callHolidayAdd, callHolidayRemove, callLists, callListChoose, callExplain, callChangeShow, callChangesOf,
 }
 
-// presets are the age bands, youngest first.
-var presets = []string{"A", "B", "C", "D", "E", "adult"}
-
 // wrong says what is wrong with a field of a form, by its name.
 type wrong map[string]string
 
@@ -172,7 +169,7 @@ type childrenPage struct {
 }
 
 // Presets are the age bands as a form offers them.
-func (childrenPage) Presets() []string { return presets }
+func (childrenPage) Presets() []string { return presetWords }
 
 // DevicesOf returns the devices that have a profile.
 func (h household) DevicesOf(profile string) (of []childDevice) {
@@ -188,7 +185,7 @@ func (h household) DevicesOf(profile string) (of []childDevice) {
 func (h household) Children() []childProfile {
 	all := slices.Clone(h.Profiles)
 	slices.SortStableFunc(all, func(a, b childProfile) int {
-		rank := func(p childProfile) int { return slices.Index(presets, p.Preset) }
+		rank := func(p childProfile) int { return slices.Index(presetWords, p.Preset) }
 		if a.Default != b.Default {
 			return map[bool]int{false: -1, true: 1}[a.Default]
 		}
@@ -232,7 +229,7 @@ func childAdd(v *visit) error {
 	if text := v.nameWrong(name, h, 0); text != "" {
 		bad["name"] = text
 	}
-	if !slices.Contains(presets, preset) {
+	if !slices.Contains(presetWords, preset) {
 		bad["preset"] = v.lang.text("children.preset-missing")
 	}
 	if len(bad) > 0 {
@@ -342,7 +339,7 @@ func (p childPage) ask(thing, choice string) change[profileRequest] {
 }
 
 // Presets are the age bands.
-func (childPage) Presets() []string { return presets }
+func (childPage) Presets() []string { return presetWords }
 
 // New is whether the child was added just now.
 func (p childPage) New() bool { return p.visit.request.URL.Query().Has("new") }
@@ -397,7 +394,7 @@ func changeChild(v *visit) error {
 		c, err := callProfileRename.do(v, change[profileRequest]{Do: profileRequest{Profile: p.Child.Name, To: value}})
 		return v.made(c, err, p.at(), p.again("child", "rename"))
 	case "preset":
-		if !slices.Contains(presets, value) {
+		if !slices.Contains(presetWords, value) {
 			return p.again("child", "preset")(v.lang.text("children.preset-missing"), http.StatusUnprocessableEntity)
 		}
 		c, err := callProfilePreset.do(v, change[profileRequest]{Do: profileRequest{Profile: p.Child.Name, Preset: value}})

@@ -3,6 +3,8 @@ package console
 import (
 	"net/http"
 	"time"
+
+	"kinward/policy"
 )
 
 var signalRoutes = []route{
@@ -48,9 +50,6 @@ var callSignals = call[signalsRequest, signalsView]("signals")
 
 var signalCalls = []anyCall{callSignals}
 
-// signalKinds are all there are, in the order of their page.
-var signalKinds = []string{"first-time", "several-stranger-chats", "unknown-device", "tunnel", "night", "new-then-vpn", "bypass", "silent"}
-
 // signalsPage is what the page shows.
 type signalsPage struct {
 	signalsView
@@ -82,7 +81,7 @@ func signals(v *visit) error {
 	v.inZone(p.Zone)
 	p.Profiles = v.profileOptions(family)
 	p.Kinds = []option{{"", v.lang.text("filter.all")}}
-	for _, k := range signalKinds {
+	for _, k := range policy.SignalKinds() {
 		p.Kinds = append(p.Kinds, option{k, v.lang.text("signal." + k)})
 	}
 	p.Sinces = v.sinceOptions()
