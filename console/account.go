@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"kinward/policy"
-	"kinward/setup"
 	"kinward/store"
 )
 
@@ -198,12 +197,7 @@ func (v *visit) factorView(f newFactor, problem string) (view factorView, err er
 	if view.Seal, err = v.server.sealer.seal(factorSeal, f, factorLife); err != nil {
 		return view, err
 	}
-	code, err := setup.NewQR(totpURL(v.account.Name, f.Secret))
-	if err != nil {
-		return view, err
-	}
-	// It is made by this program of an account's name, which is escaped in it.
-	view.Secret, view.QR, view.Problem = grouped(f.Secret), template.HTML(code.SVG(v.lang.text("factor.qr"))), problem
+	view.Secret, view.QR, view.Problem = grouped(f.Secret), code(totpURL(v.account.Name, f.Secret), v.lang.text("factor.qr")), problem
 	view.On = v.account.TOTP != ""
 	return view, nil
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"kinward/setup"
 	"kinward/store"
 )
 
@@ -233,11 +232,6 @@ func (v *visit) invite(name string) error {
 		return v.made(changed{}, err, "/family", v.familyPage)
 	}
 	v.keep(store.Event{Family: v.actor.Family, Account: v.account.ID, Who: v.account.Name, What: store.DoorInvited, Detail: i.Name})
-	p := invitedPage{invitation: i, Link: v.base() + i.Path}
-	code, err := setup.NewQR(p.Link)
-	if err != nil {
-		return err
-	}
-	p.QR = template.HTML(code.SVG(v.lang.text("family.invited.code"))) // made by this program: no one else's markup is in it
-	return v.page(http.StatusOK, "invited", p)
+	link := v.base() + i.Path
+	return v.page(http.StatusOK, "invited", invitedPage{i, link, code(link, v.lang.text("family.invited.code"))})
 }

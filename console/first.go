@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"kinward/policy"
-	"kinward/setup"
 	"kinward/store"
 )
 
@@ -205,11 +204,7 @@ type Reach struct {
 func welcome(v *visit) error {
 	view := welcomeView{Reach: v.server.reach}
 	if view.Reach.Here != "" {
-		code, err := setup.NewQR(view.Reach.Here)
-		if err != nil {
-			return err
-		}
-		view.QR = template.HTML(code.SVG(view.Reach.Here)) // made by this program of a URL of the configuration
+		view.QR = code(view.Reach.Here, view.Reach.Here)
 	}
 	return v.page(http.StatusOK, "welcome", view)
 }

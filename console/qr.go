@@ -6,7 +6,8 @@ import (
 	"kinward/setup"
 )
 
-// code draws a text as a QR code.
+// code draws a text as a QR code; alt says in words what it is. What is too long for
+// one is "": each page has the text itself, too.
 func code(text, alt string) template.HTML {
 	q, err := setup.NewQR(text)
 	if err != nil {
