@@ -289,7 +289,7 @@ func alertAdd(v *visit) error {
 	if rep.Key != "" { // it is shown this once, so there is nothing to come back to
 		return v.alertsPage(alertsPage{SigningK: rep.Key})
 	}
-	return v.changed(nil, "/alerts", "alerts.added")
+	return v.noted(nil, "/alerts", "alerts.added")
 }
 
 // channel reads the number of a form's channel.
@@ -325,7 +325,7 @@ func alertRemove(v *visit) error {
 		return err
 	}
 	_, err = callAlertRemove.do(v, req)
-	return v.changed(err, "/alerts", "alerts.removed")
+	return v.noted(err, "/alerts", "alerts.removed")
 }
 
 // alertSet keeps quiet hours, the time of digests and how many alerts may come.
@@ -344,7 +344,7 @@ func alertSet(v *visit) error {
 	if err != nil {
 		return v.invalid(err, "set", alertAddRequest{})
 	}
-	return v.changed(nil, "/alerts#when", "alerts.saved")
+	return v.noted(nil, "/alerts#when", "alerts.saved")
 }
 
 // alertRule keeps how soon the visitor hears of something.
@@ -354,7 +354,7 @@ func alertRule(v *visit) error {
 	if err != nil {
 		return v.invalid(err, "rule", alertAddRequest{})
 	}
-	return v.changed(nil, "/alerts#when", "alerts.saved")
+	return v.noted(nil, "/alerts#when", "alerts.saved")
 }
 
 // signalSwitches turns kinds of signals on and off: those alone that were switched
@@ -368,32 +368,34 @@ func signalSwitches(v *visit) error {
 	if err != nil {
 		return err
 	}
-	waits := error(nil)
+	to := "/alerts"
 	for _, k := range policy.SignalKinds() {
 		on := slices.Contains(wanted, k)
 		if on == slices.Contains(shown, k) || on == !slices.Contains(told.Off, k) {
 			continue
 		}
-		_, err := callSignalSwitch.do(v, change[signalSwitch]{Do: signalSwitch{Kind: k, On: on}})
-		if r := refused(err); r != nil && r.Kind == Waits {
-			waits = err
-		} else if err != nil {
+		c, err := callSignalSwitch.do(v, change[signalSwitch]{Do: signalSwitch{Kind: k, On: on}})
+		if err == nil && c.Unchanged { // somebody else was faster
+			continue
+		}
+		if to, err = telling(to, c, err); err != nil {
 			return err
 		}
 	}
-	return v.changed(waits, "/alerts#signals", "alerts.saved")
+	if to == "/alerts" {
+		v.note("did.same")
+	}
+	return v.see(to)
 }
 
 // signalNight keeps which hours are night to the family.
 func signalNight(v *visit) error {
 	form := v.request.PostFormValue
-	_, err := callSignalNight.do(v, change[signalSwitch]{Do: signalSwitch{Hours: form("from") + "-" + form("until")}})
-	if err != nil {
-		if r := refused(err); r != nil && r.Kind == Invalid {
-			return v.invalid(err, "night", alertAddRequest{})
-		}
+	c, err := callSignalNight.do(v, change[signalSwitch]{Do: signalSwitch{Hours: form("from") + "-" + form("until")}})
+	if r := refused(err); r != nil && r.Kind == Invalid {
+		return v.invalid(err, "night", alertAddRequest{})
 	}
-	return v.changed(err, "/alerts#signals", "alerts.saved")
+	return v.made(c, err, "/alerts", nil)
 }
 
 // digestPage is what the page shows.

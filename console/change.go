@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"kinward/blocklists"
+	"kinward/policy"
 )
 
 // change asks the desk to change something of the family.
@@ -31,7 +32,7 @@ type weakening struct {
 	What  string `json:"what"`
 }
 
-// did is what the change that led to a page did, or that it waits.
+// did is what a change that led to a page did, or that it waits.
 type did struct {
 	Revision uint64      `json:"revision"`
 	What     string      `json:"what"`
@@ -41,7 +42,7 @@ type did struct {
 }
 
 // Sentence is what the change did, as a sentence.
-func (d *did) Sentence() string { return sentence(d.What) }
+func (d did) Sentence() string { return sentence(d.What) }
 
 // toldIDs are the IDs that a record of changes holds, where they stand in it.
 var toldIDs = regexp.MustCompile(`\b(service|category)[: ]([a-z0-9]+(?:-[a-z0-9]+)*)\b|\(preset ([A-E]|adult)\)|\bthe preset of (profile .* from) ([A-E]|adult) to ([A-E]|adult)\b|\bless is recorded \((none|count|item), not (none|count|item)\)`)
@@ -123,61 +124,80 @@ var callChangeShow = call[changeShowRequest, changesView]("changes-show")
 // that was written is wrong, again shows the form with what is in it; nil is the
 // page of errors.
 func (v *visit) made(c changed, err error, to string, again func(wrong string, status int) error) error {
-	r := refused(err)
-	switch {
-	case err == nil && c.Unchanged:
+	if err == nil && c.Unchanged {
 		v.note("did.same")
 		return v.see(to)
-	case err == nil:
-		return v.see(with(to, "changed", strconv.FormatUint(c.Revision, 10)))
-	case r != nil && r.Kind == Waits:
-		return v.see(with(to, "waits", strconv.FormatInt(r.Pending, 10)))
-	case r == nil || r.Kind == Forbidden || again == nil:
-		return err
 	}
-	return again(r.Text, statusOf[r.Kind])
+	to, err = telling(to, c, err)
+	if err == nil {
+		return v.see(to)
+	}
+	if r := refused(err); r != nil && r.Kind != Forbidden && again != nil {
+		return again(r.Text, statusOf[r.Kind])
+	}
+	return err
 }
 
-// with returns a local address with one more value in its query.
+// telling adds to an address what the page there is to say: that a change was made,
+// or that it waits. Why it was not made is returned.
+func telling(to string, c changed, err error) (string, error) {
+	if err == nil {
+		return withMore(to, "changed", strconv.FormatUint(c.Revision, 10)), nil
+	}
+	if r := refused(err); r != nil && r.Kind == Waits {
+		return withMore(to, "waits", strconv.FormatInt(r.Pending, 10)), nil
+	}
+	return to, err
+}
+
+// with returns a local address with a value in its query, in the place of one that
+// stood there; withMore one with another value.
 func with(path, key, value string) string {
+	return asking(path, func(q url.Values) { q.Set(key, value) })
+}
+
+func withMore(path, key, value string) string {
+	return asking(path, func(q url.Values) { q.Add(key, value) })
+}
+
+func asking(path string, edit func(url.Values)) string {
 	u, err := url.Parse(path)
 	if err != nil {
 		return path
 	}
 	q := u.Query()
-	q.Set(key, value)
+	edit(q)
 	u.RawQuery = q.Encode()
 	return u.String()
 }
 
-// Did is what the change did that led to this page, as the record of changes has
-// it; nil where none did. What it says of weakening, pages show before all else.
-func (v *visit) Did() *did {
+// Did is what the changes did that led to this page, as the record of changes has
+// it, and that others wait. What it says of weakening, pages show before all else.
+func (v *visit) Did() (all []did) {
 	q := v.request.URL.Query()
 	if v.request.Method != http.MethodGet {
 		return nil
 	}
+	most := len(policy.SignalKinds()) // so many changes one form makes at most: see signalSwitches
+	for _, text := range q["changed"][:min(len(q["changed"]), most)] {
+		revision, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			continue
+		}
+		r, err := callChangeShow.do(v, changeShowRequest{revision})
+		if err == nil && len(r.Changes) == 1 { // else it is too old to be kept: the page shows what is
+			all = append(all, r.Changes[0])
+		}
+	}
 	if n, err := strconv.ParseInt(q.Get("waits"), 10, 64); err == nil && n > 0 {
-		return &did{Waits: n}
+		all = append(all, did{Waits: n}) // the page of what waits shows them all
 	}
-	revision, err := strconv.ParseUint(q.Get("changed"), 10, 64)
-	if err != nil {
-		return nil
-	}
-	r, err := callChangeShow.do(v, changeShowRequest{revision})
-	if err != nil || len(r.Changes) != 1 {
-		return nil // too old to be kept: the page shows what is
-	}
-	return &r.Changes[0]
+	return all
 }
 
-// changed ends a POST: with what went wrong, or with a note on the page that shows
-// the change. What waits for its time or for somebody is no failure.
-func (v *visit) changed(err error, path, note string, pairs ...any) error {
-	if r := refused(err); r != nil && r.Kind == Waits {
-		v.note("changes.waits")
-		return v.see(path)
-	}
+// noted ends a POST that changes none of the family's choices: with what went wrong,
+// or with a note on the page at path.
+func (v *visit) noted(err error, path, note string, pairs ...any) error {
 	if err != nil {
 		return err
 	}

@@ -51,22 +51,19 @@ type (
 		For     string `json:"for,omitempty"`
 		Clue    string `json:"clue,omitempty"`
 	}
-	deviceChanged struct {
-		Unchanged bool `json:"unchanged"`
-	}
 )
 
 var (
 	callDevices          = call[struct{}, devicesFamily]("family")
 	callDevicesSeen      = call[struct{}, devicesSeen]("devices-seen")
-	callDeviceAdd        = call[change[deviceRequest], deviceChanged]("devices-add")
-	callDeviceExempt     = call[change[deviceRequest], deviceChanged]("devices-exempt")
-	callDeviceUnexempt   = call[change[deviceRequest], deviceChanged]("devices-unexempt")
-	callDeviceProfile    = call[change[deviceRequest], deviceChanged]("devices-profile")
-	callDeviceRename     = call[change[deviceRequest], deviceChanged]("devices-rename")
-	callDeviceRemove     = call[change[deviceRequest], deviceChanged]("devices-remove")
-	callDeviceClueAdd    = call[change[deviceRequest], deviceChanged]("devices-clue-add")
-	callDeviceClueRemove = call[change[deviceRequest], deviceChanged]("devices-clue-remove")
+	callDeviceAdd        = call[change[deviceRequest], changed]("devices-add")
+	callDeviceExempt     = call[change[deviceRequest], changed]("devices-exempt")
+	callDeviceUnexempt   = call[change[deviceRequest], changed]("devices-unexempt")
+	callDeviceProfile    = call[change[deviceRequest], changed]("devices-profile")
+	callDeviceRename     = call[change[deviceRequest], changed]("devices-rename")
+	callDeviceRemove     = call[change[deviceRequest], changed]("devices-remove")
+	callDeviceClueAdd    = call[change[deviceRequest], changed]("devices-clue-add")
+	callDeviceClueRemove = call[change[deviceRequest], changed]("devices-clue-remove")
 
 	deviceCalls = []anyCall{
 		callDevices, callDevicesSeen, callDeviceAdd, callDeviceExempt, callDeviceUnexempt, callDeviceProfile,
@@ -163,7 +160,7 @@ func deviceAdd(v *visit) error {
 	if clue == "" {
 		clue = privateDNS + policy.NewToken()
 	}
-	_, err = callDeviceAdd.do(v, change[deviceRequest]{Do: deviceRequest{Device: clue, Name: d.Name, Profile: f.Get("profile")}})
+	c, err := callDeviceAdd.do(v, change[deviceRequest]{Do: deviceRequest{Device: clue, Name: d.Name, Profile: f.Get("profile")}})
 	if r := refused(err); r != nil && (r.Kind == Invalid || r.Kind == Conflict) {
 		d.Wrong, d.OfClue = r.Text, d.Clue != "" && strings.Contains(r.Text, d.Clue) // refusals quote what they do not like
 		return v.devicesPage(d)
@@ -172,7 +169,7 @@ func deviceAdd(v *visit) error {
 	if id, ok := v.deviceByName(d.Name); err == nil && ok {
 		path = devicePath(id)
 	}
-	return v.changed(err, path, "devices.added", "Name", d.Name)
+	return v.made(c, err, path, nil)
 }
 
 func devicePath(id int64) string { return "/devices/" + strconv.FormatInt(id, 10) }
@@ -240,29 +237,28 @@ func deviceSet(v *visit) error {
 		return err
 	}
 	req, to := deviceRequest{Device: d.Name}, devicePath(d.ID)
-	var c call[change[deviceRequest], deviceChanged]
-	note := "devices.changed"
+	var do call[change[deviceRequest], changed]
 	switch f.Get("do") {
 	case "rename":
-		c, req.Name = callDeviceRename, strings.TrimSpace(f.Get("name"))
+		do, req.Name = callDeviceRename, strings.TrimSpace(f.Get("name"))
 	case "profile":
-		c, req.Profile = callDeviceProfile, f.Get("profile")
+		do, req.Profile = callDeviceProfile, f.Get("profile")
 	case "clue-add":
-		c, req.Clue = callDeviceClueAdd, strings.TrimSpace(f.Get("clue"))
+		do, req.Clue = callDeviceClueAdd, strings.TrimSpace(f.Get("clue"))
 	case "clue-remove":
-		c, req.Clue = callDeviceClueRemove, f.Get("clue")
+		do, req.Clue = callDeviceClueRemove, f.Get("clue")
 	case "exempt":
-		c, req.For = callDeviceExempt, f.Get("for")
+		do, req.For = callDeviceExempt, f.Get("for")
 	case "unexempt":
-		c = callDeviceUnexempt
+		do = callDeviceUnexempt
 	case "remove":
-		c, to, note = callDeviceRemove, "/devices", "devices.removed"
+		do, to = callDeviceRemove, "/devices"
 	default:
 		return &Refusal{Kind: Invalid}
 	}
-	_, err = c.do(v, change[deviceRequest]{Do: req})
+	c, err := do.do(v, change[deviceRequest]{Do: req})
 	if r := refused(err); r != nil && (r.Kind == Invalid || r.Kind == Conflict) {
 		return v.devicePage(r.Text)
 	}
-	return v.changed(err, to, note, "Name", cmp.Or(req.Name, d.Name))
+	return v.made(c, err, to, nil)
 }

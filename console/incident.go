@@ -153,28 +153,27 @@ func incidentAllow(v *visit) error {
 		return &Refusal{Kind: Invalid, Text: v.lang.text("incident.allow.never")}
 	}
 	if d, timed := allowSpans[span]; timed {
-		_, err = callGrantAdd.do(v, change[grantRequest]{why, grantRequest{What: i.ToOpen, Profile: i.ProfileName, For: d, By: v.actor.Name}})
-		return v.changed(err, path, "incident.allowed."+span, "Thing", i.ToOpen, "Name", i.ProfileName)
+		c, err := callGrantAdd.do(v, change[grantRequest]{why, grantRequest{What: i.ToOpen, Profile: i.ProfileName, For: d, By: v.actor.Name}})
+		return v.made(c, err, path, nil)
 	}
 	if span != "always" || i.ToOpen == everything {
 		return &Refusal{Kind: Invalid}
 	}
-	return v.changed(v.choose(i, i.ToOpen, true), path, "incident.allowed.always", "Name", i.ProfileName)
+	c, err := v.choose(i, i.ToOpen, true)
+	return v.made(c, err, path, nil)
 }
 
 // everything is what is opened where all was closed.
 const everything = "everything"
 
 // choose lets the incident's profile have a service or a name for good, or not.
-func (v *visit) choose(i incidentShow, thing string, allow bool) error {
+func (v *visit) choose(i incidentShow, thing string, allow bool) (changed, error) {
 	why := v.lang.text("incident.allow.why")
 	if thing != i.Service {
-		_, err := callChildRule.do(v, change[ruleRequest]{why, ruleRequest{Profile: i.ProfileName, Name: thing, Allow: allow}})
-		return err
+		return callChildRule.do(v, change[ruleRequest]{why, ruleRequest{Profile: i.ProfileName, Name: thing, Allow: allow}})
 	}
 	choice := map[bool]string{true: "allow", false: "block"}[allow]
-	_, err := callChoose.do(v, change[profileRequest]{why, profileRequest{Profile: i.ProfileName, Thing: thing, Choice: choice}})
-	return err
+	return callChoose.do(v, change[profileRequest]{why, profileRequest{Profile: i.ProfileName, Thing: thing, Choice: choice}})
 }
 
 // incidentBlock blocks from now on what was allowed and recorded.
@@ -189,7 +188,8 @@ func incidentBlock(v *visit) error {
 	if i.ToClose == "" || i.ToClose == everything {
 		return &Refusal{Kind: Invalid}
 	}
-	return v.changed(v.choose(i, i.ToClose, false), path, "incident.blocked", "Name", i.ProfileName)
+	c, err := v.choose(i, i.ToClose, false)
+	return v.made(c, err, path, nil)
 }
 
 // incidentKeep leaves things as they are and says so: the incident is dealt with.
@@ -211,7 +211,7 @@ func incidentKeep(v *visit) error {
 		}
 	}
 	_, err = callReview.do(v, reviewRequest{[]string{i.ID}, note})
-	return v.changed(err, path, "incident.kept")
+	return v.noted(err, path, "incident.kept")
 }
 
 // incidentNote keeps that the visitor has dealt with an incident, and a note.
@@ -219,13 +219,13 @@ func incidentNote(v *visit) error {
 	id := v.request.PathValue("id")
 	note := strings.Join(strings.Fields(v.request.PostFormValue("note")), " ")
 	_, err := callReview.do(v, reviewRequest{[]string{id}, note})
-	return v.changed(err, "/incidents/"+id, "incident.reviewed")
+	return v.noted(err, "/incidents/"+id, "incident.reviewed")
 }
 
 func incidentUnreview(v *visit) error {
 	id := v.request.PathValue("id")
 	_, err := callUnreview.do(v, incidentRequest{IDs: []string{id}})
-	return v.changed(err, "/incidents/"+id, "incident.unreviewed")
+	return v.noted(err, "/incidents/"+id, "incident.unreviewed")
 }
 
 // incidentMute has the visitor hear no more of what is like this incident.
@@ -235,7 +235,7 @@ func incidentMute(v *visit) error {
 		return &Refusal{Kind: Invalid}
 	}
 	_, err := callMute.do(v, incidentRequest{IDs: []string{id}, For: span})
-	return v.changed(err, "/incidents/"+id, "incident.now-muted")
+	return v.noted(err, "/incidents/"+id, "incident.now-muted")
 }
 
 // incidentUnmute ends the visitor's mutes of what is like this incident.
@@ -257,7 +257,7 @@ func incidentUnmute(v *visit) error {
 			return err
 		}
 	}
-	return v.changed(nil, path, "incident.unmuted")
+	return v.noted(nil, path, "incident.unmuted")
 }
 
 // WhyText is the reason as a sentence.

@@ -275,7 +275,7 @@ func incidentsReview(v *visit) error {
 		return &Refusal{Kind: Invalid}
 	}
 	_, err := callReview.do(v, reviewRequest{IDs: ids})
-	return v.changed(err, localPath(v.request.PostFormValue("back")), "incidents.reviewed")
+	return v.noted(err, localPath(v.request.PostFormValue("back")), "incidents.reviewed")
 }
 
 // incidentsExport has the browser save a file. It is a POST since it costs the

@@ -133,10 +133,11 @@ func aHome() *journalDesk {
 			map[string]any{"id": 9, "guardian": 1, "profile": 2, "service": "ometv"},
 		}},
 		"incidents-file": fileView{Name: "kinward.zip", Type: "application/zip", Content: []byte("PK"), SHA256: "abc", Incidents: 1},
-		"grants-add":     changed{}, "grants-revoke": changed{}, "profiles-choose": changed{}, "rules-add": changed{},
-		"alerts-add": alertAddView{Channel: 4, Key: "kinward-signs"}, "alerts-set": saying{}, "alerts-remove": saying{},
+		"grants-add":     changed{Revision: 12}, "grants-revoke": changed{Revision: 12}, "profiles-choose": changed{Revision: 12}, "rules-add": changed{Revision: 12},
+		"changes-show": changesView{[]did{{Revision: 12, What: "chose allow", Weakens: []weakening{{"Lea", "chat is blocked no longer"}}, CanUndo: true}}},
+		"alerts-add":   alertAddView{Channel: 4, Key: "kinward-signs"}, "alerts-set": saying{}, "alerts-remove": saying{},
 		"alerts-test":    map[string]any{"tests": []any{map[string]any{"ok": true, "to": "maria@example.org"}}},
-		"signals-switch": changed{}, "signals-night": changed{},
+		"signals-switch": changed{Revision: 12}, "signals-night": changed{Revision: 13},
 	}}
 }
 
@@ -360,7 +361,11 @@ func TestIncidentActions(t *testing.T) {
 			if w.Code != tt.status || !slices.Equal(d.asked, tt.want) {
 				t.Errorf("%d, asked %q; want %d, %q", w.Code, d.asked, tt.status, tt.want)
 			}
-			if to := w.Header().Get("Location"); tt.status == 303 && to != "/incidents/"+someID {
+			told := ""
+			if tt.action == "allow" || tt.action == "block" {
+				told = "?changed=12"
+			}
+			if to := w.Header().Get("Location"); tt.status == 303 && to != "/incidents/"+someID+told {
 				t.Errorf("leads to %q", to)
 			}
 			grandmother := Actor{Family: 1, Guardian: 3, Name: "Oma", Role: policy.Viewer}
@@ -372,8 +377,8 @@ func TestIncidentActions(t *testing.T) {
 	}
 	d := aHome()
 	d.refuse["profiles-choose"] = &Refusal{Kind: Waits, Pending: 3}
-	if w := answer(t, d, mother, "en", http.MethodPost, "/incidents/"+someID+"/allow", always); w.Code != 303 || len(w.Result().Cookies()) == 0 {
-		t.Errorf("what waits: %d, %v; want to be led on, with a note", w.Code, w.Result().Cookies())
+	if w := answer(t, d, mother, "en", http.MethodPost, "/incidents/"+someID+"/allow", always); w.Code != 303 || w.Header().Get("Location") != "/incidents/"+someID+"?waits=3" {
+		t.Errorf("what waits: %d, leads to %q", w.Code, w.Header().Get("Location"))
 	}
 }
 
@@ -383,6 +388,10 @@ func TestIncidentPage(t *testing.T) {
 		"What happens now", "Tablet may not reach omegle.com.", "What it is", "Omegle put strangers into a chat.", "Nobody knows who is there.",
 		"stops the app and the website", "Ask what friends say.", "Stay calm.", "Nummer gegen Kummer", "116 111", "not verified",
 		"Keep blocked", "Allow 15 minutes", "Allow 60 minutes", "Allow today", "Allow always", "Mark as reviewed", "Save as evidence", "Maria read one incident.")
+	for _, path := range []string{"/incidents/" + someID, "/alerts"} { // what weakens protection is said, and what waits
+		body = answer(t, aHome(), mother, "en", http.MethodGet, path+"?changed=12&waits=3", nil).Body.String()
+		says(t, path+" after a change", body, "This weakens protection:", "chat is blocked no longer", "Your change waits")
+	}
 	dangerous := aHome()
 	shown := dangerous.replies["incidents-show"].(incidentShow)
 	shown.ToOpen, shown.Reason = "", "security"
@@ -439,6 +448,16 @@ func TestAlertForms(t *testing.T) {
 		}
 	}
 	d := aHome()
+	switched := url.Values{"kind": {"bypass"}, "was": {"silent", "night"}}
+	for _, to := range []string{"/alerts?changed=12&changed=12&changed=12", "/alerts?waits=3&waits=3&waits=3"} {
+		if got := answer(t, d, mother, "en", http.MethodPost, "/alerts/signals", switched).Header().Get("Location"); got != to {
+			t.Errorf("switching leads to %q; want %q", got, to)
+		}
+		d.refuse["signals-switch"] = &Refusal{Kind: Waits, Pending: 3}
+	}
+	if to := answer(t, d, mother, "en", http.MethodPost, "/alerts/night", url.Values{"from": {"21:00"}, "until": {"06:00"}}).Header().Get("Location"); to != "/alerts?changed=13" {
+		t.Errorf("another night leads to %q", to)
+	}
 	says(t, "a new webhook", answer(t, d, mother, "en", http.MethodPost, "/alerts/add", url.Values{"kind": {"webhook"}, "to": {"https://x.example"}}).Body.String(), "shown this once", "kinward-signs")
 	d.refuse["alerts-add"] = &Refusal{Kind: Invalid, Text: "That is no address."}
 	w := answer(t, d, mother, "en", http.MethodPost, "/alerts/add", url.Values{"kind": {"email"}, "to": {"maria"}})

@@ -22,6 +22,7 @@ type (
 	setupReply struct {
 		Values  setup.Values `json:"values"`
 		Missing bool         `json:"missing"`
+		Changed *changed     `json:"changed"` // a name or a secret was made
 	}
 	appleRequest struct {
 		Device string `json:"device"`
@@ -204,20 +205,24 @@ func setupMake(v *visit) error {
 	if err != nil {
 		return err
 	}
-	renew := f.Get("do") == "renew"
+	renew, to := f.Get("do") == "renew", s.Self
 	if s.Missing || renew {
 		req := setupRequest{Platform: s.Platform, Renew: renew}
 		if d != nil {
 			req.Device = d.Name
 		}
-		if _, err := callSetup.do(v, change[setupRequest]{Do: req}); err != nil {
-			return v.changed(err, s.Self, "setup.made")
+		r, err := callSetup.do(v, change[setupRequest]{Do: req})
+		if err != nil {
+			return v.made(changed{}, err, s.Self, nil)
+		}
+		if r.Changed != nil {
+			to, _ = telling(to, *r.Changed, nil)
 		}
 	}
 	if d != nil {
 		v.server.tickets.make(ticketFor{v.actor.Family, d.ID, s.Platform}, v.actor, d.Name, v.now)
 	}
-	return v.see(s.Self)
+	return v.see(to)
 }
 
 // deviceProfile gives the Apple profile of a device.

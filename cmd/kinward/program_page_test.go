@@ -211,7 +211,7 @@ func TestConsoleDevices(t *testing.T) {
 	h.must("profiles", "add", "Lea", "C")
 	eva.post("/devices", http.StatusOK, "name", "Lea's phone", "profile", "Lea", "clue", "127.0.0.2")
 	page := eva.post("/devices", http.StatusOK, "name", "Tablet", "profile", "Lea")
-	wantAll(t, "a device without a clue", page, "Tablet is added", "encrypted DNS", "never seen")
+	wantAll(t, "a device without a clue", page, "Added device Tablet", "In force within a second", "encrypted DNS", "never seen")
 	wantAll(t, "devices", h.must("devices"), "Tablet", "dns:", "Lea's phone", "127.0.0.2")
 	page = eva.post("/devices", http.StatusUnprocessableEntity, "name", "Console", "profile", "Lea", "clue", "somewhere")
 	wantAll(t, "a clue that is none", page, `id="f-clue-wrong"`, `value="Lea" selected`, `value="Console"`)
