@@ -71,9 +71,20 @@ func (a *Alerts) told(ctx context.Context, where string, args ...any) (out []ale
 	return out, explain(rows.Err())
 }
 
+// A time further ahead than it can have been set to comes of a clock that was
+// ahead and was set back. It counts as due: it may be years until it is there again.
+const (
+	// longestWait is how far ahead an alert or a try can be due: quiet hours of a day
+	// that has 25, and some room.
+	longestWait = 26 * time.Hour
+	// digestAhead is the same for digests, in milliseconds.
+	digestAhead = `CASE period WHEN 'hourly' THEN 7200000 WHEN 'daily' THEN 93600000 ELSE 698400000 END`
+)
+
 // DueTold implements [alerts.Store].
 func (a *Alerts) DueTold(ctx context.Context, now time.Time, limit int) ([]alerts.Told, error) {
-	return a.told(ctx, `WHERE message_id = '' AND due_at <= $1 ORDER BY family_id, channel_id, at, event_id LIMIT $2`, now.UnixMilli(), limit)
+	return a.told(ctx, `WHERE message_id = '' AND (due_at <= $1 OR due_at > $2) ORDER BY family_id, channel_id, at, event_id LIMIT $3`,
+		now.UnixMilli(), now.Add(longestWait).UnixMilli(), limit)
 }
 
 // Tells implements [alerts.Store].
@@ -105,8 +116,8 @@ func (a *Alerts) Alerts(ctx context.Context, family policy.FamilyID, channel ale
 
 // Delay implements [alerts.Store].
 func (a *Alerts) Delay(ctx context.Context, family policy.FamilyID, channel alerts.ChannelID, until time.Time) error {
-	_, err := a.db.write.ExecContext(ctx, `UPDATE told SET due_at = $3 WHERE family_id = $1 AND channel_id = $2 AND message_id = '' AND due_at < $3`,
-		int64(family), int64(channel), until.UnixMilli())
+	_, err := a.db.write.ExecContext(ctx, `UPDATE told SET due_at = $3 WHERE family_id = $1 AND channel_id = $2 AND message_id = '' AND (due_at < $3 OR due_at > $4)`,
+		int64(family), int64(channel), until.UnixMilli(), until.Add(longestWait).UnixMilli())
 	if err != nil {
 		return fmt.Errorf("delaying alerts: %w", explain(err))
 	}
@@ -116,8 +127,8 @@ func (a *Alerts) Delay(ctx context.Context, family policy.FamilyID, channel aler
 // Bundle implements [alerts.Store].
 func (a *Alerts) Bundle(ctx context.Context, o alerts.Outgoing, upTo time.Time) error {
 	err := a.db.transact(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE told SET message_id = $3 WHERE family_id = $1 AND channel_id = $2 AND message_id = '' AND due_at <= $4`,
-			int64(o.Family), int64(o.Channel), o.ID, upTo.UnixMilli()); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE told SET message_id = $3 WHERE family_id = $1 AND channel_id = $2 AND message_id = '' AND (due_at <= $4 OR due_at > $5)`,
+			int64(o.Family), int64(o.Channel), o.ID, upTo.UnixMilli(), upTo.Add(longestWait).UnixMilli()); err != nil {
 			return err
 		}
 		return putOutgoing(ctx, tx, o)
@@ -147,7 +158,8 @@ func millis(t time.Time) int64 {
 
 // DueDigests implements [alerts.Store].
 func (a *Alerts) DueDigests(ctx context.Context, now time.Time, limit int) (out []alerts.Due, err error) {
-	rows, err := a.db.read.QueryContext(ctx, `SELECT family_id, channel_id, period, from_at, due_at FROM digests WHERE due_at <= $1 ORDER BY due_at, family_id, channel_id LIMIT $2`,
+	rows, err := a.db.read.QueryContext(ctx, `SELECT family_id, channel_id, period, from_at, due_at FROM digests WHERE due_at <= $1 OR due_at > $1 + `+digestAhead+`
+		ORDER BY due_at, family_id, channel_id LIMIT $2`,
 		now.UnixMilli(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading digests that are due: %w", explain(err))
@@ -166,15 +178,15 @@ func (a *Alerts) DueDigests(ctx context.Context, now time.Time, limit int) (out 
 }
 
 // Turn implements [alerts.Store].
-func (a *Alerts) Turn(ctx context.Context, d alerts.Due, next time.Time, o *alerts.Outgoing) error {
+func (a *Alerts) Turn(ctx context.Context, d alerts.Due, now, next time.Time, o *alerts.Outgoing) error {
 	err := a.db.transact(ctx, func(tx *sql.Tx) (err error) {
 		// Where it was planned anew meanwhile, that plan holds.
 		if next.IsZero() {
 			_, err = tx.ExecContext(ctx, `DELETE FROM digests WHERE family_id = $1 AND channel_id = $2 AND period = $3 AND due_at = $4`,
 				int64(d.Family), int64(d.Channel), string(d.Period), d.At.UnixMilli())
 		} else {
-			_, err = tx.ExecContext(ctx, `UPDATE digests SET from_at = due_at, due_at = $5 WHERE family_id = $1 AND channel_id = $2 AND period = $3 AND due_at = $4`,
-				int64(d.Family), int64(d.Channel), string(d.Period), d.At.UnixMilli(), next.UnixMilli())
+			_, err = tx.ExecContext(ctx, `UPDATE digests SET from_at = min(due_at, $6), due_at = $5 WHERE family_id = $1 AND channel_id = $2 AND period = $3 AND due_at = $4`,
+				int64(d.Family), int64(d.Channel), string(d.Period), d.At.UnixMilli(), next.UnixMilli(), now.UnixMilli())
 		}
 		if err != nil || o == nil {
 			return err
@@ -209,7 +221,8 @@ func (a *Alerts) outgoing(ctx context.Context, where string, args ...any) (out [
 
 // Outbox implements [alerts.Store].
 func (a *Alerts) Outbox(ctx context.Context, now time.Time, limit int) ([]alerts.Outgoing, error) {
-	return a.outgoing(ctx, `WHERE state = 'waiting' AND next_at <= $1 ORDER BY next_at, message_id LIMIT $2`, now.UnixMilli(), limit)
+	return a.outgoing(ctx, `WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2) ORDER BY next_at, message_id LIMIT $3`,
+		now.UnixMilli(), now.Add(longestWait).UnixMilli(), limit)
 }
 
 // Messages returns a family's newest messages, whatever became of them.

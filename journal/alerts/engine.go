@@ -131,9 +131,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// calm reports whether a round would find nothing.
+// calm reports whether a round would find nothing. A next one that lies further
+// ahead than any does was set before the clock went back.
 func (e *Engine) calm() bool {
-	return e.c.Writes != nil && e.c.Writes() == e.seen && e.c.Now().Before(e.next)
+	wait := e.next.Sub(e.c.Now())
+	return e.c.Writes != nil && e.c.Writes() == e.seen && wait > 0 && wait <= pruneEvery
 }
 
 // round is Round, and notes until when it need not be called again.
@@ -290,6 +292,7 @@ func (e *Engine) bundle(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
+		made = slices.DeleteFunc(made, func(at time.Time) bool { return at.After(now) }) // before the clock was set back
 		if p := f.of(c.Guardian); len(made) >= p.PerHour {
 			until := made[len(made)-p.PerHour].Add(rateSpan)
 			if err := e.c.Store.Delay(ctx, first.Family, first.Channel, until); err != nil {
@@ -330,23 +333,29 @@ func (e *Engine) turn(ctx context.Context, now time.Time) error {
 		var message *Outgoing
 		if c, ok := f.channel(d.Channel); ok && c.Settings.Only != OnlyAlerts {
 			next = f.of(c.Guardian).Next(d.Period, now, zone(f.home))
+			at := d.At
+			if at.After(now) { // the clock was set back
+				at = now
+			}
 			// What a server that was off has missed is summed up in one.
 			o := Outgoing{
-				Family: d.Family, ID: messageID("digest", d.Family, d.Channel, fmt.Sprint(d.Period, d.At.Unix())), Channel: d.Channel,
-				Period: d.Period, From: d.From, Until: d.At, Made: now, Next: now, State: Waiting,
+				Family: d.Family, ID: messageID("digest", d.Family, d.Channel, fmt.Sprint(d.Period, d.From.Unix(), at.Unix())), Channel: d.Channel,
+				Period: d.Period, From: d.From, Until: at, Made: now, Next: now, State: Waiting,
 			}
 			if until, quiet := f.of(c.Guardian).Quiet(now, zone(f.home)); quiet {
 				o.Next = until
 			}
-			wanted, err := e.worth(ctx, f, c, d)
-			if err != nil {
-				return err
+			wanted := o.From.Before(o.Until) // or all of it lies ahead, and this would say that all was calm
+			if wanted {
+				if wanted, err = e.worth(ctx, f, c, o); err != nil {
+					return err
+				}
 			}
 			if wanted {
 				message = &o
 			}
 		}
-		if err := e.c.Store.Turn(ctx, d, next, message); err != nil {
+		if err := e.c.Store.Turn(ctx, d, now, next, message); err != nil {
 			return err
 		}
 	}
@@ -355,11 +364,11 @@ func (e *Engine) turn(ctx context.Context, now time.Time) error {
 
 // worth reports whether a digest is sent. One of an hour is only where it has
 // something new; one of a day or week also says that all is calm.
-func (e *Engine) worth(ctx context.Context, f family, c Channel, d Due) (bool, error) {
-	if d.Period != Hourly {
+func (e *Engine) worth(ctx context.Context, f family, c Channel, o Outgoing) (bool, error) {
+	if o.Period != Hourly {
 		return true, nil
 	}
-	events, _, _, err := e.c.Between(ctx, d.Family, d.From, d.At)
+	events, _, _, err := e.c.Between(ctx, o.Family, o.From, o.Until)
 	if err != nil {
 		return false, err
 	}

@@ -59,7 +59,8 @@ type Due struct {
 }
 
 // Store keeps channels, preferences and the outbox. Its methods return soon after
-// ctx ends; each that writes is one durable transaction.
+// ctx ends; each that writes is one durable transaction. What is due further ahead
+// than it can be, since the clock was set back, counts as due.
 type Store interface {
 	// Position returns how far a feed was read; 0 at first.
 	Position(ctx context.Context, f Feed) (uint64, error)
@@ -88,8 +89,9 @@ type Store interface {
 	// DueDigests returns the digests that are due.
 	DueDigests(ctx context.Context, now time.Time, limit int) ([]Due, error)
 	// Turn puts a digest's message into the outbox, if it has one, and says when
-	// the next is due; zero is never again.
-	Turn(ctx context.Context, d Due, next time.Time, o *Outgoing) error
+	// the next is due; zero is never again. The next begins where this one ends, and
+	// not after now.
+	Turn(ctx context.Context, d Due, now, next time.Time, o *Outgoing) error
 
 	// Outbox returns the messages that wait and are due, oldest first.
 	Outbox(ctx context.Context, now time.Time, limit int) ([]Outgoing, error)
