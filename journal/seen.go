@@ -22,9 +22,14 @@ type Sighting struct {
 // SeenStore keeps when devices asked last.
 type SeenStore interface {
 	// WriteSeen keeps sightings, in one transaction. One that is older than what is
-	// kept changes nothing, nor does one of a family that is gone.
+	// kept changes nothing, unless that lies more than [SetBack] ahead of it, nor does
+	// one of a family that is gone.
 	WriteSeen(context.Context, []Sighting) error
 }
+
+// SetBack is how far ahead of a new sighting the last one can be and still be right:
+// what lies further ahead was seen by a clock that was set back since.
+const SetBack = time.Hour
 
 // seenEvery is how long a sighting waits for the store: a device that asks all the
 // time is written once a minute, and an SD card lives.
@@ -59,7 +64,7 @@ func newSeen() *seen {
 func (j *Journal) Seen(family policy.FamilyID, device policy.DeviceID, at time.Time) {
 	minute := at.Unix() / 60
 	d := j.seen.entry(family, device)
-	if d.minute.Load() >= minute {
+	if ahead := d.minute.Load() - minute; ahead >= 0 && ahead <= int64(SetBack/time.Minute) {
 		return
 	}
 	d.minute.Store(minute) // of two that come at once either is right
@@ -159,7 +164,7 @@ func (j *Journal) writeSeen(ctx context.Context, store SeenStore) bool {
 	var fresh []*seenDevice
 	table := *j.seen.table.Load()
 	for i := range table {
-		if d := table[i].Load(); d != nil && d.minute.Load() > d.written.Load() {
+		if d := table[i].Load(); d != nil && d.minute.Load() != d.written.Load() {
 			fresh = append(fresh, d)
 		}
 	}

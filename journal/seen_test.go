@@ -108,8 +108,31 @@ func TestSeenWaitsForItsStore(t *testing.T) {
 	})
 }
 
+// TestSeenAfterAClockThatWasAhead: a device that asks after a clock was set back is
+// seen then, and the store hears of it.
+func TestSeenAfterAClockThatWasAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sightings{}
+		j, stop := start(t, Config{Store: &memory{}, Seen: s})
+		now := time.Now().Truncate(time.Minute)
+		j.Seen(1, 2, now.AddDate(1, 0, 0))
+		time.Sleep(2 * time.Minute)
+		j.Seen(1, 2, now)
+		if got := j.LastSeen(1, 2); !got.Equal(now) {
+			t.Errorf("last seen %v, want %v", got, now)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		want := [][]Sighting{{{1, 2, now.AddDate(1, 0, 0).UTC()}}, {{1, 2, now.UTC()}}}
+		if d := cmp.Diff(want, s.take()); d != "" {
+			t.Errorf("the store got (-want +got):\n%s", d)
+		}
+	})
+}
+
 // TestSeenByMany: the table grows under questions without losing a device, and a
-// clock that goes back changes nothing.
+// clock that goes back by an hour changes nothing.
 func TestSeenByMany(t *testing.T) {
 	j, err := New(Config{Store: &memory{}})
 	if err != nil {

@@ -36,7 +36,8 @@ func (h *habits) note(s journal.Sighting) error {
 		return err
 	}
 	const hour = int64(time.Hour / time.Millisecond)
-	if err == nil && s.Minute.UnixMilli()/hour <= last/hour {
+	at := s.Minute.UnixMilli()
+	if ahead := last - at; err == nil && at/hour <= last/hour && ahead <= journal.SetBack.Milliseconds() {
 		return nil
 	}
 	f, err := h.family(s.Family)

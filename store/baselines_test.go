@@ -131,6 +131,24 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestSilenceAfterAClockThatWasAhead: what was due by a clock that was ahead is
+// planned anew when the phone asks after it was set back.
+func TestSilenceAfterAClockThatWasAhead(t *testing.T) {
+	h := newQuietHome(t)
+	ahead := h.at.AddDate(0, 0, 10)
+	h.asks(h.phone, ahead)
+	h.asks(h.tablet, ahead)
+	h.asks(h.phone, h.at)
+	h.asks(h.tablet, h.at)
+	var due int64
+	if err := h.db.read.QueryRow(`SELECT due_at FROM baselines WHERE device_id = $1`, int64(h.phone)).Scan(&due); err != nil {
+		t.Fatal(err)
+	}
+	if due := time.UnixMilli(due); due.Before(h.at) || due.After(h.at.AddDate(0, 0, 7)) {
+		t.Errorf("seen at %s, it is due at %s", h.at, due)
+	}
+}
+
 // TestNightIsNoSilence: a phone that sleeps when it always does is not silent.
 func TestNightIsNoSilence(t *testing.T) {
 	h := newQuietHome(t)

@@ -18,7 +18,7 @@ func (db *DB) WriteSeen(ctx context.Context, sightings []journal.Sighting) error
 		there := familiesThere(ctx, tx)
 		stmt, err := tx.PrepareContext(ctx, `
 			INSERT INTO seen (family_id, device_id, at) VALUES ($1, $2, $3)
-			ON CONFLICT (family_id, device_id) DO UPDATE SET at = excluded.at WHERE excluded.at > seen.at`)
+			ON CONFLICT (family_id, device_id) DO UPDATE SET at = excluded.at WHERE excluded.at > seen.at OR seen.at > excluded.at + $4`)
 		if err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func (db *DB) WriteSeen(ctx context.Context, sightings []journal.Sighting) error
 			if err := habits.note(s); err != nil {
 				return err
 			}
-			if _, err := stmt.ExecContext(ctx, int64(s.Family), int64(s.Device), s.Minute.UnixMilli()); err != nil {
+			if _, err := stmt.ExecContext(ctx, int64(s.Family), int64(s.Device), s.Minute.UnixMilli(), journal.SetBack.Milliseconds()); err != nil {
 				return err
 			}
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // TestSeen: each family sees when its own devices asked last, and nobody's older
-// word goes before a newer one.
+// word goes before a newer one, unless that came of a clock that was set back since.
 func TestSeen(t *testing.T) {
 	db := openNew(t)
 	ctx := t.Context()
@@ -25,9 +25,11 @@ func TestSeen(t *testing.T) {
 	}
 	write(journal.Sighting{Family: 1, Device: 2, Minute: noon}, journal.Sighting{Family: other, Device: 2, Minute: noon.Add(time.Hour)},
 		journal.Sighting{Family: 99, Device: 2, Minute: noon}) // which there is not
-	write(journal.Sighting{Family: 1, Device: 2, Minute: noon.Add(-time.Minute)}, journal.Sighting{Family: 1, Device: 3, Minute: noon})
+	write(journal.Sighting{Family: 1, Device: 2, Minute: noon.Add(-time.Hour)}, journal.Sighting{Family: 1, Device: 3, Minute: noon})
+	write(journal.Sighting{Family: 1, Device: 4, Minute: noon.AddDate(1, 0, 0)})
+	write(journal.Sighting{Family: 1, Device: 4, Minute: noon})
 	for id, want := range map[policy.FamilyID]map[policy.DeviceID]time.Time{
-		1: {2: noon, 3: noon}, other: {2: noon.Add(time.Hour)}, 99: {},
+		1: {2: noon, 3: noon, 4: noon}, other: {2: noon.Add(time.Hour)}, 99: {},
 	} {
 		got, err := db.Seen(ctx, id)
 		if d := cmp.Diff(want, got); err != nil || d != "" {

@@ -69,12 +69,21 @@ func weekHour(hour int64, zone *time.Location) int {
 }
 
 // Note takes into b that the device asked at a time, and did not between the last
-// time and this. It reports whether that changed anything: once an hour at most.
+// time and this. It reports whether that changed anything: once an hour at most. A
+// last time that lies more than an hour ahead comes of a clock that was set back.
 func (b *Baseline) Note(at time.Time, zone *time.Location) bool {
 	hour := hourOf(at)
 	if b.first == 0 || hour-b.last > forgetAfter {
 		*b = Baseline{first: hour, last: hour}
 		b.usual[weekHour(hour, zone)] = 255
+		return true
+	}
+	if b.last-hour > 1 { // the clock was ahead: what it did by then is not known
+		if b.first > hour {
+			b.first = hour
+		}
+		b.last = hour
+		b.weigh(hour, true, zone)
 		return true
 	}
 	if hour <= b.last {

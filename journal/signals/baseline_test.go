@@ -101,6 +101,22 @@ func TestBaselineForgets(t *testing.T) {
 	}
 }
 
+// TestBaselineAfterAClockThatWasAhead: a device that asks after the clock was set back
+// is due within the week.
+func TestBaselineAfterAClockThatWasAhead(t *testing.T) {
+	for _, ahead := range []time.Duration{3 * time.Hour, 10 * 24 * time.Hour, 400 * 24 * time.Hour} {
+		b := weeksOf(t, 21, time.UTC)
+		b.Note(noon.Add(ahead), time.UTC)
+		b.Note(noon, time.UTC)
+		if b.last != hourOf(noon) || b.first > b.last {
+			t.Errorf("%s ahead: from hour %d to %d, want to %d", ahead, b.first, b.last, hourOf(noon))
+		}
+		if due := b.Due(noon, true, time.UTC); ahead < forgetAfter*time.Hour && (due.IsZero() || due.Sub(noon) > hoursOfWeek*time.Hour) {
+			t.Errorf("%s ahead: due at %s", ahead, due)
+		}
+	}
+}
+
 // TestBaseline: whatever comes in whatever order, the baseline is read as it was
 // kept, has the same size, and its due time lies ahead.
 func TestBaseline(t *testing.T) {
