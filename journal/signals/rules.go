@@ -103,11 +103,11 @@ func (r rules) one(m *memory, i journal.Incident) (out []journal.Signal) {
 }
 
 // chatsAround returns what was used to chat with strangers in the week before a
-// time, and what came meanwhile.
+// time, and what came meanwhile; not what a clock saw that was ahead by more.
 func (m *memory) chatsAround(at int64) []string {
 	var out []string
 	for _, thing := range slices.Sorted(maps.Keys(m.Chats)) {
-		if at-m.Chats[thing] < week.Milliseconds() {
+		if then := m.Chats[thing]; max(at-then, then-at) < week.Milliseconds() {
 			out = append(out, thing)
 		}
 	}

@@ -97,6 +97,10 @@ func TestSignals(t *testing.T) {
 			incident("a", "ometv", "anonymous-chat", noon), incident("b", "monkey", "anonymous-chat", noon.Add(4*day)),
 			incident("c", "holla", "anonymous-chat", noon.Add(8*day)),
 		}, []string{"first-time: ometv", "first-time: monkey", "first-time: holla"}},
+		{"two of them, and two by a clock that was ahead", month, []journal.Incident{
+			incident("a", "ometv", "anonymous-chat", noon.AddDate(1, 0, 0)), incident("b", "monkey", "anonymous-chat", noon.AddDate(1, 0, 0)),
+			incident("c", "holla", "anonymous-chat", noon), incident("d", "uhmegle", "anonymous-chat", noon.Add(day)),
+		}, []string{"first-time: ometv", "first-time: monkey", "first-time: holla", "first-time: uhmegle"}},
 		{"four, told once a week", month, []journal.Incident{
 			incident("a", "ometv", "anonymous-chat", noon), incident("b", "monkey", "anonymous-chat", noon),
 			incident("c", "holla", "anonymous-chat", noon), incident("d", "uhmegle", "anonymous-chat", noon.Add(day)),
