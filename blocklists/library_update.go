@@ -45,7 +45,7 @@ func (l *Library) updateOne(ctx context.Context, id string, progress Progress) (
 		next.Problem = err.Error()
 		next.Failures++
 	}
-	next.CheckedAt = l.opts.Now()
+	next.CheckedAt = l.opts.Now().Round(0) // by the wall, which refresh compares: the other clock stands still in sleep
 	keep := ""
 	if outcome == Taken || outcome == WasHeld {
 		keep = got.temp
@@ -165,7 +165,7 @@ func (l *Library) get(ctx context.Context, r listRecord, progress Progress) (_ n
 	l.step("fetched")
 	return newCopy{
 		Version: Version{
-			Entries: sink.report.Taken, Report: sink.report, FetchedAt: l.opts.Now(), From: redacted(got.From),
+			Entries: sink.report.Taken, Report: sink.report, FetchedAt: l.opts.Now().Round(0), From: redacted(got.From),
 			SHA256: got.SHA256, Bytes: got.Bytes, Expires: expires(sink.head),
 		},
 		validators: got.Validators,
