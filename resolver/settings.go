@@ -128,7 +128,10 @@ func (s *Server) Reconfigure(c Settings) error {
 			s.metrics.forget(p.label)
 		}
 	}
-	return s.closeRetired(s.now().Add(-s.limits.QueryDeadline))
+	if err := s.closeRetired(s.now().Add(-s.limits.QueryDeadline)); err != nil {
+		s.log.Warn("closing upstreams that are no longer used", "error", err) // the new settings are in force
+	}
+	return nil
 }
 
 func insertAll(to *bart.Lite, networks []netip.Prefix) error {
