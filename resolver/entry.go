@@ -32,6 +32,7 @@ type entry struct {
 	life    time.Duration // 0: good for the questions that wait for it, not to be kept
 	gone    atomic.Bool   // it is in the cache no more
 	home    bool          // an address among the answers leads into the asker's own network
+	old     bool          // it was made of an entry that was over
 	used    atomic.Uint32 // how often it was given out, up to prefetchUses
 	stored  time.Time
 	wire    []byte            // header, question in lower case, records; no OPT
@@ -177,6 +178,10 @@ func (e *entry) age(now time.Time) time.Duration { return max(now.Sub(e.stored),
 // alive reports whether e may be given out as it is.
 func (e *entry) alive(now time.Time) bool { return e.age(now) < e.life }
 
+// over reports whether e was to be kept, and no longer is. What lives for nothing is
+// good for the questions that waited for it.
+func (e *entry) over(now time.Time) bool { return e.life > 0 && !e.alive(now) }
+
 // useful reports whether e may be given out at least where there is nothing
 // better (RFC 8767 §5). Failures are not: that they once happened helps nobody.
 func (e *entry) useful(now time.Time) bool {
@@ -216,8 +221,8 @@ func (e *entry) labels(x *blocklists.Index) []blocklists.SetID {
 // are counted down and capped, and what does not fit is cut off.
 func (q *query) addEntry(e *entry) {
 	q.begin(int(word(e.wire, atFlags) & maskRcode))
-	age, ede, stale := uint32(e.age(q.now)/time.Second), noError, e.life > 0 && !e.alive(q.now)
-	if stale {
+	age, ede, stale := uint32(e.age(q.now)/time.Second), noError, e.over(q.now)
+	if stale || e.old {
 		if ede = errStale; word(e.wire, atFlags)&maskRcode == rcodeNXDomain {
 			ede = errStaleNXDomain
 		}

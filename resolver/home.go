@@ -195,10 +195,10 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 	if err := m.Unpack(e.wire); err != nil {
 		return q.plain(rcodeServFail, errInvalid, outFailed)
 	}
-	age := uint32(e.age(q.now) / time.Second)
+	age, stale := uint32(e.age(q.now)/time.Second), e.over(q.now)
 	for _, section := range [...][]dns.RR{m.Answer, m.Ns, m.Extra} {
 		for _, rr := range section {
-			if rr.Header().Ttl -= min(age, rr.Header().Ttl); !e.alive(q.now) {
+			if rr.Header().Ttl -= min(age, rr.Header().Ttl); stale {
 				rr.Header().Ttl = staleTTL
 			}
 		}
@@ -210,6 +210,7 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 	if err != nil {
 		return q.plain(rcodeServFail, errInvalid, outFailed)
 	}
+	whole.old = stale
 	return s.release(q, whole)
 }
 

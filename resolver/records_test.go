@@ -153,8 +153,9 @@ func TestRFC8767_LocalRecordsThatLeadOut(t *testing.T) {
 	want := []string{"out.home.arpa. 60 IN CNAME www.example.com.", "www.example.com. 30 IN A 192.0.2.1"}
 	for i := range 3 {
 		up.queries()
-		if got := out(); got.Rcode != 0 || !cmp.Equal(want, rrs(got.Answer)) {
-			t.Errorf("answer %d: %s", i, got)
+		got := out()
+		if code, _ := ede(got); got.Rcode != 0 || !cmp.Equal(want, rrs(got.Answer)) || code != edeStale {
+			t.Errorf("answer %d, EDE %d: %s", i, code, got)
 		}
 		if n := asksFor(up, "www.example.com."); i > 0 && n > 0 {
 			t.Errorf("asked %d times right after a failure", n)
@@ -162,8 +163,9 @@ func TestRFC8767_LocalRecordsThatLeadOut(t *testing.T) {
 	}
 	up.does(nil)
 	clk.advance(staleRetry)
-	if got := out(); len(got.Answer) != 2 || got.Answer[1].Header().Ttl != 60 {
-		t.Errorf("after the upstream came back: %s", got)
+	got := out()
+	if code, _ := ede(got); len(got.Answer) != 2 || got.Answer[1].Header().Ttl != 60 || code != -1 {
+		t.Errorf("after the upstream came back, EDE %d: %s", code, got)
 	}
 }
 
