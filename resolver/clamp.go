@@ -23,21 +23,22 @@ func (b ttlBounds) apply(k question, m *dns.Msg) {
 	if m.Rcode != dns.RcodeSuccess || len(m.Answer) == 0 || k.do {
 		least = 0
 	}
-	bound := func(rr dns.RR) {
-		h := rr.Header()
-		if h.Ttl > 1<<31-1 { // RFC 2181 §8
-			h.Ttl = 0
-		}
-		if h.Ttl > 0 {
-			h.Ttl = max(h.Ttl, least)
-		}
-		h.Ttl = min(h.Ttl, most)
-	}
 	for _, section := range [...][]dns.RR{m.Answer, m.Ns, m.Extra} {
 		for _, rr := range section {
-			if rr.Header().Rrtype != dns.TypeOPT { // whose TTL is something else
-				bound(rr)
+			if h := rr.Header(); h.Rrtype != dns.TypeOPT { // whose TTL is something else
+				h.Ttl = boundTTL(h.Ttl, least, most)
 			}
 		}
 	}
+}
+
+// boundTTL bounds a TTL, in seconds. 0 stays, and so does most below least.
+func boundTTL(ttl, least, most uint32) uint32 {
+	switch {
+	case ttl > 1<<31-1: // RFC 2181 §8
+		return 0
+	case ttl > 0:
+		ttl = max(ttl, least)
+	}
+	return min(ttl, most)
 }

@@ -71,11 +71,7 @@ func newEntry(k question, m *dns.Msg, now time.Time) (*entry, error) {
 	m.Extra = extra
 	for _, section := range [...][]dns.RR{m.Answer, m.Ns, m.Extra} {
 		for _, rr := range section {
-			h := rr.Header()
-			if h.Ttl > 1<<31-1 { // RFC 2181 §8
-				h.Ttl = 0
-			}
-			h.Ttl = min(h.Ttl, maxTTL)
+			rr.Header().Ttl = boundTTL(rr.Header().Ttl, 0, maxTTL)
 		}
 	}
 	e := &entry{stored: now, life: lifetime(k, m)}
