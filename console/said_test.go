@@ -45,11 +45,11 @@ func TestRefusal(t *testing.T) {
 	}
 	de, en := texts.choose("de"), texts.choose("en")
 	for english, want := range map[string]string{
-		`Adding device "A: b": there is a device "A: b" already (192.0.2.7); choose another name.`:      "Es gibt schon ein Gerät „A: b“ (192.0.2.7); wählen Sie einen anderen Namen.",
-		`Reading the webhook's address: "ftp" is not https.`:                                            "„ftp“ ist nicht https.",
-		`Adding a schedule: reading window "x": write days and times, for example Mon-Fri 21:30-06:30.`: "Das Zeitfenster „x“ ist nicht zu verstehen: schreiben Sie Tage und Zeiten, zum Beispiel Mon-Fri 21:30-06:30.",
-		`Profile "Lea", rule 2 (a.example): there is no such rule.`:                                     "Profil „Lea“, Regel 2 (a.example): diese Regel gibt es nicht.",
-		`Something that nobody translated.`:                                                             "Das ging nicht. Den Grund gibt es nur auf Englisch: Something that nobody translated.",
+		`Adding device "A: b": there is a device "A: b" already (192.0.2.7); choose another name.`:       "Es gibt schon ein Gerät „A: b“ (192.0.2.7); wählen Sie einen anderen Namen.",
+		`Reading the webhook's address: "ftp" is not https.`:                                             "„ftp“ ist nicht https.",
+		`Adding a schedule: reading window "x": write days and times, for example Mon-Fri 21:30-06:30.`:  "Das Zeitfenster „x“ ist nicht zu verstehen: schreiben Sie Tage und Zeiten, zum Beispiel Mon-Fri 21:30-06:30.",
+		`Profile "Lea", rule 2 (a.example): there is no rule 7; look again at the rules that there are.`: "Profil „Lea“, Regel 2 (a.example): die Regel 7 gibt es nicht; sehen Sie nach, welche es gibt.",
+		`Something that nobody translated.`:                                                              "Das ging nicht. Den Grund gibt es nur auf Englisch: Something that nobody translated.",
 	} {
 		if got := de.refusal(english); got != want {
 			t.Errorf("%s\n got %s\nwant %s", english, got, want)

@@ -41,9 +41,9 @@ func (f *Family) Device(ref string) (*Device, error) {
 		}
 	}
 	if len(known) == 0 {
-		return nil, refuse(ErrNotFound, "there is no such device, and none at all yet; give the device's address")
+		return nil, refuse(ErrNotFound, "there is no device %q, and none at all yet; give the device's address", clip(ref))
 	}
-	return nil, refuse(ErrNotFound, "there is no such device; there are: %s", strings.Join(known, ", "))
+	return nil, refuse(ErrNotFound, "there is no device %q; there are: %s", clip(ref), strings.Join(known, ", "))
 }
 
 // freeDeviceName checks a name for a device; self is the one that gets it.

@@ -346,5 +346,5 @@ func (f *Family) RemoveRule(id RuleID) (string, error) {
 		p.Rules = slices.Delete(p.Rules, at, at+1)
 		return fmt.Sprintf("removed rule %d for %s from profile %s", id, name, p.Name), nil
 	}
-	return "", refuse(ErrNotFound, "there is no such rule")
+	return "", refuse(ErrNotFound, "there is no rule %d; look again at the rules that there are", id)
 }

@@ -324,7 +324,7 @@ func TestRefusals(t *testing.T) {
 		{"rule: the root", addRule("Everyone", Rule{}), ErrInvalid, "root"},
 		{"rule: over already", addRule("Everyone", Rule{Name: "\x01a", Until: monday}), ErrInvalid, "over already"},
 		{"rule: unknown profile", addRule("Emma", Rule{Name: name}), ErrNotFound, "Emma"},
-		{"rule: none to remove", func(f *Family) error { return second(f.RemoveRule(999)) }, ErrNotFound, "no such rule"},
+		{"rule: none to remove", func(f *Family) error { return second(f.RemoveRule(999)) }, ErrNotFound, "no rule 999; look"},
 		{"rule: a schedule is about it", func(f *Family) error { return second(f.RemoveRule(rule)) }, ErrConflict, `schedule "School"`},
 		{"profile: twice", profile("everyone", BandA), ErrConflict, `"Everyone" already`},
 		{"profile: empty", profile("", BandA), ErrInvalid, "empty"},

@@ -260,7 +260,7 @@ func (a *Accounts) set(ctx context.Context, query string, args ...any) error {
 	if n, err := r.RowsAffected(); err != nil || n > 0 {
 		return err
 	}
-	return refuse(ErrNotFound, "there is no such thing any more")
+	return refuse(ErrNotFound, "it is not there any more; look again at what there is")
 }
 
 // Expire forgets what has ended by now: sessions, passes, tokens, and what

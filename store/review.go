@@ -25,7 +25,7 @@ func (db *DB) Review(ctx context.Context, reviews ...journal.Review) error {
 				return err
 			}
 			if n == 0 {
-				return refuse(ErrNotFound, "the family has no incident %s", r.Incident)
+				return refuse(ErrNotFound, "the family has no incident %q, or it is forgotten by now; see: kinward incidents", r.Incident)
 			}
 			if _, err := tx.ExecContext(ctx, `
 				INSERT INTO reviews (family_id, incident_id, guardian_id, who, at, details) VALUES ($1, $2, $3, $4, $5, $6)
@@ -93,7 +93,7 @@ func (db *DB) Reviews(ctx context.Context, family policy.FamilyID, incidents ...
 func (db *DB) AddMute(ctx context.Context, m journal.Mute) (id int64, err error) {
 	err = db.transact(ctx, func(tx *sql.Tx) error {
 		if is, err := familiesThere(ctx, tx)(m.Family); err != nil || !is {
-			return refuse(ErrNotFound, "there is no such family")
+			return refuse(ErrNotFound, "there is no family %d", m.Family)
 		}
 		same, err := mutes(ctx, tx, `WHERE family_id = $1 AND guardian_id = $2 AND profile_id = $3`, int64(m.Family), int64(m.Guardian), int64(m.Profile))
 		if err != nil {

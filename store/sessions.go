@@ -72,7 +72,7 @@ func (a *Accounts) Session(ctx context.Context, secret string) (Session, Account
 	now := a.db.now().UnixMilli()
 	found, err := a.sessions(ctx, `WHERE hash = $1 AND idle_at > $2 AND until_at > $2`, hashSecret(secret), now)
 	if err == nil && len(found) == 0 {
-		err = refuse(ErrNotFound, "there is no such session")
+		err = refuse(ErrNotFound, "there is no such session, or it has ended; sign in again")
 	}
 	if err != nil {
 		return Session{}, Account{}, err
@@ -185,7 +185,7 @@ func (a *Accounts) tokens(ctx context.Context, where string, args ...any) (out [
 func (a *Accounts) Token(ctx context.Context, secret string) (Token, Account, error) {
 	found, err := a.tokens(ctx, `WHERE hash = $1 AND (until_at = 0 OR until_at > $2)`, hashSecret(secret), a.db.now().UnixMilli())
 	if err == nil && len(found) == 0 {
-		err = refuse(ErrNotFound, "there is no such token")
+		err = refuse(ErrNotFound, "there is no such token, or it has ended; make a new one")
 	}
 	if err != nil {
 		return Token{}, Account{}, err
