@@ -9,9 +9,6 @@ import (
 	"kinward/blocklists"
 )
 
-// youTube is the search engine that has a milder mode beside the strict one.
-const youTube = "youtube"
-
 func (v *validation) profiles() {
 	v.atMost(len(v.f.Profiles), MaxProfiles, "profiles")
 	seen, given := names{}, ids{}
@@ -73,10 +70,20 @@ func (v *validation) choices(p *Profile) {
 		switch mode := p.Search[id]; {
 		case mode > SearchModerate:
 			v.fault(ErrInvalid, "search mode %d of %q does not exist; take off, safe or moderate", mode, clip(id))
-		case mode == SearchModerate && id != youTube:
+		case mode == SearchModerate && !hasModerate(id):
 			v.fault(ErrInvalid, "search engine %q has no moderate mode; take off or safe", clip(id))
 		}
 	}
+}
+
+// hasModerate reports whether a search engine has a milder mode beside the safe one.
+func hasModerate(id string) bool {
+	s, err := EmbeddedSafeSearch()
+	if err != nil {
+		return false
+	}
+	e := s.Engine(s.Number(id))
+	return e != nil && e.Moderate
 }
 
 func (v *validation) response(m BlockMode) {
