@@ -200,7 +200,7 @@ func (s *CatalogueStore) Take(u *CatalogueUpdate) error {
 		return err
 	}
 	e := u.Catalogue.Edition
-	if err := writeDurably(s.dir, e.fileName(), u.file); err != nil {
+	if err := replaceFile(filepath.Join(s.dir, e.fileName()), tempPrefix, writing(u.file)); err != nil {
 		return fmt.Errorf("keeping the catalogue: %w", err)
 	}
 	next := catalogueState{Current: &e, Previous: s.state.Previous, Refused: s.state.Refused}
@@ -256,7 +256,7 @@ func (s *CatalogueStore) commit(next catalogueState, c *Catalogue) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", catalogueStateFile, err)
 	}
-	if err := writeDurably(s.dir, catalogueStateFile, append(text, '\n')); err != nil {
+	if err := replaceFile(filepath.Join(s.dir, catalogueStateFile), tempPrefix, writing(append(text, '\n'))); err != nil {
 		return fmt.Errorf("keeping the catalogue: %w", err)
 	}
 	s.state, s.current, s.problem = next, c, nil
@@ -362,32 +362,4 @@ func (s *CatalogueStore) readState() error {
 	}
 	s.state = st
 	return nil
-}
-
-// writeDurably writes a file beside and renames it, so that it is there whole or
-// not at all.
-func writeDurably(dir, name string, data []byte) (err error) {
-	f, err := os.CreateTemp(dir, tempPrefix) // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		f.Close()
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	return syncDir(dir)
 }

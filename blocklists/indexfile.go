@@ -12,7 +12,6 @@ import (
 	"hash"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"unsafe"
@@ -78,22 +77,10 @@ func (x *Index) WriteFile(path string, c *Catalogue, lists []ListInput) error {
 	if !ok {
 		return errors.New("keeping the index: a list has no version")
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".index-")
-	if err != nil {
+	if err := replaceFile(path, ".index-", func(w io.Writer) error { return x.write(w, inputs) }); err != nil {
 		return fmt.Errorf("keeping the index: %w", err)
 	}
-	defer os.Remove(f.Name())
-	err = x.write(f, inputs)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("keeping the index: %w", err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("keeping the index: %w", err)
-	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
 func (x *Index) write(out io.Writer, inputs string) error {

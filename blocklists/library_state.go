@@ -223,30 +223,56 @@ func (l *Library) writeState(records map[string]listRecord) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", stateFile, err)
 	}
-	temp, err := l.writeTemp(append(b, '\n'))
+	temp, err := writeBeside(l.dir, tempPrefix, writing(append(b, '\n')))
 	if err != nil {
+		return fmt.Errorf("writing %s: %w: %w", stateFile, ErrNoRoom, err) // what was is in force still
+	}
+	if err := moveDurably(temp, filepath.Join(l.dir, stateFile)); err != nil {
 		return fmt.Errorf("writing %s: %w", stateFile, err)
 	}
-	if err := os.Rename(temp, filepath.Join(l.dir, stateFile)); err != nil {
-		os.Remove(temp)
-		return fmt.Errorf("writing %s: %w", stateFile, err)
-	}
-	return syncDir(l.dir)
+	return nil
 }
 
-// writeTemp writes a temporary file in the library's folder and syncs it. After
-// an error there is no file.
-func (l *Library) writeTemp(b []byte) (name string, err error) {
-	f, err := os.CreateTemp(l.dir, tempPrefix)
+// replaceFile writes a file beside path, of a name that begins with prefix, and
+// renames it, so that what is written is there whole or not at all, also if power is
+// lost. Only its owner may read it.
+func replaceFile(path, prefix string, write func(io.Writer) error) error {
+	temp, err := writeBeside(filepath.Dir(path), prefix, write)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoRoom, err)
+		return err
 	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	return moveDurably(temp, path)
+}
+
+// writeBeside writes a temporary file in a folder and syncs it. After an error there
+// is no file.
+func writeBeside(dir, prefix string, write func(io.Writer) error) (name string, err error) {
+	f, err := os.CreateTemp(dir, prefix) // mode 0600
+	if err != nil {
+		return "", err
+	}
+	if err = write(f); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(f.Name())
-		return "", fmt.Errorf("%w: %w", ErrNoRoom, err)
+		return "", err
 	}
 	return f.Name(), nil
+}
+
+// moveDurably gives a temporary file its place. Where it cannot, the file is gone.
+func moveDurably(temp, path string) error {
+	if err := os.Rename(temp, path); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// writing is what replaceFile and writeBeside are given to write bytes.
+func writing(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := w.Write(b); return err }
 }
 
 // syncDir makes renames in a folder last.
