@@ -53,8 +53,8 @@ func (c *Canaries) Lookup(n blocklists.Name) *Canary {
 // All returns the canaries in no order. They belong to c.
 func (c *Canaries) All() func(yield func(*Canary) bool) { return maps.Values(c.at) }
 
-// EmbeddedCanaries returns the table that comes with the program.
-func EmbeddedCanaries() (*Canaries, error) { return parseCanaries(canariesTSV) }
+// embeddedCanaries returns the table that comes with the program.
+func embeddedCanaries() (*Canaries, error) { return parseCanaries(canariesTSV) }
 
 func parseCanaries(tsv string) (*Canaries, error) {
 	c := &Canaries{at: map[blocklists.Name]*Canary{}}

@@ -9,7 +9,7 @@ import (
 
 func mustCanaries(tb testing.TB) *Canaries {
 	tb.Helper()
-	c, err := EmbeddedCanaries()
+	c, err := embeddedCanaries()
 	if err != nil {
 		tb.Fatal(err)
 	}

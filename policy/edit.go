@@ -19,8 +19,8 @@ import (
 
 // Names of what a family starts with.
 const (
-	EveryoneName = "Everyone"
-	AdultsName   = "Adults"
+	everyoneName = "Everyone"
+	adultsName   = "Adults"
 )
 
 // NewFamily returns a family with the profile Everyone, which applies to every
@@ -28,7 +28,7 @@ const (
 func NewFamily(name, zone string, preset Preset) *Family {
 	return &Family{
 		Name: name, Zone: zone, Default: 1, LastID: 2,
-		Profiles: []Profile{{ID: 1, Name: EveryoneName, Preset: preset}, {ID: 2, Name: AdultsName, Preset: Adult}},
+		Profiles: []Profile{{ID: 1, Name: everyoneName, Preset: preset}, {ID: 2, Name: adultsName, Preset: Adult}},
 	}
 }
 

@@ -322,8 +322,8 @@ func (f *Family) adults() (*Profile, error) {
 			return &f.Profiles[i], nil
 		}
 	}
-	if _, _, err := f.AddProfile(AdultsName, Adult); err != nil {
-		return nil, refuse(ErrConflict, "no profile has the preset adult, and profile %q has another; give one of them the preset adult first", AdultsName)
+	if _, _, err := f.AddProfile(adultsName, Adult); err != nil {
+		return nil, refuse(ErrConflict, "no profile has the preset adult, and profile %q has another; give one of them the preset adult first", adultsName)
 	}
 	return &f.Profiles[len(f.Profiles)-1], nil
 }

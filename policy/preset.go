@@ -68,7 +68,7 @@ var embeddedPresets = sync.OnceValues(func() (*Presets, error) {
 	if p.safe, err = EmbeddedSafeSearch(); err != nil {
 		return nil, err
 	}
-	if p.canaries, err = EmbeddedCanaries(); err != nil {
+	if p.canaries, err = embeddedCanaries(); err != nil {
 		return nil, err
 	}
 	return p, nil

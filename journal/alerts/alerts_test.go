@@ -236,7 +236,7 @@ func TestNoDomainWhereOthersRead(t *testing.T) {
 		}
 		told := events[:min(len(events), mostTold)]
 		l := alertLetter(millers, told, len(events), "https://kinward.example.org")
-		d := MakeDigest(millers, Weekly, evening.Add(-time.Hour), evening.Add(time.Hour), events, nil, func(Event) bool { return true }).letter(millers, "")
+		d := makeDigest(millers, Weekly, evening.Add(-time.Hour), evening.Add(time.Hour), events, nil, func(Event) bool { return true }).letter(millers, "")
 		for what, letter := range map[string]Letter{"alert": l, "digest": d, "brief": l.brief(millers)} {
 			fields, err := json.Marshal(letter.Fields)
 			if err != nil {
@@ -315,10 +315,10 @@ func TestDigestGolden(t *testing.T) {
 	not := func(e Event) bool { return !e.Routine }
 	day := func(d int) time.Time { return at(fmt.Sprintf("2026-11-%d 19:00", d), berlin) }
 	for name, d := range map[string]Digest{
-		"week":    MakeDigest(millers, Weekly, week, day(29), events, counts, not),
-		"day":     MakeDigest(millers, Daily, day(23), day(24), events[1:4], nil, not),
-		"calm":    MakeDigest(millers, Daily, day(23), day(24), nil, nil, not),
-		"special": MakeDigest(Home{Name: `<b>"x"</b>`, Zone: berlin, Names: millers.Names}, Daily, day(23), day(24), events[1:2], nil, not),
+		"week":    makeDigest(millers, Weekly, week, day(29), events, counts, not),
+		"day":     makeDigest(millers, Daily, day(23), day(24), events[1:4], nil, not),
+		"calm":    makeDigest(millers, Daily, day(23), day(24), nil, nil, not),
+		"special": makeDigest(Home{Name: `<b>"x"</b>`, Zone: berlin, Names: millers.Names}, Daily, day(23), day(24), events[1:2], nil, not),
 	} {
 		l := d.letter(millers, "https://kinward.example.org")
 		text := "Subject: " + l.Subject + "\n\n" + l.Text + "\n" + l.HTML
@@ -338,7 +338,7 @@ func TestDigestGolden(t *testing.T) {
 	}
 	// The order in which things are read does not matter.
 	turned := []Event{events[5], events[2], events[4], events[0], events[3], events[1]}
-	if diff := cmp.Diff(MakeDigest(millers, Weekly, week, day(29), events, counts, not), MakeDigest(millers, Weekly, week, day(29), turned, counts, not)); diff != "" {
+	if diff := cmp.Diff(makeDigest(millers, Weekly, week, day(29), events, counts, not), makeDigest(millers, Weekly, week, day(29), turned, counts, not)); diff != "" {
 		t.Errorf("another order, another digest:\n%s", diff)
 	}
 }

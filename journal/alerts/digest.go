@@ -58,9 +58,9 @@ type Bar struct {
 	N     int    `json:"n"`
 }
 
-// MakeDigest makes one of what happened from a time until before another. wanted
+// makeDigest makes one of what happened from a time until before another. wanted
 // tells of each event whether it belongs in it.
-func MakeDigest(h Home, period When, from, until time.Time, events []Event, counts []journal.Count, wanted func(Event) bool) Digest {
+func makeDigest(h Home, period When, from, until time.Time, events []Event, counts []journal.Count, wanted func(Event) bool) Digest {
 	d := Digest{
 		Family: h.Name, Period: period, Zone: zone(h).String(), From: from.In(zone(h)), Until: until.In(zone(h)),
 		Profiles: []ProfileDigest{}, Signals: []string{}, Chart: []Bar{}, Counted: []CountDigest{},

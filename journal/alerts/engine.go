@@ -424,7 +424,7 @@ func (e *Engine) digest(ctx context.Context, f family, id policy.FamilyID, g pol
 	}
 	events = slices.DeleteFunc(events, muted)
 	p := f.of(g)
-	d := MakeDigest(f.home, period, from, until, events, counts, func(ev Event) bool { return p.When(ev).rank() <= period.rank() })
+	d := makeDigest(f.home, period, from, until, events, counts, func(ev Event) bool { return p.When(ev).rank() <= period.rank() })
 	d.More = more
 	return d, nil
 }

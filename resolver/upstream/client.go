@@ -238,7 +238,7 @@ func (c *Client) checkPin(s tls.ConnectionState) error {
 	if len(s.PeerCertificates) == 0 {
 		return errPin
 	}
-	got := PinOf(s.PeerCertificates[0])
+	got := pinOf(s.PeerCertificates[0])
 	for _, p := range c.spec.pins {
 		if p == got {
 			return nil

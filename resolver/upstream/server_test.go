@@ -91,7 +91,7 @@ func (a *authority) issue(t testing.TB) (tls.Certificate, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pin := PinOf(leaf)
+	pin := pinOf(leaf)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, base64.StdEncoding.EncodeToString(pin[:])
 }
 

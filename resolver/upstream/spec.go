@@ -61,9 +61,9 @@ type Spec struct {
 // What can be wrong with an upstream. Errors from Parse wrap one of these where
 // it applies.
 var (
-	ErrHostName = errors.New("a host name needs a resolver to find it, and this is the resolver; add its addresses, for example ?ip=9.9.9.9")
-	ErrNotPlain = errors.New("this belongs to encrypted upstreams (tls, https, h3, quic)")
-	ErrTrust    = errors.New("dnssec=trust: anybody on the way could say that an answer was validated; it belongs to encrypted upstreams, and to those on this machine")
+	errHostName = errors.New("a host name needs a resolver to find it, and this is the resolver; add its addresses, for example ?ip=9.9.9.9")
+	errNotPlain = errors.New("this belongs to encrypted upstreams (tls, https, h3, quic)")
+	errTrust    = errors.New("dnssec=trust: anybody on the way could say that an answer was validated; it belongs to encrypted upstreams, and to those on this machine")
 )
 
 var errUser = errors.New("neither a user nor a # belongs to the URL of an upstream")
@@ -150,7 +150,7 @@ func parse(s string) (Spec, error) {
 		return Spec{}, err
 	}
 	if out.trust && !out.Trusted() {
-		return Spec{}, ErrTrust
+		return Spec{}, errTrust
 	}
 	return out, nil
 }
@@ -165,9 +165,9 @@ func (u *Spec) readHost(host string) error {
 		}
 		u.addrs = []netip.Addr{a.Unmap()}
 	} else if len(u.addrs) == 0 {
-		return ErrHostName
+		return errHostName
 	} else if !u.scheme.Encrypted() {
-		return fmt.Errorf("a name and ip=: %w; write the address alone", ErrNotPlain)
+		return fmt.Errorf("a name and ip=: %w; write the address alone", errNotPlain)
 	} else if u.name = strings.TrimSuffix(strings.ToLower(host), "."); len(u.name) > 253 || strings.ContainsAny(u.name, " /\\%") {
 		return fmt.Errorf("%q is not the name of a host", clip(host))
 	}
@@ -213,7 +213,7 @@ func (u *Spec) readParameters(raw string) error {
 		return fmt.Errorf("%d addresses and %d pins; at most %d of each", len(u.addrs), len(u.pins), maxAddrs)
 	}
 	if len(u.pins) > 0 && !u.scheme.Encrypted() {
-		return fmt.Errorf("pin=: %w", ErrNotPlain)
+		return fmt.Errorf("pin=: %w", errNotPlain)
 	}
 	return nil
 }

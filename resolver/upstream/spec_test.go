@@ -40,15 +40,15 @@ func TestParse_refuses(t *testing.T) {
 		in, want string
 		is       error
 	}{
-		{"tls://dns.quad9.net", "?ip=", ErrHostName},
-		{"udp://dns.quad9.net", "?ip=", ErrHostName},
-		{"udp://dns.quad9.net?ip=9.9.9.9", "write the address alone", ErrNotPlain},
+		{"tls://dns.quad9.net", "?ip=", errHostName},
+		{"udp://dns.quad9.net", "?ip=", errHostName},
+		{"udp://dns.quad9.net?ip=9.9.9.9", "write the address alone", errNotPlain},
 		{"tls://9.9.9.9?ip=9.9.9.9", "a host that is a name", nil},
-		{"udp://9.9.9.9?pin=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "pin=", ErrNotPlain},
+		{"udp://9.9.9.9?pin=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "pin=", errNotPlain},
 		{"tls://9.9.9.9?pin=abc", "base64 of a SHA-256", nil},
 		{"tls://9.9.9.9?dnssec=yes", "dnssec=trust", nil},
-		{"udp://9.9.9.9?dnssec=trust", "on this machine", ErrTrust},
-		{"tcp://[2620:fe::fe]?dnssec=trust", "on this machine", ErrTrust},
+		{"udp://9.9.9.9?dnssec=trust", "on this machine", errTrust},
+		{"tcp://[2620:fe::fe]?dnssec=trust", "on this machine", errTrust},
 		{"tls://9.9.9.9?ips=1", `"ips" is unknown`, nil},
 		{"tls://dns.example?ip=no", "ip=no is no address", nil},
 		{"tls://9.9.9.9/path", "a path belongs to https", nil},
