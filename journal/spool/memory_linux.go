@@ -126,8 +126,8 @@ func datasync(f *os.File) error {
 				return
 			}
 		}
-	}); err != nil {
-		return err
+	}); err != nil { // the only one there is, which has no name outside the standard library
+		return fmt.Errorf("%w: %w", os.ErrClosed, err)
 	}
 	return failed
 }
