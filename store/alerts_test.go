@@ -632,3 +632,16 @@ func TestChannelSecretsAreApart(t *testing.T) {
 		t.Errorf("the row holds %s (%v)", row, err)
 	}
 }
+
+// What waits, of all families, must not be looked at each time for what is due.
+func TestWhatIsDueIsFoundByTheIndex(t *testing.T) {
+	db := openNew(t)
+	for index, query := range map[string]string{
+		"told_due": toldColumns + dueTold, "outbox_next": outgoingColumns + dueOutgoing, "digests_due": dueDigests,
+	} {
+		got := planOf(t, db, query, 1, 2, 10)
+		if strings.Contains(got, "SCAN") || strings.Count(got, "USING INDEX "+index) != 2 {
+			t.Errorf("plan: %s; want both ends from %s", got, index)
+		}
+	}
+}

@@ -77,13 +77,25 @@ const (
 	// longestWait is how far ahead an alert or a try can be due: quiet hours of a day
 	// that has 25, and some room.
 	longestWait = 26 * time.Hour
-	// digestAhead is the same for digests, in milliseconds.
-	digestAhead = `CASE period WHEN 'hourly' THEN 7200000 WHEN 'daily' THEN 93600000 ELSE 698400000 END`
+	// longestPeriod is the same for digests: of a week, and some room. One for all of
+	// them, so that the index finds what is due among those of all families.
+	longestPeriod = 8*24*time.Hour + 2*time.Hour
+)
+
+// What is due. Each side of OR says all that its index does, so that both ends are
+// looked up in it: what is not due yet, as many as families sleep, is not looked at.
+const (
+	dueTold = `WHERE message_id = '' AND due_at <= $1 OR message_id = '' AND due_at > $2
+		ORDER BY family_id, channel_id, at, event_id LIMIT $3`
+	dueOutgoing = `WHERE state = 'waiting' AND next_at <= $1 OR state = 'waiting' AND next_at > $2
+		ORDER BY next_at, message_id LIMIT $3`
+	dueDigests = `SELECT family_id, channel_id, period, from_at, due_at FROM digests WHERE due_at <= $1 OR due_at > $2
+		ORDER BY due_at, family_id, channel_id LIMIT $3`
 )
 
 // DueTold implements [alerts.Store].
 func (a *Alerts) DueTold(ctx context.Context, now time.Time, limit int) ([]alerts.Told, error) {
-	return a.told(ctx, `WHERE message_id = '' AND (due_at <= $1 OR due_at > $2) ORDER BY family_id, channel_id, at, event_id LIMIT $3`,
+	return a.told(ctx, dueTold,
 		now.UnixMilli(), now.Add(longestWait).UnixMilli(), limit)
 }
 
@@ -158,9 +170,8 @@ func millis(t time.Time) int64 {
 
 // DueDigests implements [alerts.Store].
 func (a *Alerts) DueDigests(ctx context.Context, now time.Time, limit int) (out []alerts.Due, err error) {
-	rows, err := a.db.read.QueryContext(ctx, `SELECT family_id, channel_id, period, from_at, due_at FROM digests WHERE due_at <= $1 OR due_at > $1 + `+digestAhead+`
-		ORDER BY due_at, family_id, channel_id LIMIT $2`,
-		now.UnixMilli(), limit)
+	rows, err := a.db.read.QueryContext(ctx, dueDigests,
+		now.UnixMilli(), now.Add(longestPeriod).UnixMilli(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading digests that are due: %w", explain(err))
 	}
@@ -221,7 +232,7 @@ func (a *Alerts) outgoing(ctx context.Context, where string, args ...any) (out [
 
 // Outbox implements [alerts.Store].
 func (a *Alerts) Outbox(ctx context.Context, now time.Time, limit int) ([]alerts.Outgoing, error) {
-	return a.outgoing(ctx, `WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2) ORDER BY next_at, message_id LIMIT $3`,
+	return a.outgoing(ctx, dueOutgoing,
 		now.UnixMilli(), now.Add(longestWait).UnixMilli(), limit)
 }
 
