@@ -12,6 +12,16 @@ type listener struct {
 	key      string // as in the file
 	addr     string // IP:PORT
 	tcp, udp bool
+	web      bool // by net.Listen, for which 0.0.0.0 is all there is, IPv6 too
+}
+
+// port is what the listener takes.
+func (l listener) port() netip.AddrPort {
+	at := netip.MustParseAddrPort(l.addr)
+	if l.web && at.Addr() == netip.IPv4Unspecified() {
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port())
+	}
+	return at
 }
 
 func checkListenAddr(key, s string) error {
@@ -25,16 +35,16 @@ func checkListenAddr(key, s string) error {
 // answered is none of its own: a listener with the certificate answers it, too.
 func (c *config) listeners(s *settings) (out []listener) {
 	for _, a := range c.DNS {
-		out = append(out, listener{"dns", a, true, true})
+		out = append(out, listener{key: "dns", addr: a, tcp: true, udp: true})
 	}
 	for _, l := range s.secure {
 		switch l.Scheme {
 		case resolver.DoT:
-			out = append(out, listener{"dot", l.Addr, true, false})
+			out = append(out, listener{key: "dot", addr: l.Addr, tcp: true})
 		case resolver.DoQ:
-			out = append(out, listener{"doq", l.Addr, false, true})
+			out = append(out, listener{key: "doq", addr: l.Addr, udp: true})
 		default:
-			out = append(out, listener{"doh", l.Addr, true, l.Scheme == resolver.DoH}) // in clear without HTTP/3
+			out = append(out, listener{key: "doh", addr: l.Addr, tcp: true, udp: l.Scheme == resolver.DoH}) // in clear without HTTP/3
 		}
 	}
 	pages := []listener{{key: "metrics", addr: c.Metrics}}
@@ -42,7 +52,7 @@ func (c *config) listeners(s *settings) (out []listener) {
 		pages = append(pages, listener{key: "acme: http", addr: s.certs.ACME.HTTP})
 	}
 	for _, l := range append(pages, listener{key: "console", addr: c.Console}, listener{key: "block-page", addr: s.blockPage}) {
-		if l.tcp = true; l.addr != "" {
+		if l.tcp, l.web = true, true; l.addr != "" {
 			out = append(out, l)
 		}
 	}
@@ -53,7 +63,7 @@ func (c *config) listeners(s *settings) (out []listener) {
 func checkTaken(all []listener) error {
 	for i, l := range all {
 		for _, other := range all[:i] {
-			if (l.tcp && other.tcp || l.udp && other.udp) && sharePort(netip.MustParseAddrPort(l.addr), netip.MustParseAddrPort(other.addr)) {
+			if (l.tcp && other.tcp || l.udp && other.udp) && sharePort(l.port(), other.port()) {
 				do := "give each its own port"
 				if l.key == other.key {
 					do = "[::] alone answers on all addresses, IPv4 too"

@@ -120,6 +120,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"the console where DNS answers", "console: 127.0.0.1:1053\n", []string{"console", "127.0.0.1:1053", "taken already, by dns"}},
 		{"the metrics where the console answers", "metrics: 127.0.0.1:8053\n", []string{"127.0.0.1:8053", "taken already, by metrics"}},
 		{"the console where DoT answers, by another word for all", "dot: ['[::]:853']\nconsole: 0.0.0.0:853\ntls: {name: dns.example.org, self-signed: true}\n", []string{"console: 0.0.0.0:853", "taken already, by dot: [::]:853", "its own port"}},
+		{"the console on all where DNS answers over IPv6", "dns: ['[::1]:8053']\nconsole: 0.0.0.0:8053\n", []string{"console: 0.0.0.0:8053", "taken already, by dns: [::1]:8053"}},
 		{"DoQ where DNS answers on all", "dns: ['[::]:853']\ndoq: ['192.168.1.10:853']\ntls: {name: dns.example.org, self-signed: true}\n", []string{"doq: 192.168.1.10:853", "taken already, by dns: [::]:853"}},
 		{"DoH twice", "doh: ['[::]:443', '127.0.0.1:443']\ntls: {name: dns.example.org, self-signed: true}\n", []string{"doh: 127.0.0.1:443", "taken already, by doh: [::]:443", "[::] alone"}},
 		{"the console where certificates are proven", "console: 127.0.0.1:80\ntls: {name: dns.example.org}\nacme: {challenge: [http-01], email: a@example.org}\n", []string{"console: 127.0.0.1:80", "taken already, by acme: http: [::]:80"}},
