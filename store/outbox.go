@@ -196,7 +196,7 @@ func (a *Alerts) Turn(ctx context.Context, d alerts.Due, now, next time.Time, o 
 			_, err = tx.ExecContext(ctx, `DELETE FROM digests WHERE family_id = $1 AND channel_id = $2 AND period = $3 AND due_at = $4`,
 				int64(d.Family), int64(d.Channel), string(d.Period), d.At.UnixMilli())
 		} else {
-			_, err = tx.ExecContext(ctx, `UPDATE digests SET from_at = min(due_at, $6), due_at = $5 WHERE family_id = $1 AND channel_id = $2 AND period = $3 AND due_at = $4`,
+			_, err = tx.ExecContext(ctx, `UPDATE digests SET from_at = CASE WHEN due_at < $6 THEN due_at ELSE $6 END, due_at = $5 WHERE family_id = $1 AND channel_id = $2 AND period = $3 AND due_at = $4`,
 				int64(d.Family), int64(d.Channel), string(d.Period), d.At.UnixMilli(), next.UnixMilli(), now.UnixMilli())
 		}
 		if err != nil || o == nil {
