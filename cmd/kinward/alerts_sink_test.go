@@ -73,7 +73,7 @@ func startLetterbox(t *testing.T, implicit bool) *letterbox {
 	if err := os.WriteFile(b.roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.listen(t, "127.0.0.1:0")
+	b.listen(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)))
 	return b
 }
 

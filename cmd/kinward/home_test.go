@@ -105,24 +105,6 @@ func startUpstream(t *testing.T, more ...string) *dnsServer {
 	return u
 }
 
-// bothPorts listens on one port of loopback by UDP and TCP.
-func bothPorts(t *testing.T) (net.PacketConn, net.Listener) {
-	t.Helper()
-	for range 50 { // another may have the TCP port of a free UDP port
-		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l, err := net.Listen("tcp", pc.LocalAddr().String())
-		if err == nil {
-			return pc, l
-		}
-		pc.Close()
-	}
-	t.Fatal("no port is free for UDP and TCP alike")
-	return nil, nil
-}
-
 // home is a running kinward with its data folder.
 type home struct {
 	t      *testing.T

@@ -264,14 +264,3 @@ func leaf(t *testing.T, addr, name string, roots *x509.CertPool) (*x509.Certific
 	defer c.Close()
 	return c.ConnectionState().PeerCertificates[0], nil
 }
-
-// freePort returns a port that nobody has at the moment.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}

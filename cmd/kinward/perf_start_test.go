@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -54,12 +55,7 @@ func TestPerfStart(t *testing.T) {
 // firstAnswer starts the program and asks it again and again until it answers.
 func firstAnswer(t *testing.T, data string) time.Duration {
 	t.Helper()
-	reserved, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := reserved.LocalAddr().String()
-	reserved.Close()
+	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	question, err := new(dns.Msg).SetQuestion("omegle.com.", dns.TypeA).Pack()
 	if err != nil {
 		t.Fatal(err)

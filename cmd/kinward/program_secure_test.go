@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -149,12 +148,7 @@ func TestProgramRealClients(t *testing.T) {
 func TestProgramUnboundByDoT(t *testing.T) {
 	h, cert := startSecureHome(t)
 	_, dot := h.secureAt("DoT")
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(pc.LocalAddr().String())
-	pc.Close()
+	port := fmt.Sprint(freePort(t))
 	conf := filepath.Join(t.TempDir(), "unbound.conf")
 	text := fmt.Sprintf(`server:
   interface: 127.0.0.1@%s
@@ -175,23 +169,7 @@ forward-zone:
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	cmd := exec.Command("/usr/sbin/unbound", "-d", "-c", conf)
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { cmd.Process.Kill(); cmd.Wait() }()
-	c := dns.Client{Timeout: time.Second}
-	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		got, _, err := c.Exchange(new(dns.Msg).SetQuestion("allowed.example.", dns.TypeA), "127.0.0.1:"+port)
-		if err == nil && len(got.Answer) == 1 {
-			break
-		}
-		if time.Since(began) > 10*time.Second {
-			t.Fatalf("no answer by way of Unbound: %v %v", got, err)
-		}
-	}
+	runUnbound(t, conf, "127.0.0.1:"+port, "allowed.example.")
 	if n := h.metric(`kinward_queries_total{outcome="allowed",transport="dot"}`); n < 1 {
 		t.Errorf("%v questions came by DoT", n)
 	}

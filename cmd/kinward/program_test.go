@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -374,12 +373,7 @@ func TestProgramRefuses(t *testing.T) {
 	u := startUpstream(t)
 	h := startHome(t, u)
 	h.must("devices", "add", "192.168.1.31", "--name", "Tablet")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free := l.Addr().String()
-	l.Close()
+	free := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	nowhere, kept := filepath.Join(t.TempDir(), "nowhere"), t.TempDir()
 	(&home{t: t, data: kept}).must("profiles", "add", "Lea", "D")
 	for _, tt := range []struct {

@@ -80,12 +80,7 @@ func signedZone(t *testing.T, zone string) (file, anchor string) {
 // without the internet. It returns its address.
 func startUnbound(t *testing.T, zone string) string {
 	t.Helper()
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(pc.LocalAddr().String())
-	pc.Close()
+	port := fmt.Sprint(freePort(t))
 	offered := readFile(t, "deploy/unbound/unbound.conf")
 	text := regexp.MustCompile(`(?m)^    port: 5335$`).ReplaceAllString(offered, "    port: "+port)
 	if text == offered {
@@ -113,24 +108,38 @@ auth-zone:
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	addr := net.JoinHostPort("127.0.0.1", port)
+	runUnbound(t, conf, addr, "www."+zone)
+	return addr
+}
+
+// runUnbound runs Unbound with a configuration until the test ends, and returns when it
+// has an address for a name.
+func runUnbound(t *testing.T, conf, addr, name string) {
+	t.Helper()
 	if out, err := exec.Command("/usr/sbin/unbound-checkconf", conf).CombinedOutput(); err != nil {
 		t.Fatalf("unbound-checkconf: %v\n%s", err, out)
 	}
-	log := &logBuffer{}
+	log, ended := &logBuffer{}, make(chan error, 1)
 	cmd := exec.Command("/usr/sbin/unbound", "-d", "-p", "-c", conf)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	addr := net.JoinHostPort("127.0.0.1", port)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		c := dns.Client{Timeout: time.Second}
-		if _, _, err := c.Exchange(new(dns.Msg).SetQuestion("www."+zone, dns.TypeA), addr); err == nil {
-			return addr
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { cmd.Process.Kill() })
+	c := dns.Client{Timeout: time.Second}
+	for deadline := time.After(20 * time.Second); ; {
+		got, _, err := c.Exchange(new(dns.Msg).SetQuestion(name, dns.TypeA), addr)
+		if err == nil && len(got.Answer) > 0 {
+			return
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("Unbound does not answer:\n%s", log)
+		select {
+		case err := <-ended:
+			t.Fatalf("Unbound ended: %v\n%s", err, log)
+		case <-deadline:
+			t.Fatalf("Unbound has no address for %s: %v %v\n%s", name, got, err, log)
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
