@@ -24,7 +24,7 @@ type Offer struct {
 // An error is a fault of this program.
 func Directory() ([]Offer, error) { return parseDirectory(directoryTSV) }
 
-// FindOffer returns the offer with an ID. The error names the nearest one.
+// FindOffer returns the offer with an ID. The error names one that is near.
 func FindOffer(id string) (Offer, error) {
 	all, err := Directory()
 	if err != nil {
@@ -37,7 +37,11 @@ func FindOffer(id string) (Offer, error) {
 		}
 		ids = append(ids, o.ID)
 	}
-	return Offer{}, fmt.Errorf("looking for list %q in the directory: %w; the nearest is %q", clip(id), ErrNoSuchList, Nearest(id, ids))
+	err = fmt.Errorf("looking for list %q in the directory: %w", clip(id), ErrNoSuchList)
+	if near := Near(id, ids); near != "" {
+		err = fmt.Errorf("%w; did you mean %q?", err, near)
+	}
+	return Offer{}, err
 }
 
 const directoryColumns = 12

@@ -76,4 +76,7 @@ func TestFindOffer(t *testing.T) {
 	if _, err := FindOffer("ut1-datin"); !errors.Is(err, ErrNoSuchList) || !strings.Contains(err.Error(), `"ut1-dating"`) {
 		t.Errorf("got %v", err)
 	}
+	if _, err := FindOffer("foo"); !errors.Is(err, ErrNoSuchList) || strings.Contains(err.Error(), "did you mean") {
+		t.Errorf("nothing is near: got %v", err)
+	}
 }

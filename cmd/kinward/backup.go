@@ -75,8 +75,8 @@ and what devices and routers are recognised by, is in it.`,
 			out, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if errors.Is(err, fs.ErrExist) {
 				return usageError(fmt.Errorf("%s exists already; name another file", args[0]))
-			} else if err != nil {
-				return fmt.Errorf("writing the backup: %w", err)
+			} else if err != nil { // not there is its folder
+				return namedFile(fmt.Errorf("writing the backup: %w", err))
 			}
 			p, done := c.progress()
 			rep, err := opBackup.call(cmd.Context(), cfg, struct{}{}, p)

@@ -142,10 +142,6 @@ time is over; then the device has the household's profile. See: kinward profiles
 func printDevices(w io.Writer, f familyView) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, d := range f.Devices {
-		until := ""
-		if d.Until != nil {
-			until = fmt.Sprintf("until %s, then %s", d.Until.Format(timeLayout), d.Then)
-		}
 		clues := slices.Concat(d.Networks, d.MACs)
 		for _, token := range d.Tokens {
 			clues = append(clues, privateDNS+token)
@@ -154,7 +150,10 @@ func printDevices(w io.Writer, f familyView) {
 		if d.Seen != nil {
 			last = "last seen " + d.Seen.Format("Mon 2 Jan 15:04")
 		}
-		fmt.Fprintf(t, "%s\t%s\tprofile %s\t%s\t%s\n", d.Name, strings.Join(clues, ", "), d.Profile, last, until)
+		if d.Until != nil {
+			last += fmt.Sprintf("\tuntil %s, then %s", d.Until.Format(timeLayout), d.Then)
+		}
+		fmt.Fprintf(t, "%s\t%s\tprofile %s\t%s\n", d.Name, strings.Join(clues, ", "), d.Profile, last)
 	}
 	t.Flush()
 	for _, p := range f.Profiles {
@@ -205,8 +204,8 @@ func (e *edit) noteElsewhere(d policy.Device) {
 		at, clue = p.Addr(), append(clue, networkText(p))
 	}
 	if who, _ := dir.Identify(policy.Clues{Addr: at}, e.now); who.Family != e.f.ID {
-		e.note("Nothing tells that questions from %s are of family %s, which has no network of its own, so this has no effect on them. If the home is meant, take it back and leave --family out; else say where the family asks from: {kinward} families network add ADDRESS --family %q",
-			strings.Join(clue, ", "), e.f.Name, e.f.Name)
+		e.note("Nothing tells that questions from %s are of family %s, which has no network of its own, so this has no effect on them. If the home is meant, take it back and leave --family out; else say where the family asks from: {kinward} families network add ADDRESS --family %s",
+			strings.Join(clue, ", "), e.f.Name, shellQuote(e.f.Name))
 	}
 }
 
@@ -237,7 +236,7 @@ func deviceExempt(e *edit, r deviceRequest) (string, error) {
 		return "", about1("exempting device", r.Device, err)
 	}
 	e.say = fmt.Sprintf("%s: nothing is blocked but what is dangerous, and nothing is recorded", what)
-	e.note("To end it: {kinward} devices unexempt %q", d.Name)
+	e.note("To end it: {kinward} devices unexempt %s", shellQuote(d.Name))
 	e.noteElsewhere(d)
 	return what, nil
 }

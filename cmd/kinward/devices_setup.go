@@ -187,9 +187,8 @@ makes another and takes the old one away; the device then has to be set up again
 
 --out writes the steps, the QR code (SVG and PNG) and the Apple profile to a folder.
 A profile is signed with the server's certificate, or the one that is given, and works
-without. --locked keeps
-whoever holds an Apple device from switching it off; Apple heeds that on supervised
-devices alone.`,
+without. --locked keeps whoever holds an Apple device from switching it off; Apple heeds
+that on supervised devices alone.`,
 		Example: `  kinward devices setup Phone --for android
   kinward devices setup "Lea's phone" --for iphone --out for-lea
   kinward devices setup Phone --for android --alias lea --renew

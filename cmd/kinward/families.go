@@ -212,7 +212,7 @@ func familyAdd(ctx context.Context, n *node, req change[familyRequest], _ progre
 	}
 	e := &edit{ctx: ctx, n: n, f: f, zone: zoneOf(f)}
 	e.say = fmt.Sprintf("made the family %s, with preset %s (%s) for its devices", f.Name, preset, preset.Ages())
-	e.note("Say where it asks from with: {kinward} families network add ADDRESS --family %q", f.Name)
+	e.note("Say where it asks from with: {kinward} families network add ADDRESS --family %s", shellQuote(f.Name))
 	return n.enforce(ctx, e, 0, 1)
 }
 

@@ -121,7 +121,7 @@ func profileAdd(e *edit, r profileRequest) (string, error) {
 		return "", err
 	}
 	e.say = fmt.Sprintf("%s, %s", what, preset.Ages())
-	e.note("Give it a device with: {kinward} devices add ADDRESS --name NAME --profile %q", r.Profile)
+	e.note("Give it a device with: {kinward} devices add ADDRESS --name NAME --profile %s", shellQuote(r.Profile))
 	return what, nil
 }
 

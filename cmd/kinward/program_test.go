@@ -407,6 +407,7 @@ func TestProgramRefuses(t *testing.T) {
 		{"a time that is none", []string{"explain", "omegle.com", "--at", "soon"}, exitUsage, "2026-11-23 21:30"},
 		{"a category that is not", []string{"lists", "add", "names.txt", "--category", "datting"}, exitNothing, `"dating"; there are: anonymous-chat, `},
 		{"a category by the name that is shown", []string{"lists", "add", "names.txt", "--category", "porn"}, exitNothing, `did you mean "adult" (Pornography`},
+		{"a backup into a folder that is not", []string{"backup", "/nonexistent/kinward.tar.gz"}, exitNothing, "/nonexistent/kinward.tar.gz"},
 		{"a file that is not", []string{"lists", "add", "/nonexistent/list", "--category", "dating"}, exitNothing, "/nonexistent/list"},
 		{"a private address without leave", []string{"lists", "add", "http://127.0.0.1:9/x", "--category", "dating"}, exitFailed, "private"},
 		{"a profile that is not", []string{"profiles", "preset", "Nobody", "D"}, exitNothing, "Nobody"},

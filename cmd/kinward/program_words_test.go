@@ -116,10 +116,12 @@ func TestProgramRestoreSecrets(t *testing.T) {
 func TestProgramOtherFamily(t *testing.T) {
 	h := startHome(t, startUpstream(t))
 	h.must("families", "add", "Miller", "--preset", "C")
+	wantAll(t, "a name that a shell would take apart", h.must("families", "add", `The "Smiths'"`),
+		`families network add ADDRESS --family 'The "Smiths'\''"'`)
 	h.must("rules", "deny", "example.net")
 	const elsewhere = "Nothing tells that questions from"
 	exempted := h.must("devices", "exempt", "192.168.1.20", "--family", "Miller")
-	wantAll(t, "an address of the home", exempted, elsewhere+" 192.168.1.20 are of family Miller", "no effect", "devices --family Miller unexempt", "families network add ADDRESS --family \"Miller\"")
+	wantAll(t, "an address of the home", exempted, elsewhere+" 192.168.1.20 are of family Miller", "no effect", "devices --family Miller unexempt", "families network add ADDRESS --family Miller")
 	home := h.must("changes")
 	_, undo, ok := strings.Cut(exempted, "To undo it: ")
 	if !ok {
