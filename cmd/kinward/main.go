@@ -64,7 +64,7 @@ func prefixOf(args []string) string {
 	flags.String("data", "", "")
 	if flags.Parse(args) == nil {
 		if cfg, err := loadConfig(*path, flags, os.Environ()); err == nil {
-			return commandPrefix(cfg)
+			return commandPrefix(cfg, flags)
 		}
 	}
 	return program()

@@ -127,7 +127,7 @@ func (n *node) compile(c *blocklists.Catalogue, inputs []blocklists.ListInput, b
 		}
 		broken[bad.ID] = bad.Err.Error()
 		n.log.Error("leaving a list out: its kept copy cannot be read", "list", bad.ID, "error", bad.Err,
-			"do", commandPrefix(n.cfg)+" lists update "+bad.ID)
+			"do", shellJoin([]string{program(), "--data", n.cfg.Data, "lists", "update", bad.ID}))
 	}
 }
 

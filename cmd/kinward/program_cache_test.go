@@ -43,5 +43,6 @@ func TestProgramCache(t *testing.T) {
 	if _, errs, code := h.run("cache", "flush", "a..b"); code != exitUsage || !strings.Contains(errs, "empty label") {
 		t.Errorf("flush of no name: exit code %d, %s", code, errs)
 	}
-	wantAll(t, "doctor", h.must("doctor", "--config", config), "ok     upstream udp://"+world.addr+": answers", "ok     upstream udp://"+router.addr+" for later.example: answers")
+	wantAll(t, "doctor", h.must("doctor", "--config", config), "ok     upstream udp://"+world.addr+": answers", "ok     upstream udp://"+router.addr+" for later.example: answers",
+		binary+" --config "+config+" --data "+h.data+" serve says when it starts")
 }

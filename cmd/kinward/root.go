@@ -189,7 +189,7 @@ func (c *cli) config(cmd *cobra.Command) (*config, error) {
 	case err != nil:
 		return nil, usageError(err)
 	}
-	c.prefix = commandPrefix(cfg)
+	c.prefix = commandPrefix(cfg, cmd.Flags())
 	return cfg, nil
 }
 

@@ -200,7 +200,7 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	}
 	n.serving.console = pages
 	if err := c.banner(ctx, n, set, home, server, web.addr(), cmd.Flags()); err != nil {
-		log.Error("the link that sets the console up could not be made", "error", err, "do", commandPrefix(cfg)+" console link")
+		log.Error("the link that sets the console up could not be made", "error", err, "do", c.prefix+" console link")
 	}
 	running.Go(func() error { return watcher.Run(ended) })
 	if keeper != nil {

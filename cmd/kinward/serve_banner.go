@@ -52,7 +52,7 @@ func (c *cli) banner(ctx context.Context, n *node, set *settings, home *policy.F
 		}
 	}
 	fmt.Fprintf(w, "  %d services and %d domain names (in the catalogue and your lists) are known. Help lines stay open, and are never recorded.\n", s.Index.Services(), s.Index.Names())
-	k := commandPrefix(n.cfg)
+	k := c.prefix
 	fmt.Fprintf(w, `
 This applies to adults' devices too. To exempt one, by its address:
   %[1]s devices exempt 192.168.1.20
@@ -79,12 +79,18 @@ func digPort(port uint16) string {
 	return fmt.Sprintf(" -p %d", port)
 }
 
-// commandPrefix is how to call this program with this data folder.
-func commandPrefix(c *config) string {
-	if c.Data == defaultDataFolder() {
-		return program()
+// commandPrefix is how to call this program again as it was called with flags: with
+// the same configuration and data folder.
+func commandPrefix(c *config, flags *pflag.FlagSet) string {
+	words := []string{program()}
+	file := flags.Lookup("config")
+	if file.Changed {
+		words = append(words, "--config", file.Value.String())
 	}
-	return shellJoin([]string{program(), "--data", c.Data})
+	if c.Data != defaultDataFolder() && (!file.Changed || flags.Changed("data")) {
+		words = append(words, "--data", c.Data)
+	}
+	return shellJoin(words)
 }
 
 // shellJoin writes words as a line that a shell reads back as them.
