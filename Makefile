@@ -71,8 +71,8 @@ cover: ## Coverage of all packages by all tests
 screenshots: tools ## What each page of the console looks like, on phone and desktop, light and dark, in two languages, into docs/screenshots or SCREENSHOTS=FOLDER
 	SCREENSHOTS="$(abspath $(or $(SCREENSHOTS),docs/screenshots))" $(GO) test -tags screenshots -count=1 -v -timeout 40m -run '^TestScreenshots$$' ./cmd/kinward
 
-docs: ## Write the documents that are made of the program anew: docs/configuration.md, docs/api.md, docs/man
-	$(GO) test -count=1 -run '^Test(ConfigurationReference|APIReference|ManPages)$$' ./cmd/kinward -update-docs
+docs: ## Write the documents that are made of the program anew: docs/configuration.md, docs/api.md, docs/licences.md, docs/man
+	$(GO) test -count=1 -run '^Test(ConfigurationReference|APIReference|Licences|ManPages)$$' ./cmd/kinward -update-docs
 
 tools: ## Install what the tests need, where it is absent
 	@.ci/install-tools
