@@ -77,6 +77,28 @@ the program passes on their notices with it: `+"`go mod vendor`"+` gathers their
 `+strings.Join(rows, ""))
 }
 
+// TestLibcIsTheDatabases: modernc.org/sqlite is C that was translated for one version of
+// modernc.org/libc, and its makers want that very version (their issue 177).
+// Another module that asks for a later one must not move it.
+func TestLibcIsTheDatabases(t *testing.T) {
+	var module struct{ GoMod string }
+	if err := json.Unmarshal([]byte(goSays(t, "list", "-m", "-json", "modernc.org/sqlite")), &module); err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := os.ReadFile(module.GoMod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	libc := regexp.MustCompile(`(?m)^\s*modernc\.org/libc (v\S+)`)
+	want, got := libc.FindStringSubmatch(string(theirs)), libc.FindStringSubmatch(readFile(t, "go.mod"))
+	if want == nil || got == nil {
+		t.Fatalf("no version of libc: %q, %q", want, got)
+	}
+	if want[1] != got[1] {
+		t.Errorf("go.mod has modernc.org/libc %s, modernc.org/sqlite wants %s: go get modernc.org/libc@%[2]s, and hold back what asks for another", got[1], want[1])
+	}
+}
+
 // goSays runs the go command at the top of the tree.
 func goSays(t *testing.T, args ...string) string {
 	t.Helper()
