@@ -37,7 +37,7 @@ import (
 var (
 	ErrNotCatalogue   = errors.New("it is no catalogue file; make one with: kinward lists catalogue pack")
 	ErrPackDamaged    = errors.New("the catalogue file is damaged or was changed after it was signed: fetch it again")
-	ErrWrongKey       = errors.New("the catalogue file is signed by another key than catalogue.key")
+	ErrWrongKey       = errors.New("the catalogue file is signed by another key than catalogue: key")
 	ErrPackTooLarge   = errors.New("the catalogue file is larger than a catalogue can be")
 	ErrBadKey         = errors.New("want an Ed25519 public key in base64, as kinward lists catalogue keygen prints it")
 	ErrNewFormat      = errors.New("the catalogue file has a newer form than this program reads: update Kinward")
@@ -162,7 +162,7 @@ func verifyPack(file []byte, key ed25519.PublicKey) (packed, error) {
 		// Only to say what is wrong: nothing below is trusted.
 		p, err := parsePack(body)
 		if err == nil && p.key != KeyFingerprint(key) {
-			return packed{}, fmt.Errorf("key %s, catalogue.key is %s: %w", p.key, KeyFingerprint(key), ErrWrongKey)
+			return packed{}, fmt.Errorf("key %s, catalogue: key is %s: %w", p.key, KeyFingerprint(key), ErrWrongKey)
 		}
 		if err == nil {
 			err = errors.New("its signature is wrong")

@@ -20,7 +20,7 @@ import (
 var (
 	ErrNotNewer       = errors.New("the update is not newer than what was in force already")
 	ErrNothingToUndo  = errors.New("the catalogue of the program is in force, and there is nothing to go back to")
-	ErrNoCatalogueKey = errors.New("catalogue.key is not set, so nothing can be checked: set it to the public key of who signs the catalogue")
+	ErrNoCatalogueKey = errors.New("catalogue: key is not set, so nothing can be checked: set it to the public key of who signs the catalogue")
 	ErrLostCatalogue  = errors.New("the update of the catalogue that was taken cannot be read, so the program's own is in force: take it again with kinward lists catalogue update, or give it up with kinward lists catalogue rollback")
 )
 

@@ -63,7 +63,7 @@ func NewRefresher(l *Library, o RefreshOptions) *Refresher {
 // is logged, and tried again later.
 func (r *Refresher) Run(ctx context.Context) error {
 	if r.opts.Every <= 0 {
-		r.opts.Logger.Info("lists are not refreshed by themselves", "do", "kinward lists update, or set lists.refresh")
+		r.opts.Logger.Info("lists are not refreshed by themselves", "do", "kinward lists update, or set lists: refresh")
 		<-ctx.Done()
 		return nil
 	}

@@ -25,14 +25,14 @@ type catalogueView struct {
 	Domains     int                 `json:"domains"`
 	Help        int                 `json:"help"`
 	Source      string              `json:"source,omitempty"`     // where updates come from, without credentials
-	TrustedKey  string              `json:"trustedKey,omitempty"` // fingerprint of catalogue.key
+	TrustedKey  string              `json:"trustedKey,omitempty"` // fingerprint of catalogue: key
 	Previous    *blocklists.Edition `json:"previous,omitempty"`   // what a rollback goes back to
 	Refused     int                 `json:"refused,omitempty"`    // highest version that was rolled back
 	Problem     string              `json:"problem,omitempty"`
 }
 
 type catalogueUpdateRequest struct {
-	Location string `json:"location"` // "": catalogue.source
+	Location string `json:"location"` // "": catalogue: source
 	Accept   bool   `json:"accept"`
 }
 
@@ -104,8 +104,8 @@ func (c *cli) catalogueCommand() *cobra.Command {
 		Use:   "catalogue",
 		Short: "Show which edition of Kinward's own catalogue is in force",
 		Long: `The catalogue (services, help lines, shared hosts) comes with the program. Between
-releases it can be updated from a signed file: set catalogue.key to the public key of
-who signs it, and catalogue.source to where it is. Whoever has the private key decides
+releases it can be updated from a signed file: set catalogue: key to the public key of
+who signs it, and catalogue: source to where it is. Whoever has the private key decides
 what your home blocks and which help lines stay open; trust nobody with it whom you
 would not trust with that.`,
 		Example: `  kinward lists catalogue
@@ -121,8 +121,8 @@ would not trust with that.`,
 	update := c.addJSON(&cobra.Command{
 		Use:   "update [FILE|URL]",
 		Short: "Check a signed catalogue file, show what it changes, and put it in force",
-		Long: `Takes the file from catalogue.source unless another place is given. It is refused if
-its signature does not fit catalogue.key, if its version is not above what was in force,
+		Long: `Takes the file from catalogue: source unless another place is given. It is refused if
+its signature does not fit catalogue: key, if its version is not above what was in force,
 rolled back or comes with the program, if it lost more than half or has more than three
 times of what was there, or if it blocks a name that was kept open until now.`,
 		Example: `  kinward lists catalogue update
@@ -198,7 +198,7 @@ func catalogueUpdate(ctx context.Context, n *node, req catalogueUpdateRequest, p
 		req.Location = n.cfg.Catalogue.Source
 	}
 	if req.Location == "" {
-		return catalogueUpdateReply{}, usageError(errors.New("name a FILE or a URL, or set catalogue.source"))
+		return catalogueUpdateReply{}, usageError(errors.New("name a FILE or a URL, or set catalogue: source"))
 	}
 	file, err := n.fetchCatalogue(ctx, req.Location, p)
 	switch {
@@ -299,7 +299,7 @@ func printCatalogue(w io.Writer, v catalogueView) {
 	fmt.Fprintf(w, "It holds %d services, which have %d domains, and %d names of help lines and the like. It knows other names,\ntoo, such as what devices need: {kinward} lists counts all as entries.\n", v.Services, v.Domains, v.Help)
 	switch {
 	case v.TrustedKey == "":
-		fmt.Fprintln(w, "Updates are off: catalogue.key is not set.")
+		fmt.Fprintln(w, "Updates are off, since catalogue: key is not set.")
 	case v.Source == "":
 		fmt.Fprintf(w, "Updates are taken from files signed by key %s: {kinward} lists catalogue update FILE\n", v.TrustedKey)
 	default:

@@ -32,7 +32,7 @@ func (c *cli) keygenCommand() *cobra.Command {
 		Use:   "keygen FILE",
 		Short: "Make a key to sign catalogues with",
 		Long: `Writes a new private key (Ed25519, PKCS #8 in PEM) that only you may read, and prints
-its public key for catalogue.key. Keep the file off the machine that serves.`,
+its public key for catalogue: key. Keep the file off the machine that serves.`,
 		Example: `  kinward lists catalogue keygen catalogue.pem`,
 		Args:    exactArgs("the FILE to write"),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -42,7 +42,7 @@ func (e *examination) examineJournal(st statusReply) {
 	case st.Ring == "":
 		e.note("spool", "", "the newest attempts lie in the program's own memory: what is younger than a moment ends with it")
 	case !st.RingMemory:
-		e.note("spool", "set journal.memory to a folder in memory that outlives the program; see docs/operators.md",
+		e.note("spool", "set journal: memory to a folder in memory that outlives the program; see docs/operators.md",
 			"the newest attempts lie in a file of %s: they outlive the program, but recording may wait for that disk", filepath.Dir(st.Ring))
 	default:
 		if _, err := os.Stat(st.Ring); errors.Is(err, os.ErrNotExist) {

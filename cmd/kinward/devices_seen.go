@@ -37,9 +37,8 @@ func (c *cli) seenCommand() *cobra.Command {
 visitor's, or a new one of yours. Until you name one it has the household's profile.
 It is found by its address, by its hardware address (MAC) where the network tells it, and
 by what it calls itself, where Kinward reads the router's list of addresses (the setting
-leases.file). This machine itself is not
-among them. The list is forgotten when Kinward ends, and holds nothing of what was
-looked up.`,
+leases: file). This machine itself is not among them. The list is forgotten when Kinward
+ends, and holds nothing of what was looked up.`,
 		Example: `  kinward devices seen
   kinward devices add 192.168.1.31 --name Tablet`,
 	}, printSeen)

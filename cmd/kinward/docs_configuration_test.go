@@ -2,7 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +17,53 @@ import (
 // flags and variables of the program, and of the words of deploy/kinward.yaml.
 func TestConfigurationReference(t *testing.T) {
 	holdDocument(t, "docs/configuration.md", configurationReference(t))
+}
+
+// TestSettingsHaveOneForm: a setting is written as in the reference, "lists: refresh",
+// in documents, help, messages and the console's texts alike; never with a dot.
+func TestSettingsHaveOneForm(t *testing.T) {
+	var dotted []string
+	for _, k := range configKeys() {
+		if strings.Contains(k.name, keySep) {
+			dotted = append(dotted, regexp.QuoteMeta(strings.ReplaceAll(k.name, keySep, ".")))
+		}
+	}
+	if len(dotted) < 50 {
+		t.Fatalf("%d settings have a level above", len(dotted))
+	}
+	other := regexp.MustCompile(`(?:^|[^\w.-])(` + strings.Join(dotted, "|") + `)(?:[^\w-]|$)`)
+	read := 0
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); name == ".git" || name == "bin" || name == "testdata" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(path, "_test.go") || !slices.Contains([]string{".go", ".md", ".yaml", ".html", ".1", ".js", ".service", ".conf"}, filepath.Ext(path)) {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		read++
+		for i, line := range strings.Split(string(b), "\n") {
+			if m := other.FindStringSubmatch(line); m != nil {
+				t.Errorf("%s:%d: %s; write %q", path, i+1, m[1], strings.ReplaceAll(m[1], ".", ": "))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read < 200 {
+		t.Errorf("%d files were read", read)
+	}
 }
 
 // setting is a key as the reference shows it.

@@ -23,7 +23,7 @@ the directory by their ID, and any others from a URL or a file: hosts files, pla
 lists of domains, and adblock-style lists made for DNS. Every list has a category,
 which profiles choose about. No list is added by itself.
 
-While serve runs, lists are looked for again by themselves (the setting lists.refresh).
+While serve runs, lists are looked for again by themselves (the setting lists: refresh).
 A new version that lost most of its names, or has many times as many, is held: the last
 good one stays in force until you accept the new one, or for good.`,
 		Example: `  kinward lists

@@ -191,9 +191,9 @@ func TestProgramCatalogueRefuses(t *testing.T) {
 		code int
 		want string
 	}{
-		{"no key", "", []string{"lists", "catalogue", "update", file, "--data", data}, exitUsage, "catalogue.key is not set"},
+		{"no key", "", []string{"lists", "catalogue", "update", file, "--data", data}, exitUsage, "catalogue: key is not set"},
 		{"a key that is none", "AAAA", []string{"lists", "catalogue", "--data", data}, exitUsage, "catalogue: key"},
-		{"no file and no source", sign.key, []string{"lists", "catalogue", "update", "--data", data}, exitUsage, "catalogue.source"},
+		{"no file and no source", sign.key, []string{"lists", "catalogue", "update", "--data", data}, exitUsage, "catalogue: source"},
 		{"a list", sign.key, []string{"lists", "catalogue", "update", "program_catalogue_test.go", "--data", data}, exitFailed, "no catalogue file"},
 		{"two files", sign.key, []string{"lists", "catalogue", "update", file, file}, exitUsage, "--help"},
 		{"nothing to go back to", sign.key, []string{"lists", "catalogue", "rollback", "--data", data}, exitNothing, "nothing to go back to"},
