@@ -6,6 +6,7 @@
 #   docker logs kinward
 #   docker exec kinward /kinward incidents
 
+# The newest patch of the Go that go.mod names. Of this image only the authorities (ca-certificates) are in the result.
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
