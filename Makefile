@@ -16,7 +16,8 @@ run: build ## Build and start on loopback; prints what to do next
 	@bin/kinward serve
 
 build: ## Build bin/kinward: one static file
-	@test -e bin/kinward || echo 'Building bin/kinward. The first time this takes some minutes.' >&2
+	@command -v $(firstword $(GO)) >/dev/null || { echo 'There is no Go in PATH. It is at https://go.dev/dl/; one that is elsewhere: make GO=/usr/local/go/bin/go' >&2; exit 1; }
+	@test -e bin/kinward || echo 'Building bin/kinward. The first time, Go fetches modules, then compiles for some minutes and says nothing meanwhile.' >&2
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/kinward ./cmd/kinward
 
 test: tools check unit ## Everything that must hold
