@@ -309,7 +309,7 @@ func examine(ctx context.Context, cfg *config, now *resolver.Settings) []finding
 		}
 	}
 	e.examineAway(ctx, cfg, now.Upstreams)
-	for _, h := range port53Holders("/proc") {
+	for _, h := range others(port53Holders("/proc"), st.Addresses) {
 		if !strings.HasPrefix(h.Program, "kinward") {
 			e.note("port 53", letGo(h), "%s holds it on %s", h.who(), h.Address)
 		}

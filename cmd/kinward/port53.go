@@ -49,6 +49,18 @@ func port53Holders(proc string) []holder {
 	return found
 }
 
+// others are the holders but for the addresses, as "127.0.0.1:53", at which a
+// server itself answers. Its name alone does not tell: of a program that has a
+// file capability, the system shows its own user no sockets.
+func others(holders []holder, own []string) (rest []holder) {
+	for _, h := range holders {
+		if !slices.Contains(own, net.JoinHostPort(h.Address, "53")) {
+			rest = append(rest, h)
+		}
+	}
+	return rest
+}
+
 // readSocketTable reads a table of /proc/net: which sockets are bound to local
 // port 53, and, for TCP, listening (state 0A).
 func readSocketTable(path string, tcp bool, inodes map[string]string) {

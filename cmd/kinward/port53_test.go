@@ -50,6 +50,9 @@ func TestPort53Holders(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("port53Holders (-want +got):\n%s", d)
 	}
+	if d := cmp.Diff(want[:1], others(got, []string{"192.168.0.1:53", "[::1]:53", "127.0.0.53:1053"})); d != "" {
+		t.Errorf("others (-want +got):\n%s", d)
+	}
 	for _, h := range got {
 		if letGo(h) == "" {
 			t.Errorf("no word on how %q lets go", h.Program)

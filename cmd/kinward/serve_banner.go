@@ -113,7 +113,9 @@ func shellQuote(word string) string {
 
 // wholeHome says how to serve the whole home, unless that is what runs.
 func (c *cli) wholeHome(n *node, server *resolver.Server, flags *pflag.FlagSet) {
+	var own []string
 	for _, a := range server.Addrs() {
+		own = append(own, a.String())
 		if a.Port() == 53 && !a.Addr().IsLoopback() {
 			fmt.Fprintf(c.out, "\nIn the router, hand out this machine's address as the home's only DNS server (DHCP).\n")
 			return
@@ -139,9 +141,9 @@ func (c *cli) wholeHome(n *node, server *resolver.Server, flags *pflag.FlagSet) 
 		"  sudo setcap cap_net_bind_service=+ep %s && %s\n"+
 		"then, in the router, hand out %s as the home's only DNS server (DHCP).\n",
 		shellQuote(programFile(program())), shellJoin(line), home)
-	holders := port53Holders("/proc")
+	holders := others(port53Holders("/proc"), own) // this one is to be stopped anyway
 	if len(holders) == 0 {
-		fmt.Fprintf(c.out, "Nothing holds port 53 now.\n")
+		fmt.Fprintf(c.out, "Nothing else holds port 53 now.\n")
 	}
 	for _, h := range holders {
 		fmt.Fprintf(c.out, "%s holds port 53 on %s now. To let it go:\n     %s\n", h.who(), h.Address, letGo(h))
