@@ -146,13 +146,21 @@ func (n *node) alertsStatus(ctx context.Context) (s alertsStatus, err error) {
 	return s, err
 }
 
+// waits counts the messages on their way in words.
+func (s alertsStatus) waits() string {
+	if s.Waiting == 1 {
+		return "1 message waits"
+	}
+	return fmt.Sprintf("%d messages wait", s.Waiting)
+}
+
 func (e *examination) alerts(s alertsStatus) {
 	switch {
 	case s.Failing > 0:
-		e.fault("alerts", "see which, and what the other side said, with: {kinward} alerts", "%d of %d channels to guardians failed at their last try; %s", s.Failing, s.Channels, fmt.Sprintf("%d messages wait", s.Waiting))
+		e.fault("alerts", "see which, and what the other side said, with: {kinward} alerts", "%d of %d channels to guardians failed at their last try; %s", s.Failing, s.Channels, s.waits())
 	case s.Channels == 0:
 		e.note("alerts", "if somebody is to be told, see: {kinward} alerts add --help", "no guardian gets messages")
 	default:
-		e.ok("alerts", "%d channels to guardians; %d messages wait", s.Channels, s.Waiting)
+		e.ok("alerts", "%s to guardians; %s", plural(s.Channels, "channel"), s.waits())
 	}
 }

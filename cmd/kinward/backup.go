@@ -90,8 +90,8 @@ and what devices and routers are recognised by, is in it.`,
 			}
 			rep.Path = args[0]
 			return c.print(rep, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %.1f MB. It holds what was attempted; keep it as you would a diary.\nTo go back to it: {kinward} restore %s\n",
-					rep.Path, float64(rep.Bytes)/1e6, rep.Path)
+				fmt.Fprintf(w, "%s: %s. It holds what was attempted; keep it as you would a diary.\nTo go back to it: {kinward} restore %s\n",
+					rep.Path, sizeWords(rep.Bytes), rep.Path)
 			})
 		},
 	})

@@ -407,9 +407,17 @@ func (e *examination) listener(ctx context.Context, addr string) {
 		case reply.Rcode != dns.RcodeSuccess:
 			e.fault(what, "see upstream below", "example.com is answered with %s", dns.RcodeToString[reply.Rcode])
 		default:
-			e.ok(what, "example.com took %s", took.Round(time.Millisecond))
+			e.ok(what, "example.com took %s", tookWords(took))
 		}
 	}
+}
+
+// tookWords says a time in milliseconds; nothing takes none.
+func tookWords(d time.Duration) string {
+	if d < time.Millisecond {
+		return "less than 1ms"
+	}
+	return d.Round(time.Millisecond).String()
 }
 
 // configuredUpstreams lists the upstreams of a configuration, those of domains
@@ -444,7 +452,7 @@ func (e *examination) upstream(ctx context.Context, u resolver.UpstreamHealth) {
 	}
 	parsed, err := upstream.Parse(u.Upstream)
 	if err != nil {
-		e.fault(what, "give another with --upstream", "%v", err)
+		e.fault(what, "give serve another with --upstream", "%v", err)
 		return
 	}
 	c := upstream.New(parsed, upstream.Options{Timeout: 2 * time.Second})
@@ -453,17 +461,17 @@ func (e *examination) upstream(ctx context.Context, u resolver.UpstreamHealth) {
 	reply, err := c.Ask(ctx, upstream.Question{Name: string(name), Type: dns.TypeA, Class: dns.ClassINET})
 	switch took := time.Since(began); {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
-		e.fault(what, "check the line to the internet and the router's firewall, or give another with --upstream", "no answer within 2 seconds")
+		e.fault(what, "check the line to the internet and the router's firewall, or give serve another with --upstream", "no answer within 2 seconds")
 	case err != nil:
-		e.fault(what, "check the line to the internet and the router's firewall, or give another with --upstream", "%v", errors.Unwrap(err)) // without the upstream, which stands before
+		e.fault(what, "check the line to the internet and the router's firewall, or give serve another with --upstream", "%v", errors.Unwrap(err)) // without the upstream, which stands before
 	case u.Domain != "" && (reply.Rcode == dns.RcodeSuccess || reply.Rcode == dns.RcodeNameError):
-		e.ok(what, "answers in %s", took.Round(time.Millisecond))
+		e.ok(what, "answers in %s", tookWords(took))
 	case u.Domain != "":
 		e.fault(what, "make it answer that domain, or give another under forward", "%s is answered with %s", u.Domain, dns.RcodeToString[reply.Rcode])
 	case reply.Rcode != dns.RcodeSuccess:
-		e.fault(what, "give another with --upstream", "example.com is answered with %s", dns.RcodeToString[reply.Rcode])
+		e.fault(what, "give serve another with --upstream", "example.com is answered with %s", dns.RcodeToString[reply.Rcode])
 	default:
-		e.ok(what, "answers in %s", took.Round(time.Millisecond))
+		e.ok(what, "answers in %s", tookWords(took))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestProgramSaysWhatHolds: what a change does, and what it does not, is said in
@@ -140,4 +141,27 @@ func TestProgramOtherFamily(t *testing.T) {
 	wantNone(t, "a public address", h.must("devices", "add", "203.0.113.7", "--name", "Desk", "--family", "Miller"), elsewhere)
 	h.must("families", "network", "add", "203.0.113.8/29", "--family", "Miller")
 	wantNone(t, "a family with a network", h.must("devices", "exempt", "192.168.1.30", "--family", "Miller"), elsewhere)
+}
+
+// TestNumbersInWords: numbers are said as people say them where there is one, or none.
+func TestNumbersInWords(t *testing.T) {
+	for got, want := range map[string]string{
+		incidentsWords(1, 1):               "1 incident, blocked",
+		incidentsWords(1, 0):               "1 incident, allowed and recorded",
+		incidentsWords(4, 4):               "4 incidents, all blocked",
+		incidentsWords(4, 0):               "4 incidents, all allowed and recorded",
+		incidentsWords(4, 1):               "4 incidents, 1 of them blocked",
+		tookWords(300 * time.Microsecond):  "less than 1ms",
+		tookWords(2600 * time.Microsecond): "3ms",
+		alertsStatus{Waiting: 1}.waits():   "1 message waits",
+		alertsStatus{}.waits():             "0 messages wait",
+	} {
+		if got != want {
+			t.Errorf("it says %q; want %q", got, want)
+		}
+	}
+	h := child(t)
+	if out := h.must("backup", filepath.Join(t.TempDir(), "small.tar.gz")); strings.Contains(out, "0.0 MB") {
+		t.Errorf("a small backup is %q", out)
+	}
 }

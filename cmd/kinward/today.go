@@ -249,6 +249,22 @@ func (r *reading) todayAdd(p *todayProfile, i journal.Incident, urgent bool, spa
 	}
 }
 
+// incidentsWords says how many incidents there are, and of how many of them the
+// attempt was blocked, as the console's page does.
+func incidentsWords(incidents, blocked int) string {
+	words := plural(incidents, "incident") + ", "
+	if incidents > 1 && (blocked == 0 || blocked == incidents) {
+		words += "all "
+	}
+	switch blocked {
+	case 0:
+		return words + "allowed and recorded"
+	case incidents:
+		return words + "blocked"
+	}
+	return words + fmt.Sprintf("%d of them blocked", blocked)
+}
+
 func printToday(w io.Writer, t todayReply) {
 	fmt.Fprintf(w, "Family %s, since %s\n", t.Family, t.Since.Format("Mon 2 Jan 15:04"))
 	if t.Waiting != "" {
@@ -263,7 +279,7 @@ func printToday(w io.Writer, t todayReply) {
 			fmt.Fprintf(w, "%s: all calm.\n", name)
 			continue
 		}
-		fmt.Fprintf(w, "%s: %s, %d of them blocked; %d that you have not reviewed.\n", name, plural(p.Incidents, "incident"), p.Blocked, p.Fresh)
+		fmt.Fprintf(w, "%s: %s; %d that you have not reviewed.\n", name, incidentsWords(p.Incidents, p.Blocked), p.Fresh)
 		for _, i := range p.Worth {
 			fmt.Fprintf(w, "  %s  [%s]\n", i.Sentence, shortID(i.ID))
 		}
