@@ -71,6 +71,8 @@ exports that were made before are elsewhere: delete them yourself.`,
 	return cmd
 }
 
+var errNobodyAsked = usageError(errors.New("deleting for good needs a word: add --yes, or see with --dry-run what would be deleted"))
+
 // eraseAsking shows what would be deleted, and does it when the person says so.
 func (c *cli) eraseAsking(cmd *cobra.Command, req eraseRequest) error {
 	cfg, err := c.config(cmd)
@@ -78,7 +80,7 @@ func (c *cli) eraseAsking(cmd *cobra.Command, req eraseRequest) error {
 		return err
 	}
 	if !isTerminal(os.Stdin) {
-		return usageError(errors.New("deleting for good needs a word: add --yes, or see with --dry-run what would be deleted"))
+		return errNobodyAsked
 	}
 	dry := req
 	dry.DryRun = true
@@ -89,7 +91,11 @@ func (c *cli) eraseAsking(cmd *cobra.Command, req eraseRequest) error {
 	printErased(c.err, rep)
 	fmt.Fprint(c.err, "Delete it for good? Type yes: ")
 	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF) && answer == "": // /dev/null looks like a terminal
+		fmt.Fprintln(c.err)
+		return errNobodyAsked
+	case err != nil && !errors.Is(err, io.EOF):
 		return fmt.Errorf("reading the answer: %w", err)
 	}
 	if strings.TrimSpace(strings.ToLower(answer)) != "yes" {
