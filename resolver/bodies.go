@@ -6,17 +6,22 @@ import (
 )
 
 const (
-	// maxBodies is how many bodies of DoH requests are waited for at once: 18 KB each
-	// as measured, most of it net/http's, so 74 MB at worst.
+	// maxBodies is how much is waited for at once: bodies of DoH requests, 18 KB each
+	// as measured, most of it net/http's, questions of DoQ and requests over HTTP/3, 19
+	// KB, most of it goroutines. So 78 MB at worst, and what newcomers have.
 	maxBodies = 4096
 
 	// maxBodiesPerClient is that for one client. Bodies come with their heads, so an
 	// honest one has a few under way, and a reverse proxy some dozens.
 	maxBodiesPerClient = 512
+
+	// bodiesOfNewcomer is what a client may have while all places are taken: it takes
+	// eight clients to take them, and nobody else is to be kept from asking by that.
+	bodiesOfNewcomer = 2
 )
 
-// bodies counts requests whose bodies are waited for, so that who sends heads alone, a
-// hundred on a connection, takes little memory. The zero value has none.
+// bodies counts what is waited for, so that who sends heads or halves alone, a hundred
+// on a connection, takes little memory. The zero value has none.
 type bodies struct {
 	mu  sync.Mutex
 	all int
@@ -28,7 +33,8 @@ type bodies struct {
 func (b *bodies) enter(client netip.Prefix) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.all >= maxBodies || b.of[client] >= maxBodiesPerClient {
+	n := b.of[client]
+	if n >= maxBodiesPerClient || b.all >= maxBodies && n >= bodiesOfNewcomer {
 		return false
 	}
 	if b.of == nil {

@@ -5,15 +5,18 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/quic-go/quic-go"
 )
 
 // Who sends the heads of requests alone is refused more of them, and keeps nobody
@@ -81,12 +84,7 @@ func TestBodiesThatDoNotCome(t *testing.T) {
 			answers <- r.Status
 		})
 	}
-	waits := func() int { s.bodies.mu.Lock(); defer s.bodies.mu.Unlock(); return s.bodies.all }
-	for end := time.Now().Add(20 * time.Second); waits() < maxBodiesPerClient; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d bodies are waited for, want %d", waits(), maxBodiesPerClient)
-		}
-	}
+	s.waitForBodies(maxBodiesPerClient)
 	want("one more", slow, http.MethodPost, http.StatusTooManyRequests)
 	want("one without a body", slow, http.MethodGet, http.StatusOK)
 	want("another client's", other, http.MethodPost, http.StatusOK)
@@ -100,35 +98,144 @@ func TestBodiesThatDoNotCome(t *testing.T) {
 			t.Fatalf("one that was waited for: %s", a)
 		}
 	}
-	if n := waits(); n != 0 || len(s.bodies.of) != 0 {
-		t.Errorf("%d bodies of %d clients are waited for at the end", n, len(s.bodies.of))
+	s.waitForBodies(0)
+	if len(s.bodies.of) != 0 {
+		t.Errorf("%d clients are remembered at the end", len(s.bodies.of))
 	}
 }
 
-// A connection whose request's body does not come makes room, as one does that is idle.
+// A connection whose question does not come, or not whole, makes room, as one does
+// that is idle.
 func TestWhoIsWaitedForMakesRoom(t *testing.T) {
-	s := startSecure(t, func(c *Config) { c.Limits.TLSConnsPerClient = 2 })
-	head := fmt.Sprintf("POST /dns-query HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: 40\r\n\r\n", serverName, dnsMessage)
-	for range 2 {
-		c, err := tls.Dial("tcp", s.addr(DoH), s.client(serverName, "http/1.1"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		if _, err := io.WriteString(c, head); err != nil {
-			t.Fatal(err)
-		}
+	for name, begin := range map[string]func(*secured){
+		"a body over HTTP/1.1": func(s *secured) {
+			c, err := tls.Dial("tcp", s.addr(DoH), s.client(serverName, "http/1.1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			if _, err := fmt.Fprintf(c, "POST /dns-query HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: 40\r\n\r\n", serverName, dnsMessage); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a question over DoQ": func(s *secured) { openHalf(t, s.dialQUIC(DoQ, s.client(serverName, "doq")), 0, 40) },
+		"a head over HTTP/3":  func(s *secured) { openHalf(t, s.dialQUIC(DoH, s.client(serverName, "h3")), 1, 40) },
+		"a body over HTTP/3": func(s *secured) {
+			body, end := io.Pipe()
+			t.Cleanup(func() { end.Close() })
+			go s.httpClients(serverName)["HTTP/3.0"].Post("https://"+serverName+"/dns-query", dnsMessage, body)
+		},
+	} {
+		s := startSecure(t, func(c *Config) { c.Limits.TLSConnsPerClient = 2 })
+		begin(s)
+		begin(s)
+		s.waitForBodies(2)
+		func() {
+			c := s.httpClients(serverName)["HTTP/2.0"]
+			r, err := c.Get("https://" + serverName + "/dns-query?dns=" + base64.RawURLEncoding.EncodeToString(packed(msgFor("ok.example.", dns.TypeA, zeroID))))
+			if err != nil {
+				t.Errorf("beside two who are waited for, %s: %v", name, err)
+				return
+			}
+			r.Body.Close()
+		}()
 	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+}
+
+// openHalf sends what a message begins with on a stream of its own.
+func openHalf(t testing.TB, conn *quic.Conn, begin ...byte) *quic.Stream {
+	t.Helper()
+	str, err := conn.OpenStreamSync(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := str.Write(begin); err != nil {
+		t.Fatal(err)
+	}
+	return str
+}
+
+// waitForBodies returns once so many are waited for.
+func (s *secured) waitForBodies(want int) {
+	s.t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		s.bodies.mu.Lock()
 		n := s.bodies.all
 		s.bodies.mu.Unlock()
-		if n == 2 {
-			break
+		if n == want {
+			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%d bodies are waited for, want 2", n)
+			s.t.Fatalf("%d are waited for, want %d", n, want)
 		}
 	}
-	post(t, s.httpClients(serverName)["HTTP/2.0"], "https://"+serverName+"/dns-query", msgFor("ok.example.", dns.TypeA, zeroID))
+}
+
+// Who opens streams and ends none is refused more of them, and others are answered.
+func TestStreamsThatDoNotEnd(t *testing.T) {
+	reg := newRegistry(&Config{})
+	s := startSecure(t, func(c *Config) { c.Registerer = reg })
+	for scheme, alpn := range map[Scheme]string{DoQ: "doq", DoH: "h3"} {
+		before := metric(t, reg, "kinward_rate_limited_total", "outcome=toomany")
+		for sent := 0; sent < maxBodiesPerClient; sent += 64 { // as many as a connection has room for, and more
+			conn := s.dialQUIC(scheme, s.client(serverName, alpn))
+			for range 64 {
+				openHalf(t, conn, 1)
+			}
+		}
+		s.waitForBodies(maxBodiesPerClient)
+		over := openHalf(t, s.dialQUIC(scheme, s.client(serverName, alpn)), 1)
+		over.SetReadDeadline(time.Now().Add(3 * time.Second)) // sooner than half a message ends by itself
+		var reset *quic.StreamError
+		if _, err := over.Read(make([]byte, 1)); !errors.As(err, &reset) {
+			t.Errorf("%s: one stream more: %v, want its end", alpn, err)
+		}
+		if n := metric(t, reg, "kinward_rate_limited_total", "outcome=toomany") - before; n != 1 {
+			t.Errorf("%s: counted %v refused, want 1", alpn, n)
+		}
+		s.waitForBodies(0)
+	}
+}
+
+// A request over HTTP/3 whose head does not come whole ends, and one whose body does
+// not is answered, however lively its connection is.
+func TestHalfRequestsOverHTTP3End(t *testing.T) {
+	s := startSecure(t, func(c *Config) { c.Limits.TCPRead = 100 * time.Millisecond })
+	str := openHalf(t, s.dialQUIC(DoH, s.client(serverName, "h3")), 1, 40)
+	str.SetReadDeadline(time.Now().Add(5 * time.Second))
+	var reset *quic.StreamError
+	if _, err := str.Read(make([]byte, 1)); !errors.As(err, &reset) {
+		t.Errorf("half a head: %v, want the stream's end", err)
+	}
+	body, end := io.Pipe()
+	defer end.Close()
+	r, err := s.httpClients(serverName)["HTTP/3.0"].Post("https://"+serverName+"/dns-query", dnsMessage, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != http.StatusBadRequest {
+		t.Errorf("a body that does not come: %s, want 400", r.Status)
+	}
+}
+
+// Clients that take all places do not keep another from asking.
+func TestBodiesOfNewcomers(t *testing.T) {
+	var b bodies
+	client := func(i int) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 32) }
+	for i := range maxBodies / maxBodiesPerClient {
+		for range maxBodiesPerClient {
+			if !b.enter(client(i)) {
+				t.Fatal("refused below the limits")
+			}
+		}
+	}
+	if b.enter(client(0)) {
+		t.Error("one client has more than it may")
+	}
+	for i := range bodiesOfNewcomer + 1 {
+		if got, want := b.enter(client(200)), i < bodiesOfNewcomer; got != want {
+			t.Errorf("a newcomer's body %d beside a crowd: %v, want %v", i+1, got, want)
+		}
+	}
 }

@@ -298,11 +298,13 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, buf []byte,
 		if t, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(t), dnsMessage) {
 			return 0, http.StatusUnsupportedMediaType
 		}
-		network := clientNetwork(client)
-		if !s.bodies.enter(network) {
-			return 0, http.StatusTooManyRequests
+		if r.ProtoMajor < 3 { // a stream of HTTP/3 was counted as it came
+			network := clientNetwork(client)
+			if !s.bodies.enter(network) {
+				return 0, http.StatusTooManyRequests
+			}
+			defer s.bodies.leave(network)
 		}
-		defer s.bodies.leave(network)
 		n, err := io.ReadFull(http.MaxBytesReader(w, r.Body, int64(len(buf))), buf)
 		switch {
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -46,8 +46,7 @@ type quicListener struct {
 	socket *net.UDPConn
 	tr     *quic.Transport
 	ln     *quic.Listener
-	h3     *http3.Server // nil: DoQ
-	open   atomic.Int64  // connections, those whose handshake is under way included
+	open   atomic.Int64 // connections, those whose handshake is under way included
 }
 
 func (s *Server) newQUIC(socket *net.UDPConn, via transport) (*quicListener, error) {
@@ -82,7 +81,6 @@ func (s *Server) newQUIC(socket *net.UDPConn, via transport) (*quicListener, err
 	if via == overHTTPS {
 		tc = s.tlsConfig(http3.NextProtoH3)
 		c.MaxIncomingUniStreams = 3 // RFC 9114 §6.2: control, and two for headers
-		l.h3 = &http3.Server{Handler: s.DoH(), MaxHeaderBytes: maxHTTPHeader}
 	}
 	var err error
 	if l.ln, err = l.tr.Listen(tc, c); err != nil {
@@ -95,12 +93,6 @@ func (l *quicListener) port() int { return l.socket.LocalAddr().(*net.UDPAddr).P
 
 // serve takes connections until stop is called.
 func (l *quicListener) serve(ctx context.Context) error {
-	if l.h3 != nil {
-		l.h3.ConnContext = func(c context.Context, conn *quic.Conn) context.Context {
-			from := conn.RemoteAddr().(*net.UDPAddr).AddrPort()
-			return context.WithValue(withPeer(c, httpPeer{from: from, local: localOf(conn)}), workKey{}, ctx)
-		}
-	}
 	for {
 		conn, err := l.ln.Accept(ctx)
 		if err != nil {
@@ -118,23 +110,24 @@ func (l *quicListener) serve(ctx context.Context) error {
 func (l *quicListener) take(ctx context.Context, conn *quic.Conn) {
 	from := conn.RemoteAddr().(*net.UDPAddr).AddrPort()
 	reading, stopReading := context.WithCancel(ctx)
-	end := func() { conn.CloseWithError(doqExcessiveLoad, "") }
-	if l.h3 != nil {
-		end = func() { conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "") }
+	c := &quicConn{s: l.s, conn: conn, from: from, network: clientNetwork(from.Addr()), noError: doqNoError, excessiveLoad: doqExcessiveLoad}
+	if l.via == overHTTPS {
+		c.noError, c.excessiveLoad = quic.ApplicationErrorCode(http3.ErrCodeNoError), quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad)
 	}
-	m := l.s.secure.admit(clientNetwork(from.Addr()), end, func(bool) { stopReading() })
+	end := func() { conn.CloseWithError(c.excessiveLoad, "") }
+	m := l.s.secure.admit(c.network, end, func(bool) { stopReading() })
 	if m == nil {
 		stopReading()
 		end()
 		return
 	}
 	state := conn.ConnectionState().TLS
-	c := &quicConn{s: l.s, member: m, conn: conn, from: from, token: l.s.tokenOf(&state, state.ServerName, nil)}
+	c.member, c.token = m, l.s.tokenOf(&state, state.ServerName, nil)
 	go func() {
 		defer m.crowd.leave(m)
 		defer stopReading()
-		if l.h3 != nil {
-			c.serveHTTP3(reading, l.h3)
+		if l.via == overHTTPS {
+			c.serveHTTP3(reading, ctx)
 		} else {
 			c.serveDoQ(reading, ctx)
 		}
@@ -161,15 +154,18 @@ func (l *quicListener) close() error {
 type quicConn struct {
 	s *Server
 	*member
-	conn  *quic.Conn
-	from  netip.AddrPort
-	token string
+	conn    *quic.Conn
+	from    netip.AddrPort
+	network netip.Prefix // of from
+	token   string
+
+	noError, excessiveLoad quic.ApplicationErrorCode // as its protocol says them
 }
 
 // streams handles each stream that the client opens in a goroutine of its own,
 // streamsPerConn at most, until reading ends, and closes the connection when all
-// are done.
-func (c *quicConn) streams(reading context.Context, noError quic.ApplicationErrorCode, handle func(*quic.Stream)) {
+// are done. Each has a place among the bodies, which handle gives back.
+func (c *quicConn) streams(reading context.Context, handle func(*quic.Stream)) {
 	var under sync.WaitGroup
 	for {
 		str, err := c.conn.AcceptStream(reading)
@@ -180,22 +176,23 @@ func (c *quicConn) streams(reading context.Context, noError quic.ApplicationErro
 			}
 			break
 		}
-		c.begin()
-		under.Go(func() {
-			defer c.done()
-			handle(str)
-		})
+		if !c.s.bodies.enter(c.network) {
+			c.s.metrics.limited[limitTooMany].Inc()
+			c.drop(str)
+			continue
+		}
+		under.Go(func() { handle(str) })
 	}
 	under.Wait()
 	if c.conn.Context().Err() == nil {
 		time.Sleep(flushPause)
 	}
-	c.conn.CloseWithError(noError, "")
+	c.conn.CloseWithError(c.noError, "")
 }
 
 // serveDoQ answers questions, one a stream (RFC 9250 §4.2).
 func (c *quicConn) serveDoQ(reading, work context.Context) {
-	c.streams(reading, doqNoError, func(str *quic.Stream) { c.answer(work, str) })
+	c.streams(reading, func(str *quic.Stream) { c.answer(work, str) })
 }
 
 var errProtocol = errors.New("the client does not keep to RFC 9250")
@@ -206,6 +203,9 @@ func (c *quicConn) answer(work context.Context, str *quic.Stream) {
 	defer c.s.giveBack(mem)
 	str.SetDeadline(time.Now().Add(c.s.limits.TCPRead))
 	n, err := readQuestion(str, mem.buf)
+	c.s.bodies.leave(c.network)
+	c.begin() // not before: who is waited for is idle, and makes room
+	defer c.done()
 	switch {
 	case errors.Is(err, errProtocol):
 		c.crowd.metrics.broken.Inc()
@@ -218,11 +218,11 @@ func (c *quicConn) answer(work context.Context, str *quic.Stream) {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			c.crowd.metrics.broken.Inc()
 		}
-		drop(str)
+		c.drop(str)
 		return
 	}
 	if !c.s.pace(c.from.Addr(), c.s.limits.TLSIdle) {
-		drop(str)
+		c.drop(str)
 		return
 	}
 	q := &mem.q
@@ -246,16 +246,16 @@ func (c *quicConn) answer(work context.Context, str *quic.Stream) {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			c.crowd.metrics.unread.Inc()
 		}
-		drop(str)
+		c.drop(str)
 		return
 	}
 	str.Close()
 }
 
 // drop ends a stream without an answer.
-func drop(str *quic.Stream) {
-	str.CancelRead(doqExcessiveLoad)
-	str.CancelWrite(doqExcessiveLoad)
+func (c *quicConn) drop(str *quic.Stream) {
+	str.CancelRead(quic.StreamErrorCode(c.excessiveLoad))
+	str.CancelWrite(quic.StreamErrorCode(c.excessiveLoad))
 }
 
 // readQuestion reads the one message that a stream has (§4.2), whose ID is 0
@@ -287,7 +287,11 @@ func readQuestion(r io.Reader, buf []byte) (int, error) {
 }
 
 // serveHTTP3 answers requests, one a stream.
-func (c *quicConn) serveHTTP3(reading context.Context, h3 *http3.Server) {
+func (c *quicConn) serveHTTP3(reading, work context.Context) {
+	h3 := &http3.Server{Handler: c.s.DoH(), MaxHeaderBytes: maxHTTPHeader}
+	h3.ConnContext = func(ctx context.Context, _ *quic.Conn) context.Context {
+		return context.WithValue(withPeer(ctx, httpPeer{c.member, c.from, localOf(c.conn)}), workKey{}, work)
+	}
 	raw, err := h3.NewRawServerConn(c.conn)
 	if err != nil {
 		c.conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeInternalError), "")
@@ -303,7 +307,14 @@ func (c *quicConn) serveHTTP3(reading context.Context, h3 *http3.Server) {
 			control.Go(func() { raw.HandleUnidirectionalStream(str) })
 		}
 	})
-	c.streams(reading, quic.ApplicationErrorCode(http3.ErrCodeNoError), raw.HandleRequestStream)
+	l := c.s.limits
+	c.streams(reading, func(str *quic.Stream) {
+		defer c.s.bodies.leave(c.network) // the library does not say when it has the head
+		now := time.Now()
+		str.SetReadDeadline(now.Add(2 * l.TCPRead))
+		str.SetWriteDeadline(now.Add(2*l.TCPRead + l.QueryDeadline + l.TCPWrite))
+		raw.HandleRequestStream(str)
+	})
 	control.Wait()
 }
 
