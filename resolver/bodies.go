@@ -20,36 +20,57 @@ const (
 	bodiesOfNewcomer = 2
 )
 
-// bodies counts what is waited for, so that who sends heads or halves alone, a hundred
-// on a connection, takes little memory. The zero value has none.
-type bodies struct {
+// newBodies has places for what is waited for, so that who sends heads or halves alone,
+// a hundred on a connection, takes little memory.
+func newBodies() *places {
+	return &places{most: maxBodies, perClient: maxBodiesPerClient, ofNewcomer: bodiesOfNewcomer}
+}
+
+// places are a bounded number, of which a client has a part.
+type places struct {
+	most, perClient int
+	ofNewcomer      int // for a client while all are taken
+
 	mu  sync.Mutex
 	all int
 	of  map[netip.Prefix]int
 }
 
-// enter returns false where a client, or all of them, have too many. Each that has
-// entered must leave.
-func (b *bodies) enter(client netip.Prefix) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := b.of[client]
-	if n >= maxBodiesPerClient || b.all >= maxBodies && n >= bodiesOfNewcomer {
+// taken returns how many are.
+func (p *places) taken() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.all
+}
+
+// enter returns false where a client, or all of them, have too many. The invalid
+// client is not known. Each that has entered must leave.
+func (p *places) enter(client netip.Prefix) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.of[client]
+	if n >= p.perClient || p.all >= p.most && n >= p.ofNewcomer {
 		return false
 	}
-	if b.of == nil {
-		b.of = map[netip.Prefix]int{}
+	p.all++
+	if !client.IsValid() {
+		return true
 	}
-	b.all++
-	b.of[client]++
+	if p.of == nil {
+		p.of = map[netip.Prefix]int{}
+	}
+	p.of[client]++
 	return true
 }
 
-func (b *bodies) leave(client netip.Prefix) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.all--
-	if b.of[client]--; b.of[client] == 0 {
-		delete(b.of, client)
+func (p *places) leave(client netip.Prefix) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all--
+	if !client.IsValid() {
+		return
+	}
+	if p.of[client]--; p.of[client] == 0 {
+		delete(p.of, client)
 	}
 }

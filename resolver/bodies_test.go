@@ -159,9 +159,7 @@ func openHalf(t testing.TB, conn *quic.Conn, begin ...byte) *quic.Stream {
 func (s *secured) waitForBodies(want int) {
 	s.t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		s.bodies.mu.Lock()
-		n := s.bodies.all
-		s.bodies.mu.Unlock()
+		n := s.bodies.taken()
 		if n == want {
 			return
 		}
@@ -219,9 +217,55 @@ func TestHalfRequestsOverHTTP3End(t *testing.T) {
 	}
 }
 
+// deaf is a socket that hears nothing but where to begin anew (RFC 9000 §17.2.5).
+type deaf struct{ net.PacketConn }
+
+func (d deaf) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		if n, from, err := d.PacketConn.ReadFrom(b); err != nil || n > 0 && b[0]&0xf0 == 0xf0 {
+			return n, from, err
+		}
+	}
+}
+
+// Who begins handshakes over QUIC and ends none does not keep others out.
+func TestHandshakesThatDoNotEnd(t *testing.T) {
+	t.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
+	reg := newRegistry(&Config{})
+	s := startSecure(t, func(c *Config) {
+		c.Registerer = reg
+		c.Limits.TLSConns, c.Limits.TLSConnsPerClient, c.Limits.TLSHandshake = 4, 1, time.Minute
+	})
+	to := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s.addr(DoQ)))
+	dial := func(ctx context.Context, from string, hears func(net.PacketConn) net.PacketConn) (*quic.Conn, error) {
+		c, err := net.ListenPacket("udp", from+":0")
+		if err != nil {
+			return nil, err
+		}
+		tr := &quic.Transport{Conn: hears(c)}
+		t.Cleanup(func() { tr.Close(); c.Close() })
+		return tr.Dial(ctx, to, s.client(serverName, "doq"), &quic.Config{HandshakeIdleTimeout: 30 * time.Second})
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 40*time.Second)
+	var under sync.WaitGroup
+	defer under.Wait()
+	defer stop()
+	for range s.limits.TLSConns + handshakesBeyond + 100 {
+		under.Go(func() { dial(ctx, "127.0.0.1", func(c net.PacketConn) net.PacketConn { return deaf{c} }) })
+	}
+	for end := time.Now().Add(20 * time.Second); metric(t, reg, "kinward_tls_connections_refused_total") < 20; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("none is refused")
+		}
+	}
+	if _, err := dial(ctx, "127.0.0.2", func(c net.PacketConn) net.PacketConn { return c }); err != nil {
+		t.Errorf("another client: %v", err)
+	}
+}
+
 // Clients that take all places do not keep another from asking.
 func TestBodiesOfNewcomers(t *testing.T) {
-	var b bodies
+	b := newBodies()
 	client := func(i int) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 32) }
 	for i := range maxBodies / maxBodiesPerClient {
 		for range maxBodiesPerClient {

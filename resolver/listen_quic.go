@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -31,8 +30,10 @@ const (
 	verifyAbove = 256
 
 	// handshakesBeyond is how many clients may be agreeing on keys beside the
-	// connections that are open.
-	handshakesBeyond = 512
+	// connections that are open, and handshakesOfClient how many of them are one's own:
+	// 70 KB each, before its crowd knows of them.
+	handshakesBeyond   = 512
+	handshakesOfClient = 64
 
 	// flushPause lets the last answers leave before a connection is closed, which
 	// throws away what was not sent.
@@ -46,22 +47,26 @@ type quicListener struct {
 	socket *net.UDPConn
 	tr     *quic.Transport
 	ln     *quic.Listener
-	open   atomic.Int64 // connections, those whose handshake is under way included
+	open   places // connections, those whose handshake is under way included
 }
 
 func (s *Server) newQUIC(socket *net.UDPConn, via transport) (*quicListener, error) {
 	l := &quicListener{s: s, via: via, socket: socket}
+	l.open.most, l.open.perClient = s.limits.TLSConns+handshakesBeyond, s.limits.TLSConnsPerClient+handshakesOfClient
 	socket.SetReadBuffer(udpReadBuffer) // the system may allow less
 	l.tr = &quic.Transport{
 		Conn:                socket,
-		VerifySourceAddress: func(net.Addr) bool { return l.open.Load() > verifyAbove },
-		ConnContext: func(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
-			if l.open.Add(1) > int64(s.limits.TLSConns+handshakesBeyond) {
-				l.open.Add(-1)
+		VerifySourceAddress: func(net.Addr) bool { return l.open.taken() > verifyAbove },
+		ConnContext: func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+			var client netip.Prefix
+			if info.AddrVerified { // else anybody could take its places
+				client = clientNetwork(info.RemoteAddr.(*net.UDPAddr).AddrPort().Addr())
+			}
+			if !l.open.enter(client) {
 				s.secure.metrics.refused.Inc()
 				return nil, errors.New("too many connections")
 			}
-			context.AfterFunc(ctx, func() { l.open.Add(-1) })
+			context.AfterFunc(ctx, func() { l.open.leave(client) })
 			return ctx, nil
 		},
 	}

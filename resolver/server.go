@@ -138,7 +138,7 @@ type Server struct {
 	streams       []*streamListener
 	quic          []*quicListener
 	secureAddrs   []SecureAddr
-	bodies        bodies // of DoH, that are waited for
+	bodies        *places // of what is waited for
 	scratch       sync.Pool
 	tls           *tls.Config
 	name          string        // without a dot at its end
@@ -219,7 +219,7 @@ func newServer(c Config) (*Server, error) {
 	s.cache = newCache(c.CacheBytes)
 	s.fetching = newFlights(s.limits.InFlight)
 	s.hedge.saved.Store(hedgeSaved)
-	s.limiter = newLimiter(s.limits.Rate)
+	s.bodies, s.limiter = newBodies(), newLimiter(s.limits.Rate)
 	s.pages = c.Pages
 	s.guesses, s.unknown, s.neighbours = newGuesses(), newUnknowns(), newNeighbours(readNeighbours)
 	s.zoneLimiter = newLimiter(zoneRate)
