@@ -420,6 +420,14 @@ func TestWeek(t *testing.T) {
 	if w.Label != "Sunday, 22:00 to 06:00 on the next day" {
 		t.Errorf("it is read out as %q", w.Label)
 	}
+	for w, want := range map[policy.Window]string{
+		{Days: 127, From: 15 * 60, To: 15 * 60}: "Every day, 15:00 to 15:00 on the next day (24 hours)",
+		{Days: 127, From: 0, To: 24 * 60}:       "Every day, 00:00 to 24:00",
+	} {
+		if got := l.window(w); got != want {
+			t.Errorf("%s is %q, want %q", w, got, want)
+		}
+	}
 	for days, want := range map[policy.Days]string{
 		0b0111110: "Monday to Friday", 0b1000001: "Saturday, Sunday", 0b1111111: "Every day", 0b0011111: "Monday to Thursday, Sunday", 1 << time.Wednesday: "Wednesday",
 	} {

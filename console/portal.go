@@ -231,7 +231,11 @@ func (l *textLanguage) about(band, kind, about string) string {
 func (l *textLanguage) scheduleWords(band string, t portalTime) string {
 	var spans []string
 	for _, w := range t.Windows {
-		spans = append(spans, l.text("portal.span", "Days", l.days(w.Days), "From", minutes(w.From), "To", minutes(w.To%1440)))
+		key := "portal.span"
+		if w.To == w.From {
+			key = "portal.span.whole"
+		}
+		spans = append(spans, l.text(key, "Days", l.days(w.Days), "From", minutes(w.From), "To", minutes(w.To%1440)))
 	}
 	key := "portal.time.closed"
 	if t.Effect == policy.Frees.String() {

@@ -88,7 +88,10 @@ func (l *textLanguage) window(w policy.Window) string {
 // hours writes a window without its days.
 func (l *textLanguage) hours(w policy.Window) string {
 	key := "times.hours"
-	if w.To <= w.From {
+	switch {
+	case w.To == w.From:
+		key = "times.hours-whole"
+	case w.To < w.From:
 		key = "times.hours-next"
 	}
 	return l.text(key, "From", w.From, "To", w.To)
