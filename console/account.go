@@ -133,7 +133,7 @@ func endSessions(v *visit) error {
 	return v.see("/account")
 }
 
-func passwordPage(v *visit) error { return v.page(http.StatusOK, "password", "") }
+func passwordPage(v *visit) error { return v.page(http.StatusOK, "password", wrong(nil)) }
 
 // changePassword asks for the password from before, not for a proof of a while
 // ago: whoever knows it may.
@@ -163,7 +163,7 @@ func changePassword(v *visit) error {
 		}
 	}
 	if problem != "" {
-		return v.page(status, "password", problem)
+		return v.page(status, "password", v.beside(problem))
 	}
 	if err := v.prolong(); err != nil {
 		return err

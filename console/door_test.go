@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -41,8 +42,10 @@ func TestPassIsUsedOnce(t *testing.T) {
 				form[i+1] = tt.value
 			}
 		}
-		if w := c.post("/start/"+secret, form...); w.Code != 422 || !strings.Contains(w.Body.String(), tt.says) {
-			t.Errorf("%s: %d, want 422 and %q\n%s", tt.name, w.Code, tt.says, w.Body)
+		w := c.post("/start/"+secret, form...)
+		beside := regexp.MustCompile(`aria-invalid="true" aria-describedby="f-` + tt.field + `-wrong">\s*<p class="wrong" id="f-` + tt.field + `-wrong">[^<]*` + tt.says)
+		if w.Code != 422 || !beside.MatchString(w.Body.String()) {
+			t.Errorf("%s: %d, want 422 and %q beside its field\n%s", tt.name, w.Code, tt.says, w.Body)
 		}
 	}
 	want(t, "using it", c.post("/start/"+secret, fill...), 303, "/welcome")

@@ -38,15 +38,15 @@ func NewPassSecret() string { return newSecret() }
 
 // passView is what the page of a pass shows.
 type passView struct {
-	Kind    store.PassKind
-	Plain   bool
-	Family  string // join: whose
-	Who     string // join: who invites
-	Role    policy.Role
-	Others  bool   // first: the server is run for others
-	Called  string // what the family calls them
-	Name    string // what they type to sign in
-	Problem string // key of a text, or what was refused in words
+	Kind   store.PassKind
+	Plain  bool
+	Family string // join: whose
+	Who    string // join: who invites
+	Role   policy.Role
+	Others bool   // first: the server is run for others
+	Called string // what the family calls them
+	Name   string // what they type to sign in
+	Wrong  wrong
 }
 
 func (v *visit) pass(kind store.PassKind) (store.Pass, string, error) {
@@ -123,15 +123,16 @@ func usePass(kind store.PassKind) func(*visit) error {
 			view.Called = strings.TrimSpace(form.Get("called"))
 		}
 		who := store.Newcomer{Guardian: view.Called, Name: view.Name}
+		problem := ""
 		if view.Others || kind == store.PassOperator {
 			who.Guardian = ""
 		} else if who.Guardian == "" && kind != store.PassReset {
-			view.Problem = "pass.called-missing"
+			problem = "pass.called-missing"
 		}
-		if view.Problem == "" {
-			view.Problem = v.chosen(view.Name, who.Guardian)
+		if problem == "" {
+			problem = v.chosen(view.Name, who.Guardian)
 		}
-		if view.Problem == "" {
+		if problem == "" {
 			if who.Password, err = v.server.hasher.hash(v.request.Context(), form.Get("password")); err == nil {
 				var account store.Account
 				if account, err = v.server.accounts.Enter(v.request.Context(), secret, who); err == nil {
@@ -140,17 +141,18 @@ func usePass(kind store.PassKind) func(*visit) error {
 			}
 			switch {
 			case errors.Is(err, errBusy):
-				view.Problem = "door.busy"
+				problem = "door.busy"
 			case errors.Is(err, store.ErrConflict):
-				view.Problem = "pass.taken"
+				problem = "pass.taken"
 			case errors.Is(err, store.ErrInvalid):
-				view.Problem = "pass.name-bad"
+				problem = "pass.name-bad"
 			case errors.Is(err, store.ErrNotFound):
 				return &Refusal{Kind: Gone, Text: v.lang.text("pass.gone")}
 			default:
 				return err
 			}
 		}
+		view.Wrong = v.beside(problem)
 		return v.page(http.StatusUnprocessableEntity, "pass", view)
 	}
 }
@@ -166,6 +168,18 @@ func (v *visit) chosen(names ...string) string {
 		return "password.differs"
 	}
 	return ""
+}
+
+// besideOf are the fields that what is wrong with an account or a password stands
+// beside, by the text's key; all else stands above the form.
+var besideOf = map[string]string{
+	"pass.called-missing": "called", "pass.taken": "name", "pass.name-bad": "name", "door.wrong": "old",
+	"password.short": "password", "password.long": "password", "password.simple": "password", "password.differs": "again",
+}
+
+// beside puts what is wrong beside its field, or under "" above the form.
+func (v *visit) beside(problem string) wrong {
+	return wrong{besideOf[problem]: v.lang.text(problem)}
 }
 
 // entered signs in who has used a pass.
