@@ -66,6 +66,29 @@ func TestPassIsUsedOnce(t *testing.T) {
 	want(t, "after its time", other.get("/join/"+late), 410, "")
 }
 
+// What only the server's operator can do is told to nobody else.
+func TestWelcomeToParents(t *testing.T) {
+	h := newHouse(t)
+	eva, tom := h.first(), h.joined("Tom", policy.Carer)
+	for _, c := range []struct {
+		name    string
+		reach   Reach
+		runs    string // what the operator is told
+		parents string // what a guardian is told
+	}{
+		{"this machine alone", Reach{Home: "192.168.1.5:8080"}, "kinward serve --console 192.168.1.5:8080", "Whoever set Kinward up"},
+		{"the home", Reach{Here: "http://192.168.1.5:8080"}, "a certificate", "http://192.168.1.5:8080"},
+	} {
+		h.server.reach = c.reach
+		if body := eva.get("/welcome").Body.String(); !strings.Contains(body, c.runs) {
+			t.Errorf("%s: the operator does not read %q\n%s", c.name, c.runs, body)
+		}
+		if body := tom.get("/welcome").Body.String(); strings.Contains(body, c.runs) || strings.Contains(body, "configuration") || !strings.Contains(body, c.parents) {
+			t.Errorf("%s: a guardian does not read %q, or reads what only the operator can do\n%s", c.name, c.parents, body)
+		}
+	}
+}
+
 // Who set the server up for others is of no family.
 func TestOperatorOfOthers(t *testing.T) {
 	h := newHouse(t)

@@ -206,6 +206,7 @@ func (v *visit) entered(kind store.PassKind, account store.Account) error {
 type welcomeView struct {
 	Reach Reach
 	QR    template.HTML // of Reach.Here; "" where there is none
+	Runs  bool          // the visitor runs the server, and can change how it is reached
 }
 
 // Reach says how a phone comes to the console.
@@ -216,7 +217,7 @@ type Reach struct {
 }
 
 func welcome(v *visit) error {
-	view := welcomeView{Reach: v.server.reach}
+	view := welcomeView{Reach: v.server.reach, Runs: v.actor.Operator}
 	if view.Reach.Here != "" {
 		view.QR = code(view.Reach.Here, view.Reach.Here)
 	}
