@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,42 @@ func TestPassIsUsedOnce(t *testing.T) {
 	late := h.invited("Karl", policy.Viewer)
 	h.later(time.Hour)
 	want(t, "after its time", other.get("/join/"+late), 410, "")
+}
+
+// The family that a server begins with speaks the language of who sets it up, and
+// nobody renames it after that.
+func TestFirstNames(t *testing.T) {
+	for _, tt := range []struct {
+		name, lang, renamed string
+		want                []string
+	}{
+		{"in German", "de", "", []string{"Zuhause", "Alle", "Erwachsene"}},
+		{"in English", "en", "", []string{"Home", "Everyone", "Adults"}},
+		{"named before", "de", "Miller", []string{"Miller", "Alle", "Erwachsene"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse(t)
+			if tt.renamed != "" {
+				if _, err := h.db.Change(t.Context(), store.Edit{}, func(f *policy.Family) (string, error) { return f.Rename(tt.renamed) }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			secret := newSecret()
+			if err := h.db.Accounts().First(t.Context(), secret, h.clock().Add(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			c := h.browser()
+			c.post("/language", "lang", tt.lang, "back", "/")
+			want(t, "setting up", c.post("/start/"+secret, "for", "home", "called", "Eva", "name", "eva", "password", password, "again", password), 303, "/welcome")
+			f, _, err := h.db.Family(t.Context(), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := []string{f.Name, f.Profiles[0].Name, f.Profiles[1].Name}; !slices.Equal(got, tt.want) {
+				t.Errorf("the names are %q, want %q", got, tt.want)
+			}
+		})
+	}
 }
 
 // What only the server's operator can do is told to nobody else.

@@ -122,7 +122,9 @@ func usePass(kind store.PassKind) func(*visit) error {
 		if kind == store.PassFirst {
 			view.Called = strings.TrimSpace(form.Get("called"))
 		}
-		who := store.Newcomer{Guardian: view.Called, Name: view.Name}
+		who := store.Newcomer{Guardian: view.Called, Name: view.Name, Names: policy.FirstNames{
+			Family: v.lang.text("pass.first.family"), Everyone: v.lang.text("pass.first.everyone"), Adults: v.lang.text("pass.first.adults"),
+		}}
 		problem := ""
 		if view.Others || kind == store.PassOperator {
 			who.Guardian = ""

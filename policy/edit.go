@@ -17,8 +17,10 @@ import (
 // changed, so it must be thrown away; [ErrSame] says that nothing would change.
 // Whether services, lists and engines exist is [Validate]'s to tell.
 
-// Names of what a family starts with.
+// Names of what a family starts with; HomeName is that of the family which a new
+// server begins with.
 const (
+	HomeName     = "Home"
 	everyoneName = "Everyone"
 	adultsName   = "Adults"
 )
@@ -30,6 +32,35 @@ func NewFamily(name, zone string, preset Preset) *Family {
 		Name: name, Zone: zone, Default: 1, LastID: 2,
 		Profiles: []Profile{{ID: 1, Name: everyoneName, Preset: preset}, {ID: 2, Name: adultsName, Preset: Adult}},
 	}
+}
+
+// FirstNames are what a family and the profiles that it starts with are called in
+// the language of who sets it up.
+type FirstNames struct{ Family, Everyone, Adults string }
+
+// NameAtFirst gives these names to what of the family is still called as a new
+// server called it.
+func (f *Family) NameAtFirst(to FirstNames) (string, error) {
+	everyone, adults := f.ProfileByID(1), f.ProfileByID(2)
+	if everyone == nil || adults == nil {
+		return "", ErrSame
+	}
+	was := FirstNames{f.Name, everyone.Name, adults.Name}
+	if f.Name == HomeName {
+		f.Name = to.Family
+	}
+	for _, p := range []struct {
+		profile  *Profile
+		made, to string
+	}{{everyone, everyoneName, to.Everyone}, {adults, adultsName, to.Adults}} {
+		if _, err := f.freeProfileName(p.to, p.profile.ID); err == nil && p.profile.Name == p.made {
+			p.profile.Name = p.to
+		}
+	}
+	if was == (FirstNames{f.Name, everyone.Name, adults.Name}) {
+		return "", ErrSame
+	}
+	return fmt.Sprintf("named the family %s, and its profiles %s and %s", f.Name, everyone.Name, adults.Name), nil
 }
 
 func (f *Family) nextID() int64 {

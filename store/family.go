@@ -21,9 +21,6 @@ var (
 	ErrInvalid = policy.ErrInvalid
 )
 
-// homeName is what the first family is called.
-const homeName = "Home"
-
 // makeFamily makes the first family of a new database.
 func (db *DB) makeFamily(ctx context.Context, o Options) error {
 	var have int
@@ -37,7 +34,7 @@ func (db *DB) makeFamily(ctx context.Context, o Options) error {
 	if o.Preset != nil {
 		preset = *o.Preset
 	}
-	if _, err := db.AddFamily(ctx, policy.NewFamily(homeName, zone, preset), ""); err != nil {
+	if _, err := db.AddFamily(ctx, policy.NewFamily(policy.HomeName, zone, preset), ""); err != nil {
 		return fmt.Errorf("making the first family: %w", err)
 	}
 	return nil

@@ -255,6 +255,9 @@ type Newcomer struct {
 	Guardian string // what the family calls them; "": they run this server for others
 	Name     string // what they type to sign in
 	Password string // its hash
+	// Names are for the family that they set up, see [policy.Family.NameAtFirst];
+	// without them it stays as it was made.
+	Names policy.FirstNames
 }
 
 // Enter uses a pass up, and does what it is for, all or nothing: it makes the
@@ -303,6 +306,12 @@ func (t *Tx) enter(p Pass, who Newcomer) (Account, error) {
 			return account, err
 		}
 		p.Family = f.ID
+		if who.Names != (policy.FirstNames{}) {
+			own := &Tx{t.db.As(account.Name), t.ctx, t.tx, t.now}
+			if _, err := own.Change(Edit{Family: f.ID}, func(f *policy.Family) (string, error) { return f.NameAtFirst(who.Names) }); err != nil {
+				return account, err
+			}
+		}
 		if g, err := f.Guardian(who.Guardian); err == nil && g.Role == policy.Owner { // named on the command line before
 			p.Guardian = g.ID
 		}

@@ -340,7 +340,7 @@ func TestGermanPages(t *testing.T) {
 		{"/history/1/undo"},
 		{"/history/9999/undo"},
 		{"/requests/99", "answer", "15m"},
-		{"/operator/families", "name", "Home", "zone", "", "preset", "C"},
+		{"/operator/families", "name", "Zuhause", "zone", "", "preset", "C"},
 		{"/operator/families", "name", "Berg", "zone", "Nirgendwo", "preset", "C"},
 		{"/operator/families/1/remove", "yes", "yes"},
 		{"/operator/lists", "location", "nirgends.txt", "category", "gambling"},
