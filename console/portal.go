@@ -346,8 +346,15 @@ func (v *visit) portalPage(status int, name string, data any, forms ...string) e
 	return v.render(status, name, "portal", data)
 }
 
-// portalFail answers with what went wrong, as portalPage does.
+// portalFail answers with what went wrong, as portalPage does. A child is not told
+// what owners and operators can do about it.
 func (v *visit) portalFail(err error) error {
 	status, text := v.fault(err)
+	switch r := refused(err); {
+	case r == nil && status == http.StatusInternalServerError:
+		text = v.lang.text("portal.fail.fault")
+	case r != nil && r.Kind == Forbidden && r.Text == "":
+		text = v.lang.text("portal.fail.forbidden")
+	}
 	return v.portalPage(status, "portal-fail", text)
 }

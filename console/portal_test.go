@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -26,8 +27,8 @@ func (d homeDesk) Do(_ context.Context, _ Actor, operation string, _, rep any) e
 	if !ok {
 		return &Refusal{Kind: NotFound}
 	}
-	if r, ok := answer.(*Refusal); ok {
-		return r
+	if err, ok := answer.(error); ok {
+		return err
 	}
 	b, err := json.Marshal(answer)
 	if err != nil || rep == nil {
@@ -151,6 +152,28 @@ func TestMyPageTellsEachTime(t *testing.T) {
 		for _, w := range want {
 			if !strings.Contains(page, w) {
 				t.Errorf("in %s the page does not say %q:\n%s", lang, w, page)
+			}
+		}
+	}
+}
+
+// TestPortalFails: a child is not sent to owners and operators with what went wrong.
+func TestPortalFails(t *testing.T) {
+	for _, tt := range []struct {
+		err    error
+		status int
+		says   map[string]string
+	}{
+		{&Refusal{Kind: Forbidden}, 403, map[string]string{"en": "Ask a parent", "de": "Frag deine Eltern"}},
+		{errors.New("no disk"), 500, map[string]string{"en": "not your fault", "de": "du kannst nichts dafür"}},
+	} {
+		d := ofHome()
+		d["portal-mine"] = tt.err
+		s := pagesOf(t, d, lea)
+		for lang, want := range tt.says {
+			w := s.call(mother, lang, "GET", "/my", nil, portalRoutes)
+			if w.Code != tt.status || !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%v in %s: %d, which does not say %q:\n%s", tt.err, lang, w.Code, want, w.Body)
 			}
 		}
 	}
