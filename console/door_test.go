@@ -103,6 +103,28 @@ func TestFirstNames(t *testing.T) {
 	}
 }
 
+// Who has all passkeys that an account may have is told before the device makes one,
+// in the words that refused it afterwards.
+func TestPasskeysAreFull(t *testing.T) {
+	h := newHouse(t)
+	eva := h.first()
+	id := h.account("eva").ID
+	var full error
+	for i := 0; full == nil; i++ {
+		if w := eva.post("/account/passkeys/options"); w.Code != 200 {
+			t.Fatalf("with %d passkeys: %d\n%s", i, w.Code, w.Body)
+		}
+		full = h.db.Accounts().AddPasskey(t.Context(), store.Passkey{Account: id, Credential: []byte{byte(i)}, Document: []byte("{}"), Name: "phone"})
+		if i == 19 {
+			full = h.db.Accounts().AddPasskey(t.Context(), store.Passkey{Account: id, Credential: []byte("one more"), Document: []byte("{}"), Name: "phone"})
+		}
+	}
+	w := eva.post("/account/passkeys/options")
+	if want := h.server.texts.choose("en").refusal(full.Error()); w.Code != 422 || !strings.Contains(w.Body.String(), want) || !strings.Contains(want, "remove one first") {
+		t.Errorf("with all passkeys: %d, want 422 and %q\n%s", w.Code, want, w.Body)
+	}
+}
+
 // What only the server's operator can do is told to nobody else.
 func TestWelcomeToParents(t *testing.T) {
 	h := newHouse(t)

@@ -236,6 +236,12 @@ func newPasskeyOptions(v *visit) error {
 	if w == nil {
 		return &Refusal{Kind: NotFound}
 	}
+	switch err := v.server.accounts.RoomForPasskey(v.request.Context(), v.account.ID); {
+	case errors.Is(err, store.ErrConflict):
+		return &Refusal{Kind: Invalid, Text: v.lang.refusal(err.Error())}
+	case err != nil:
+		return err
+	}
 	owner, err := v.passkeyOwner(v.account)
 	if err != nil {
 		return err

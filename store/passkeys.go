@@ -33,17 +33,33 @@ func (a *Accounts) AddPasskey(ctx context.Context, p Passkey) error {
 		return err
 	}
 	return a.transact(ctx, "adding a passkey", func(t *Tx) error {
-		var n int
-		if err := t.tx.QueryRowContext(ctx, `SELECT count(*) FROM passkeys WHERE account_id = $1`, int64(p.Account)).Scan(&n); err != nil {
+		if err := roomForPasskey(ctx, t.tx, p.Account); err != nil {
 			return err
-		}
-		if n >= maxPasskeys {
-			return refuse(ErrConflict, "there are %d passkeys already; remove one first", n)
 		}
 		return t.exec(`INSERT INTO passkeys (family_id, account_id, credential, document, name, made_at, used_at)
 			SELECT family_id, account_id, $2, $3, $4, $5, $5 FROM accounts WHERE account_id = $1`,
 			int64(p.Account), hex.EncodeToString(p.Credential), string(p.Document), name, t.now.UnixMilli())
 	})
+}
+
+// RoomForPasskey reports whether an account may have one more: what a device has made
+// stays in it, so it is asked before. The error wraps [ErrConflict] where it may not.
+func (a *Accounts) RoomForPasskey(ctx context.Context, id AccountID) error {
+	if err := roomForPasskey(ctx, a.db.read, id); err != nil {
+		return fmt.Errorf("adding a passkey: %w", err)
+	}
+	return nil
+}
+
+func roomForPasskey(ctx context.Context, q querier, id AccountID) error {
+	var n int
+	if err := q.QueryRowContext(ctx, `SELECT count(*) FROM passkeys WHERE account_id = $1`, int64(id)).Scan(&n); err != nil {
+		return fmt.Errorf("counting passkeys: %w", explain(err))
+	}
+	if n >= maxPasskeys {
+		return refuse(ErrConflict, "there are %d passkeys already; remove one first", n)
+	}
+	return nil
 }
 
 // Passkeys returns the passkeys of an account, the oldest first.
