@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"kinward/blocklists"
 	"kinward/policy"
 )
 
@@ -435,6 +436,14 @@ func TestWeek(t *testing.T) {
 			t.Errorf("days %b are %q, want %q", days, got, want)
 		}
 	}
+}
+
+// Whoever runs the server sees how much of a list was not taken.
+func TestSkippedLines(t *testing.T) {
+	r := newRoom(t, map[string]any{"lists": serverLists{[]serverList{
+		{ID: "ours", Name: "Ours", Location: "/srv/ours", Category: "own", Entries: 12, Report: &blocklists.Report{Taken: 12, Skipped: map[blocklists.SkipReason]int{blocklists.SkipIP: 4, blocklists.SkipLocal: 3}}},
+	}}})
+	r.shows("/operator/lists", http.StatusOK, `<dt>Lines skipped</dt><dd class="num">7</dd>`)
 }
 
 // TestListNames: what a person called a list is shown as it is, though it may be a

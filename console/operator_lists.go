@@ -24,7 +24,8 @@ type serverList struct {
 	Previous *struct {
 		Entries int `json:"entries"`
 	} `json:"previous"`
-	Outcome string `json:"outcome"`
+	Outcome string             `json:"outcome"`
+	Report  *blocklists.Report `json:"report"` // nil for the catalogue
 }
 
 type heldList struct {
