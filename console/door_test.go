@@ -74,9 +74,9 @@ func TestFirstNames(t *testing.T) {
 		name, lang, renamed string
 		want                []string
 	}{
-		{"in German", "de", "", []string{"Zuhause", "Alle", "Erwachsene"}},
+		{"in German", "de", "", []string{"Zuhause", "Alle zu Hause", "Erwachsene"}},
 		{"in English", "en", "", []string{"Home", "Everyone", "Adults"}},
-		{"named before", "de", "Miller", []string{"Miller", "Alle", "Erwachsene"}},
+		{"named before", "de", "Miller", []string{"Miller", "Alle zu Hause", "Erwachsene"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHouse(t)
