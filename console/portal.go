@@ -311,7 +311,11 @@ func (v *visit) Kinds(band string, categories []string) (out []string) {
 	return out
 }
 
-// Names lists people in a sentence.
+// All lists people in a sentence that is about all of them, Names in one that is about
+// any of them.
+func (v *visit) All(names []string) string { return strings.Join(names, ", ") }
+
+// Names lists people; see All.
 func (v *visit) Names(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")

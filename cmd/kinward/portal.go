@@ -34,7 +34,7 @@ type portalReply struct {
 	// Known: guardians named the device. To one that they did not nobody's name is
 	// told.
 	Known bool     `json:"known"`
-	Who   []string `json:"who"` // guardians
+	Who   []string `json:"who"` // guardians who can open it
 	Lag   int      `json:"lag"` // for how many seconds a device may go by an old answer
 }
 
@@ -85,7 +85,7 @@ func portalName(ctx context.Context, n *node, req portalRequest, _ progress) (po
 		Zone: zone.String(), Known: who.Device != 0, Who: []string{}, Lag: answerLag,
 	}
 	if r.Known {
-		r.Who = guardianNames(f)
+		r.Who = guardianNames(f, policy.Carer)
 	}
 	if resolver.AnswersItself(name) || name.IsBelow(policy.Portal) {
 		return r, nil
@@ -111,10 +111,13 @@ func deref(t *time.Time) time.Time {
 	return *t
 }
 
-func guardianNames(f *policy.Family) []string {
+// guardianNames are those of the guardians who have a role, or one that may do more.
+func guardianNames(f *policy.Family, least policy.Role) []string {
 	names := []string{}
 	for _, g := range f.Guardians {
-		names = append(names, g.Name)
+		if g.Role >= least {
+			names = append(names, g.Name)
+		}
 	}
 	return names
 }
@@ -204,7 +207,7 @@ func mineOf(ctx context.Context, n *node, _ struct{}, _ progress) (portalMine, e
 	if !m.Known {
 		return m, nil
 	}
-	m.Profile, m.Who = p.Name, guardianNames(f)
+	m.Profile, m.Who = p.Name, guardianNames(f, policy.Viewer)
 	views, err := n.db.Views(ctx, f.ID, p.ID, "", lookedAt.Before(now), maxViews)
 	if err != nil {
 		return m, err

@@ -47,3 +47,23 @@ func TestChildIsToldWhatHolds(t *testing.T) {
 		}
 	}
 }
+
+// TestChildAsksWhoCanAnswer: a child is not told to ask a guardian who may only look,
+// but is told that they see what was tried.
+func TestChildAsksWhoCanAnswer(t *testing.T) {
+	h := newDeskHouse(t)
+	must(t, h.desk.Do(t.Context(), h.guardian(2, "Eva"), "devices-add", change[deviceRequest]{Do: deviceRequest{Device: "192.168.1.40", Name: "Phone", Profile: "Everyone"}}, nil))
+	f, _, err := h.n.db.Family(t.Context(), 2)
+	must(t, err)
+	child := ofChild(f.Devices[0].ID)
+	var name portalReply
+	must(t, h.desk.Do(t.Context(), child, "portal-name", portalRequest{"omegle.com"}, &name))
+	if want := []string{"Eva", "Karl"}; !slices.Equal(name.Who, want) {
+		t.Errorf("%q can open it, want %q", name.Who, want)
+	}
+	var page portalMine
+	must(t, h.desk.Do(t.Context(), child, "portal-mine", struct{}{}, &page))
+	if want := []string{"Eva", "Karl", "Oma"}; !slices.Equal(page.Who, want) {
+		t.Errorf("%q see what was tried, want %q", page.Who, want)
+	}
+}
