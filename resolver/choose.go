@@ -99,9 +99,9 @@ type hedger struct {
 	counted atomic.Uint64
 }
 
-// asked earns a little for a question. explore says that it is the turn of
+// earn saves a little for a question. explore says that it is the turn of
 // another upstream to be measured with it, the nth time.
-func (h *hedger) asked() (explore bool, nth uint64) {
+func (h *hedger) earn() (explore bool, nth uint64) {
 	if h.saved.Load() < hedgeSaved {
 		h.saved.Add(hedgeEarned)
 	}

@@ -84,7 +84,7 @@ func TestHedgingHasABudget(t *testing.T) {
 	}
 	spent = 0
 	for range 10_000 {
-		h.asked()
+		h.earn()
 		if h.spend() {
 			spent++
 		}
@@ -93,7 +93,7 @@ func TestHedgingHasABudget(t *testing.T) {
 		t.Errorf("%d second questions for 10,000, want 1,000", spent)
 	}
 	for range 10 * hedgeSaved {
-		h.asked()
+		h.earn()
 	}
 	if got := h.saved.Load(); got != hedgeSaved {
 		t.Errorf("%d saved in good times, want %d at most", got, hedgeSaved)
@@ -105,7 +105,7 @@ func TestExplorationTakesTurns(t *testing.T) {
 	var h hedger
 	var turns []uint64
 	for range 4 * exploreEvery {
-		if explore, nth := h.asked(); explore {
+		if explore, nth := h.earn(); explore {
 			turns = append(turns, nth%3)
 		}
 	}

@@ -68,14 +68,14 @@ type member struct {
 	// It is told whether questions have no answer yet.
 	hurry func(busy bool)
 
-	asked  atomic.Uint32 // questions that were answered
-	busy   atomic.Int32  // questions without an answer
-	passed atomic.Bool   // over, for being busy: its standing is working; written under crowd.mu
+	answered atomic.Uint32 // questions
+	busy     atomic.Int32  // questions without an answer
+	passed   atomic.Bool   // over, for being busy: its standing is working; written under crowd.mu
 
 	// Guarded by crowd.mu.
 	gone     bool
 	standing standing
-	placed   uint32             // asked, when it was put where it stands
+	placed   uint32             // answered, when it was put where it stands
 	since    time.Time          // it is here
 	lines    [2]*line           // the crowd's, and its client's if that is known
 	places   [2]*linked.Element // in them
@@ -199,7 +199,7 @@ func (c *crowd) oldest(l *line, s standing) *member {
 			}
 			// It was done between, and may not have seen that it was passed over.
 			c.place(m, idle)
-		case m.asked.Load() != m.placed:
+		case m.answered.Load() != m.placed:
 			c.place(m, idle)
 		default:
 			return m
@@ -211,7 +211,7 @@ func (c *crowd) oldest(l *line, s standing) *member {
 // place puts m at the end of those of a standing. The caller holds c.mu.
 func (c *crowd) place(m *member, s standing) {
 	m.passed.Store(s == working)
-	m.placed = m.asked.Load()
+	m.placed = m.answered.Load()
 	for i, l := range m.lines {
 		if l != nil {
 			l[m.standing].Remove(m.places[i])
@@ -263,7 +263,7 @@ func (c *crowd) each(f func(*member)) {
 func (m *member) begin() { m.busy.Add(1) }
 
 func (m *member) done() {
-	first := m.asked.Add(1) == 1
+	first := m.answered.Add(1) == 1
 	if left := m.busy.Add(-1); first || left == 0 && m.passed.Load() {
 		m.crowd.settle(m)
 	}
@@ -277,9 +277,9 @@ type crowdConn struct {
 	once sync.Once
 }
 
-// asked returns the address of this server that the client connected to; none where
+// local returns the address of this server that the client connected to; none where
 // somebody stands between.
-func (c *crowdConn) asked() netip.Addr {
+func (c *crowdConn) local() netip.Addr {
 	to, ok := c.LocalAddr().(*net.TCPAddr)
 	if from, tcp := c.RemoteAddr().(*net.TCPAddr); !ok || !tcp || from.AddrPort() != c.from {
 		return netip.Addr{}

@@ -132,7 +132,7 @@ func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry
 			replies <- s.try(ctx, p, k, again)
 		})
 	}
-	if explore, nth := s.hedge.asked(); explore && firsts > 1 {
+	if explore, nth := s.hedge.earn(); explore && firsts > 1 {
 		// To its end, whoever answers first: it is asked in order to be measured.
 		s.metrics.explored.Inc()
 		i := 1 + int(nth%uint64(firsts-1))

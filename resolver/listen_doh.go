@@ -62,7 +62,7 @@ func (s *Server) newHTTP(at net.Addr, h3 *quicListener) *httpServer {
 				c = t.NetConn()
 			}
 			peer := c.(*crowdConn)
-			return withPeer(ctx, httpPeer{peer.member, peer.from, peer.asked()})
+			return withPeer(ctx, httpPeer{peer.member, peer.from, peer.local()})
 		},
 		ErrorLog: log.New(io.Discard, "", 0), // what clients do wrong is counted, and nobody's business
 	}

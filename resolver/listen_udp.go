@@ -121,7 +121,7 @@ func (u *udpSocket) answer(ctx context.Context, s *Server, q *query, p *packet, 
 	switch {
 	case client != p.from: // what the client asked is the proxy's
 	case u.wild:
-		q.local = asked(p.back)
+		q.local = sentAt(p.back)
 	default:
 		q.local = u.addr
 	}

@@ -95,9 +95,9 @@ func replyFrom(oob []byte) []byte {
 	return nil
 }
 
-// asked returns the address that a packet was sent to, of what replyFrom made of
+// sentAt returns the address that a packet was sent to, of what replyFrom made of
 // its control message.
-func asked(back []byte) netip.Addr {
+func sentAt(back []byte) netip.Addr {
 	const header = unix.SizeofCmsghdr
 	switch {
 	case len(back) == unix.CmsgSpace(unix.SizeofInet4Pktinfo):

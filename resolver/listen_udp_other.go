@@ -21,4 +21,4 @@ func sharePort(_, _ string, _ syscall.RawConn) error { return nil }
 func growReadBuffer(c *net.UDPConn)                  { c.SetReadBuffer(udpReadBuffer) }
 func wantDestination(*net.UDPConn) error             { return nil }
 func replyFrom([]byte) []byte                        { return nil }
-func asked([]byte) netip.Addr                        { return netip.Addr{} }
+func sentAt([]byte) netip.Addr                       { return netip.Addr{} }

@@ -28,15 +28,15 @@ import (
 type streamConn struct {
 	s *Server
 	*member
-	conn  net.Conn
-	peer  *crowdConn
-	via   transport
-	token string
-	local netip.Addr // see query
-	idle  time.Duration
-	slots chan struct{} // one is held for each question until its answer is written
-	in    *bufio.Reader // of conn
-	asked sync.WaitGroup
+	conn    net.Conn
+	peer    *crowdConn
+	via     transport
+	token   string
+	local   netip.Addr // see query
+	idle    time.Duration
+	slots   chan struct{}  // one is held for each question until its answer is written
+	in      *bufio.Reader  // of conn
+	pending sync.WaitGroup // questions that others answer
 
 	mu      sync.Mutex
 	out     []byte // answers with their lengths before them
@@ -73,7 +73,7 @@ func newStreamConn(s *Server, l *streamListener, conn net.Conn, peer *crowdConn,
 		ahead = readHead
 	}
 	return &streamConn{
-		s: s, in: bufio.NewReaderSize(conn, ahead), member: peer.member, conn: conn, peer: peer, via: l.via, token: token, local: peer.asked(),
+		s: s, in: bufio.NewReaderSize(conn, ahead), member: peer.member, conn: conn, peer: peer, via: l.via, token: token, local: peer.local(),
 		idle: s.limits.idle(l.via), slots: make(chan struct{}, s.limits.TCPInFlight),
 	}
 }
@@ -89,7 +89,7 @@ func (c *streamConn) serve(ctx context.Context, settled bool) {
 	if err != nil {
 		c.crowd.metrics.broken.Inc()
 	}
-	c.asked.Wait()
+	c.pending.Wait()
 	c.writers.Wait()
 	c.conn.Close()
 }
@@ -181,8 +181,8 @@ func (c *streamConn) readOne(ctx context.Context) (more bool, err error) {
 		c.free(1)
 	case pass:
 		far := q.detach()
-		c.asked.Add(1)
-		send := func() { c.send(far); c.asked.Done() }
+		c.pending.Add(1)
+		send := func() { c.send(far); c.pending.Done() }
 		if !c.s.goFar(ctx, far, send) {
 			send()
 		}

@@ -314,6 +314,6 @@ func TestClientNetwork(t *testing.T) {
 // allWait reports whether all connections wait for their clients.
 func allWait(s *Server) bool {
 	all := true
-	s.plain.each(func(m *member) { all = all && m.asked.Load() > 0 && m.busy.Load() == 0 })
+	s.plain.each(func(m *member) { all = all && m.answered.Load() > 0 && m.busy.Load() == 0 })
 	return all
 }
