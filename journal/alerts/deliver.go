@@ -171,7 +171,7 @@ func (e *Engine) Test(ctx context.Context, c Channel) (string, error) {
 
 type metrics struct {
 	sent, failed     *prometheus.CounterVec
-	expired, bundled prometheus.Counter
+	expired, delayed prometheus.Counter
 	waiting          prometheus.Gauge
 }
 
@@ -180,7 +180,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		sent:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kinward_alerts_sent_total", Help: "Messages to guardians that were delivered, by kind of channel."}, []string{"channel"}),
 		failed:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kinward_alerts_failed_total", Help: "Tries to deliver a message that failed, by kind of channel."}, []string{"channel"}),
 		expired: prometheus.NewCounter(prometheus.CounterOpts{Name: "kinward_alerts_expired_total", Help: "Messages to guardians that were given up."}),
-		bundled: prometheus.NewCounter(prometheus.CounterOpts{Name: "kinward_alerts_delayed_total", Help: "Times that alerts had to wait because a guardian was told enough in an hour."}),
+		delayed: prometheus.NewCounter(prometheus.CounterOpts{Name: "kinward_alerts_delayed_total", Help: "Times that alerts had to wait because a guardian was told enough in an hour."}),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kinward_alerts_waiting", Help: "Messages to guardians that wait to be delivered."}),
 	}
 	for _, k := range Kinds { // so that a rate exists before the first
@@ -190,7 +190,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.sent, m.failed, m.expired, m.bundled, m.waiting} {
+	for _, c := range []prometheus.Collector{m.sent, m.failed, m.expired, m.delayed, m.waiting} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

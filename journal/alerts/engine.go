@@ -298,7 +298,7 @@ func (e *Engine) bundle(ctx context.Context, now time.Time) error {
 			if err := e.c.Store.Delay(ctx, first.Family, first.Channel, until); err != nil {
 				return err
 			}
-			e.metrics.bundled.Inc()
+			e.metrics.delayed.Inc()
 			continue
 		}
 		if err := e.c.Store.Bundle(ctx, Outgoing{
