@@ -98,24 +98,20 @@ func guardianName(f *policy.Family, id policy.GuardianID) string {
 // findGuardian finds who gets messages: "" is the only one, or the household
 // where nobody is named.
 func findGuardian(f *policy.Family, name string) (policy.GuardianID, error) {
-	var names []string
-	for _, g := range f.Guardians {
-		if sameName(g.Name, name) {
-			return g.ID, nil
-		}
-		names = append(names, g.Name)
-	}
+	g, err := f.Guardian(name)
 	switch {
-	case name == "" && len(names) == 0, name == household:
+	case err == nil:
+		return g.ID, nil
+	case name == household, name == "" && len(f.Guardians) == 0:
 		return alerts.Household, nil
-	case name == "" && len(names) == 1:
+	case name == "" && len(f.Guardians) == 1:
 		return f.Guardians[0].ID, nil
 	case name == "":
-		return 0, usageError(fmt.Errorf("say whose with --guardian; there are: %s", strings.Join(names, ", ")))
-	case len(names) == 0:
+		return 0, usageError(fmt.Errorf("say whose with --guardian; there are: %s", strings.Join(guardianNames(f, policy.Viewer), ", ")))
+	case len(f.Guardians) == 0:
 		return 0, &codedError{exitNothing, errors.New("no guardian is named yet; leave --guardian out, or add one with: {kinward} guardians add")}
 	}
-	return 0, &codedError{exitNothing, fmt.Errorf("no guardian is called %q; there are: %s", name, strings.Join(names, ", "))}
+	return 0, coded(err)
 }
 
 // recipient finds who gets messages; where a guardian acts it is them, whomever the

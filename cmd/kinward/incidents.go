@@ -203,15 +203,13 @@ func why(i journal.Incident) string {
 	return fmt.Sprintf("the profile's choice about the category; entry %s of list %s", i.Entry, i.List)
 }
 
+// findProfile is the ID of the profile that a request or a file names.
 func findProfile(f *policy.Family, name string) (policy.ProfileID, error) {
-	var names []string
-	for _, p := range f.Profiles {
-		if sameName(p.Name, name) {
-			return p.ID, nil
-		}
-		names = append(names, p.Name)
+	p, err := f.Profile(name)
+	if err != nil {
+		return 0, coded(err)
 	}
-	return 0, &codedError{exitNothing, fmt.Errorf("no profile is called %q; there are: %s", name, strings.Join(names, ", "))}
+	return p.ID, nil
 }
 
 // deviceFilters returns what to look for to find a device's incidents: the
