@@ -9,35 +9,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/signal"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
-
-	"kinward/blocklists"
-	"kinward/certs"
-	"kinward/console"
-	"kinward/journal"
-	"kinward/journal/signals"
-	"kinward/resolver"
 )
-
-// serving is what a node has while it answers questions.
-type serving struct {
-	server   *resolver.Server
-	journal  *journal.Journal
-	registry *prometheus.Registry
-	keeper   *certs.Keeper   // nil: no certificate is configured
-	console  *console.Server // nil: it is off
-	started  time.Time
-	page     string                            // where the block page is served; "": nowhere
-	inForce  atomic.Pointer[resolver.Settings] // what a reload can change, as it is now
-}
 
 func (c *cli) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -109,139 +86,11 @@ func (c *cli) serve(ctx context.Context, cmd *cobra.Command, cfg *config) (err e
 	if err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
-	kept := ringing{n.db, &n.bells}
-	j, err := journal.New(journal.Config{Store: kept, Seen: n.db, Spool: set.spool, Logger: log, Registerer: registry})
-	if err != nil {
+	if err := n.openServing(ctx, set, started); err != nil {
 		return err
 	}
-	if n.alerts, err = n.openAlerts(set, registry); err != nil {
-		return err
-	}
-	tunnels := signals.NewTunnels()
-	watcher, err := signals.New(signals.Config{
-		Store: kept, Changes: j.Changes(), LastSeen: j.LastSeen, Tunnels: tunnels, Logger: log, Registerer: registry,
-	})
-	if err != nil {
-		return err
-	}
-	keeper, err := n.openKeeper(ctx, set, registry)
-	if err != nil {
-		return explainBindError(err)
-	}
-	if keeper != nil {
-		defer func() { err = errors.Join(err, keeper.Close()) }()
-	}
-	links, err := newLinkServer(n, registry)
-	if err != nil {
-		return err
-	}
-	server, err := resolver.New(resolver.Config{
-		Listen: cfg.DNS, Upstreams: set.upstreams, Forward: set.forward, AllowNets: set.allowNets, Block: set.block,
-		CacheBytes: int64(cfg.Cache.Megabytes) << 20, MinTTL: set.minTTL, MaxTTL: set.maxTTL,
-		Home: set.home, Limits: set.limits, Zone: zoneWith(set.zone, keeper), Page: set.page,
-		Secure: set.secure, TLS: tlsWith(keeper, set.clientRoots), Name: cfg.TLS.Name, Proxies: set.proxies,
-		Forwarders: set.forwarders, Pages: links, PublicAddrs: set.zone.Addrs,
-		State: n.current.Load, Log: j, Watch: tunnels, Logger: log, Registerer: registry,
-	})
-	if err != nil {
-		return explainBindError(err)
-	}
-	n.serving = &serving{server: server, journal: j, registry: registry, keeper: keeper, started: started}
-	inForce := set.reloaded(keeper, set.page)
-	n.serving.inForce.Store(&inForce)
-	server.SetDevices(n.hosts.Load())
-	leases, err := newLeaseWatcher(&leaseWatcher{
-		file: cfg.Leases.File, domain: set.home.Domain, most: cfg.Limits.Leases, log: log, set: server.SetLeases,
-	}, registry)
-	if err != nil {
-		return err
-	}
-	page, err := n.openBlockPage(set, registry)
-	if err != nil {
-		return err
-	}
-	if page != nil {
-		n.serving.page = page.Addr()
-	}
-	web, err := listenHTTP(cfg.Metrics, n, registry)
-	if err != nil {
-		return err
-	}
-	control, err := listenControl(n)
-	if err != nil {
-		return err
-	}
-
-	// The journal outlives the resolver, so that what the last answers attempted
-	// is written; the sockets for commands and metrics close last.
-	running, ended := errgroup.WithContext(ctx)
-	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
-	written := make(chan error, 1)
-	running.Go(func() error { return server.Run(ended) })
-	select {
-	case <-server.Reading(): // the first answers need not wait for what comes now
-	case <-ended.Done():
-	}
-	go func() { written <- j.Run(writing) }()
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP) // from here on, lest an early one end the process
-	defer signal.Stop(hangup)
-	log.Debug("ready", "took", time.Since(started))
-	collect() // before a list can change: compiling has its own pace, and goes back to this one
-	// The first answers do not wait for what is done now and then, nor for the pages
-	// and their texts.
-	pages, err := n.openConsole(ctx, set, keeper, registry)
-	if err != nil {
-		running.Go(func() error { return err }) // ends what runs already
-		err = running.Wait()
-		stopWriting()
-		return errors.Join(err, <-written)
-	}
-	n.serving.console = pages
-	if err := c.banner(ctx, n, set, home, server, web.addr(), cmd.Flags()); err != nil {
-		log.Error("the link that sets the console up could not be made", "error", err, "do", c.prefix+" console link")
-	}
-	running.Go(func() error { return watcher.Run(ended) })
-	if keeper != nil {
-		running.Go(func() error { return keeper.Run(ended) })
-	}
-	running.Go(func() error { return n.alerts.Run(ended) })
-	if pages != nil {
-		running.Go(func() error { return pages.Run(ended) })
-	}
-	running.Go(control.run)
-	running.Go(func() error { return leases.run(ended) })
-	if page != nil {
-		running.Go(func() error { return page.Run(ended) })
-	}
-	running.Go(web.run)
-	running.Go(func() error { return c.reloadOnHangup(ended, hangup, n, cmd, level) })
-	hourly := time.NewTicker(forgetEvery)
-	defer hourly.Stop()
-	running.Go(func() error { return (&forgetter{n.db, log, time.Now, hourly.C}).run(ended) })
-	ripen := time.NewTicker(ripenEvery)
-	defer ripen.Stop()
-	running.Go(func() error { return (&ripener{n, time.Now, ripen.C}).run(ended) })
-	running.Go(func() error {
-		return blocklists.NewRefresher(n.lists, blocklists.RefreshOptions{Every: set.refresh, Changed: n.recompile, Logger: log}).Run(ended)
-	})
-	running.Go(func() error {
-		<-ended.Done()
-		web.draining.Store(true)
-		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		// A command that takes longer is ended; its client is told by the cut.
-		for _, stop := range []func(context.Context) error{control.server.Shutdown, web.shutdown} {
-			if err := stop(shut); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-				return err
-			}
-		}
-		return control.server.Close()
-	})
-	err = running.Wait()
-	stopWriting()
-	return errors.Join(err, <-written)
+	defer func() { err = errors.Join(err, n.serving.close()) }()
+	return c.run(ctx, n, set, home, cmd, level)
 }
 
 // lockPatience is how long serve waits for a command that has the data folder.

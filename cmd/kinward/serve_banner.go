@@ -17,8 +17,8 @@ import (
 
 // banner tells a person who started the program what it does and what to do
 // next.
-func (c *cli) banner(ctx context.Context, n *node, set *settings, home *policy.Family, server *resolver.Server, metrics string, flags *pflag.FlagSet) error {
-	s := n.current.Load()
+func (c *cli) banner(ctx context.Context, n *node, set *settings, home *policy.Family, flags *pflag.FlagSet) error {
+	s, server := n.current.Load(), n.serving.server
 	w := c.out
 	var addrs []string
 	for _, a := range server.Addrs() {
@@ -28,14 +28,14 @@ func (c *cli) banner(ctx context.Context, n *node, set *settings, home *policy.F
 	for _, a := range server.SecureAddrs() {
 		fmt.Fprintf(w, "Encrypted, by %s: %s\n", schemeWords[a.Scheme], a.Addr)
 	}
-	if metrics != "" {
+	if metrics := n.serving.web.addr(); metrics != "" {
 		fmt.Fprintf(w, "Health and metrics: http://%s/healthz and http://%s/metrics\n", metrics, metrics)
 		if n.cfg.Pprof {
 			fmt.Fprintf(w, "Profiles, for this machine alone: http://%s/debug/pprof/\n", metrics)
 		}
 	}
-	if n.serving.page != "" {
-		fmt.Fprintf(w, "Why something is blocked: http://%s/, for devices that ask here\n", n.serving.page)
+	if page := n.serving.page; page != nil {
+		fmt.Fprintf(w, "Why something is blocked: http://%s/, for devices that ask here\n", page.Addr())
 	}
 	fmt.Fprintf(w, "What it keeps: %s\n", n.cfg.Data)
 	fmt.Fprintf(w, "What is allowed is resolved by %s (another: --upstream tls://NAME?ip=ADDRESS).\n\n", upstreamWords(n.cfg.Upstream))
