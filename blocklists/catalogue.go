@@ -202,7 +202,7 @@ var embedded embed.FS
 // Embedded returns the catalogue in the program. It reads the files anew at
 // each call, in about two milliseconds; call it once.
 func Embedded() (*Catalogue, error) {
-	c, err := LoadCatalogue(EmbeddedFiles())
+	c, err := readCatalogue(EmbeddedFiles())
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// LoadCatalogue reads a catalogue from categories.tsv, sources.tsv, groups.txt,
+// readCatalogue reads a catalogue from categories.tsv, sources.tsv, groups.txt,
 // reachable.tsv, shared-hosts.tsv, quiet.tsv, gateways.tsv and
 // catalogue/<category>.txt; other files are not looked at, but in the folder
 // catalogue there may be none. It accepts nothing it does not know and nothing
@@ -44,7 +44,7 @@ import (
 //	    note a sentence
 //
 // A domain's match is suffix, exact, optional or group:<id>.
-func LoadCatalogue(fsys fs.FS) (*Catalogue, error) {
+func readCatalogue(fsys fs.FS) (*Catalogue, error) {
 	files, err := readCatalogueFiles(fsys)
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func readCatalogueFiles(fsys fs.FS) (map[string][]byte, error) {
 	return files, nil
 }
 
-// loadCatalogue is LoadCatalogue for files that are in memory. Here every file
+// loadCatalogue is readCatalogue for files that are in memory. Here every file
 // must be one of a catalogue.
 func loadCatalogue(files map[string][]byte) (*Catalogue, error) {
 	l := loader{

@@ -33,7 +33,7 @@ import (
 // There is one way to write a catalogue: the same data, version, date and key
 // give the same bytes, and a file that is written in any other way is refused.
 
-// What can be wrong with a catalogue file, beside what LoadCatalogue refuses.
+// What can be wrong with a catalogue file, beside what is wrong with its files.
 var (
 	ErrNotCatalogue   = errors.New("it is no catalogue file; make one with: kinward lists catalogue pack")
 	ErrPackDamaged    = errors.New("the catalogue file is damaged or was changed after it was signed: fetch it again")
@@ -111,7 +111,7 @@ func PackCatalogue(data fs.FS, version int, date string, key ed25519.PrivateKey)
 }
 
 // OpenCatalogue checks a catalogue file against a public key and loads it as
-// strictly as LoadCatalogue. Nothing of a file with a wrong signature is used.
+// strictly as [Embedded]. Nothing of a file with a wrong signature is used.
 func OpenCatalogue(file []byte, key ed25519.PublicKey) (*Catalogue, error) {
 	p, err := verifyPack(file, key)
 	if err != nil {

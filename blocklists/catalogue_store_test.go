@@ -316,7 +316,7 @@ func TestDiffCatalogues(t *testing.T) {
 	files = dropLines(files, "reachable.tsv", func(_ int, line string) bool { return strings.Contains(line, "\tmaennerinfo.at\t") })
 	files = dropLines(files, "quiet.tsv", func(_ int, line string) bool { return strings.HasPrefix(line, "t.co") })
 	files = edit(files, "shared-hosts.tsv", "giphy.com\t", "giphy.com\tPictures: ")
-	next, err := LoadCatalogue(files)
+	next, err := readCatalogue(files)
 	if err != nil {
 		t.Fatal(err)
 	}

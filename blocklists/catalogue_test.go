@@ -359,7 +359,7 @@ service a2
   checked 2026-12-01
   domain a2.com suffix low -
 `)
-	c, err := LoadCatalogue(files)
+	c, err := readCatalogue(files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -499,16 +499,16 @@ func TestLoadCatalogue_errorsSayWhere(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			files := tree(t)
 			files[tt.file] = &fstest.MapFile{Data: []byte(tt.data)}
-			c, err := LoadCatalogue(files)
+			c, err := readCatalogue(files)
 			if err == nil || c != nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("LoadCatalogue = %v, %v\nwant an error with %s", c, err, tt.want)
+				t.Errorf("readCatalogue = %v, %v\nwant an error with %s", c, err, tt.want)
 			}
 		})
 	}
 	for file := range tree(t) {
 		files := tree(t)
 		delete(files, file)
-		if _, err := LoadCatalogue(files); strings.HasPrefix(file, "catalogue/d") != (err == nil) {
+		if _, err := readCatalogue(files); strings.HasPrefix(file, "catalogue/d") != (err == nil) {
 			t.Errorf("without %s: %v", file, err)
 		}
 	}
@@ -531,7 +531,7 @@ func FuzzLoadCatalogue(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		files := tree(t)
 		files["catalogue/dating.txt"].Data = []byte(text)
-		c, err := LoadCatalogue(files)
+		c, err := readCatalogue(files)
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "reading catalogue/") && !strings.HasPrefix(err.Error(), "reading groups.txt line") {
 				t.Errorf("%q: error %v does not say where", text, err)

@@ -97,10 +97,10 @@ func redacted(location string) string {
 	return clip(text)
 }
 
-// IDFromLocation makes an ID from the file name of a location. File names that
+// idFromLocation makes an ID from the file name of a location. File names that
 // many lists share ("hosts", "domains") get the folder or server before them.
 // The result is "" if nothing usable stands there.
-func IDFromLocation(location string) string {
+func idFromLocation(location string) string {
 	host, file := "", location
 	if u, err := url.Parse(location); err == nil {
 		host, file = u.Hostname(), u.Path

@@ -341,7 +341,7 @@ func TestIDFromLocation(t *testing.T) {
 		"https://a.example/" + strings.Repeat("a-", 40) + ".txt": strings.Repeat("a-", 19) + "a",
 		"": "",
 	} {
-		if got := IDFromLocation(location); got != want {
+		if got := idFromLocation(location); got != want {
 			t.Errorf("%q: got %q, want %q", location, got, want)
 		}
 	}

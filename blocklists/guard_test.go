@@ -37,7 +37,7 @@ func TestGuard_aboveASharedHost(t *testing.T) {
 	files := tree(t)
 	files["shared-hosts.tsv"].Data = []byte("cdn.brand.com\ta CDN\tnever\tShared.\ta ranking\t2026-11\ncdn.a.com\ta CDN\tnever\tShared.\ta ranking\t2026-11\n")
 	files["catalogue/dating.txt"].Data = []byte("checked 2026-11\n" + goodService + "  domain a.com suffix high ut1\n    above-shared\n    note All of it.\n")
-	c, err := LoadCatalogue(files)
+	c, err := readCatalogue(files)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -296,7 +296,7 @@ func readIndex(r *summing) (_ *Index, inputs string, err error) {
 		return nil, "", err
 	}
 	for _, hp := range h.Patterns {
-		e, err := ParsePattern(hp.Rule)
+		e, err := parsePattern(hp.Rule)
 		if err != nil || int(hp.List) >= len(x.lists) {
 			return nil, "", fmt.Errorf("its pattern %q is wrong: %w", clip(hp.Rule), errors.Join(err, ErrIndexDamaged))
 		}

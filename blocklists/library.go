@@ -267,7 +267,7 @@ func (v Version) clone() Version {
 // location, an empty name is the ID. After an error nothing of the list is kept.
 func (l *Library) Add(ctx context.Context, s ListSource, progress Progress) (ListStatus, error) {
 	if s.ID == "" {
-		s.ID = IDFromLocation(s.Location)
+		s.ID = idFromLocation(s.Location)
 	}
 	if !isListID(s.ID) {
 		return ListStatus{}, fmt.Errorf("adding list %q: %w", clip(s.ID), ErrBadListID)

@@ -26,12 +26,12 @@ type Pattern struct {
 
 // String returns the whole rule in adblock syntax, exceptions and modifiers
 // included, in one canonical spelling: equal rules have equal texts, and
-// [ParsePattern] reads it back.
+// parsePattern reads it back.
 func (p *Pattern) String() string { return p.text }
 
-// ParsePattern reads one rule in adblock syntax that makes an entry with a
+// parsePattern reads one rule in adblock syntax that makes an entry with a
 // Pattern. It is subject to the same limits as rules of lists.
-func ParsePattern(rule string) (Entry, error) {
+func parsePattern(rule string) (Entry, error) {
 	var got []Entry
 	p := newListParser(ParseOptions{Format: FormatAdblock, Patterns: true}, func(e Entry) error {
 		got = append(got, e)

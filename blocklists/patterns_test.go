@@ -15,7 +15,7 @@ import (
 // checkPattern is what every entry with a pattern must hold to.
 func checkPattern(t *testing.T, e Entry) {
 	t.Helper()
-	again, err := ParsePattern(e.Pattern.String())
+	again, err := parsePattern(e.Pattern.String())
 	if err != nil {
 		t.Errorf("%s does not read back: %v", e.Pattern, err)
 		return
@@ -33,7 +33,7 @@ func mustPatterns(t testing.TB, rules ...string) []Entry {
 	t.Helper()
 	var all []Entry
 	for _, r := range rules {
-		e, err := ParsePattern(r)
+		e, err := parsePattern(r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func TestParsePattern_refuses(t *testing.T) {
 		"||xyz*.example^$badfilter":            "no pattern",
 		"||" + strings.Repeat("a", 300) + "*^": "not a domain name",
 	} {
-		if _, err := ParsePattern(rule); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parsePattern(rule); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want an error about %q", rule, err, want)
 		}
 	}
@@ -276,7 +276,7 @@ func TestPatternSet_agreesWithNaive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var rules []Entry
 		for _, r := range rapid.SliceOfN(rule, 1, 20).Draw(t, "rules") {
-			if e, err := ParsePattern(r); err == nil {
+			if e, err := parsePattern(r); err == nil {
 				rules = append(rules, e)
 			}
 		}
@@ -312,7 +312,7 @@ func FuzzPatterns(f *testing.F) {
 	f.Fuzz(func(t *testing.T, list, name string) {
 		var rules []Entry
 		for line := range strings.Lines(list) {
-			if e, err := ParsePattern(strings.TrimSpace(line)); err == nil {
+			if e, err := parsePattern(strings.TrimSpace(line)); err == nil {
 				checkPattern(t, e)
 				rules = append(rules, e)
 			}

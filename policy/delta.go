@@ -405,7 +405,7 @@ func (f *Family) Normalize() {
 	slices.SortFunc(f.Networks, netip.Prefix.Compare)
 	slices.Sort(f.Tokens)
 	slices.Sort(f.SignalsOff)
-	if f.Night == DefaultNight {
+	if f.Night == defaultNight {
 		f.Night = Hours{}
 	}
 	for i := range f.Devices {

@@ -15,7 +15,7 @@ import (
 // by what guardians call them, in any case. Where one refuses, the error wraps
 // [ErrNotFound], [ErrConflict] or [ErrInvalid] and the family may be half
 // changed, so it must be thrown away; [ErrSame] says that nothing would change.
-// Whether services, lists and engines exist is [Validate]'s to tell.
+// Whether services, lists and engines exist is [Faults]'s to tell.
 
 // Names of what a family starts with; HomeName is that of the family which a new
 // server begins with.

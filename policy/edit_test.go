@@ -100,7 +100,7 @@ func TestFamilyIsWhatWasChosen(t *testing.T) {
 	want.Guardians = []Guardian{{anna, "Anna", Owner}}
 	want.Holidays = []Holiday{{"Christmas", Date{2026, 12, 24}, Date{2026, 12, 26}}}
 	sameFamily(t, f, want)
-	if err := Validate(f, Known{}); err != nil {
+	if err := validate(f, Known{}); err != nil {
 		t.Errorf("what edits make is not valid: %v", err)
 	}
 
@@ -241,7 +241,7 @@ func TestSettleKeepsWhatIsRefusedAfterwards(t *testing.T) {
 	if d := f.Devices[0]; d.Profile != 1 || d.Until.IsZero() || f.Profiles[0].Paused != Forever {
 		t.Errorf("device %+v, paused until %s", d, f.Profiles[0].Paused)
 	}
-	if err := Validate(f, Known{}); err != nil {
+	if err := validate(f, Known{}); err != nil {
 		t.Error(err)
 	}
 }

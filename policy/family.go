@@ -45,7 +45,7 @@ type Family struct {
 	// router sends with each question. They tell no device.
 	Tokens []string `json:"tokens,omitempty"`
 	// SignalsOff are the kinds of signals that the family does not want (see
-	// [SignalKinds]); Night are the hours of [SignalNight], zero for [DefaultNight].
+	// [SignalKinds]); Night are the hours of [SignalNight], zero for 22:00-06:00.
 	SignalsOff []string `json:"signals_off,omitempty"`
 	Night      Hours    `json:"night,omitzero"`
 	// LastID is the largest ID that was ever given to a thing of the family.

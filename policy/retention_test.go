@@ -60,7 +60,7 @@ func TestRetentionRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := fullFamily(t)
 			f.Retention = tt.r
-			err := Validate(f, Known{})
+			err := validate(f, Known{})
 			if tt.want == "" && err != nil || tt.want != "" && (!errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("the error is %v; want one with %q", err, tt.want)
 			}
@@ -82,7 +82,7 @@ func TestCountry(t *testing.T) {
 			t.Errorf("SetCountry(%q) is refused with %v; want ErrInvalid", code, err)
 		}
 		f.Country = code
-		if err := Validate(f, Known{}); !errors.Is(err, ErrInvalid) {
+		if err := validate(f, Known{}); !errors.Is(err, ErrInvalid) {
 			t.Errorf("country %q is valid: %v", code, err)
 		}
 	}

@@ -45,8 +45,8 @@ type Hours struct {
 	To   Minutes // 1 to 1440; not itself in the span
 }
 
-// DefaultNight are the hours of [SignalNight] of a family that says nothing else.
-var DefaultNight = Hours{From: 22 * 60, To: 6 * 60}
+// defaultNight are the hours of [SignalNight] of a family that says nothing else.
+var defaultNight = Hours{From: 22 * 60, To: 6 * 60}
 
 // String returns the span as "22:00-06:00".
 func (h Hours) String() string { return h.From.String() + "-" + h.To.String() }
@@ -78,7 +78,7 @@ func (h Hours) Contains(m Minutes) bool {
 // NightHours returns the hours that the family calls night.
 func (f *Family) NightHours() Hours {
 	if f.Night == (Hours{}) {
-		return DefaultNight
+		return defaultNight
 	}
 	return f.Night
 }
@@ -103,9 +103,9 @@ func (f *Family) SwitchSignal(kind string, on bool) (string, error) {
 }
 
 // SetNight says which hours are night to the signal of that kind; the zero value
-// is [DefaultNight].
+// is 22:00-06:00.
 func (f *Family) SetNight(h Hours) (string, error) {
-	if h == DefaultNight {
+	if h == defaultNight {
 		h = Hours{}
 	}
 	if err := h.check(); err != nil {

@@ -30,7 +30,7 @@ func TestSwitchSignals(t *testing.T) {
 			t.Fatalf("%s: %q, %v, still given: %t", kind, what, err, f.Signals(kind))
 		}
 		f.Normalize()
-		if err := Validate(f, Known{}); err != nil {
+		if err := validate(f, Known{}); err != nil {
 			t.Errorf("%s off is refused: %v", kind, err)
 		}
 		if found := Weakens(before, f, presets); len(found) != 1 || !strings.Contains(found[0].What, kind) {
@@ -78,7 +78,7 @@ func TestUnknownSignal(t *testing.T) {
 // cross midnight or not.
 func TestNight(t *testing.T) {
 	f := NewFamily("Home", "UTC", BandC)
-	if got := f.NightHours(); got != DefaultNight {
+	if got := f.NightHours(); got != defaultNight {
 		t.Errorf("of a new family: %s", got)
 	}
 	var h Hours
@@ -92,7 +92,7 @@ func TestNight(t *testing.T) {
 	if d := cmp.Diff(f, again); err != nil || d != "" {
 		t.Errorf("stored and read (-want +got): %s, %v", d, err)
 	}
-	if _, err := f.SetNight(DefaultNight); err != nil || f.Night != (Hours{}) {
+	if _, err := f.SetNight(defaultNight); err != nil || f.Night != (Hours{}) {
 		t.Errorf("the default is stored as %s, %v", f.Night, err)
 	}
 	for _, tt := range []struct {

@@ -287,12 +287,12 @@ func (d *Date) UnmarshalText(text []byte) error {
 	if err != nil {
 		return fmt.Errorf("reading day %q: write year, month and day, for example 2026-12-24", clip(string(text)))
 	}
-	*d = DateOf(t)
+	*d = dateOf(t)
 	return nil
 }
 
-// DateOf returns the day that t shows.
-func DateOf(t time.Time) Date {
+// dateOf returns the day that t shows.
+func dateOf(t time.Time) Date {
 	y, m, d := t.Date()
 	return Date{y, m, d}
 }

@@ -36,7 +36,7 @@ func onTheWall(s *Schedule, holidays []Holiday, wall time.Time) bool {
 func windowsBegun(s *Schedule, holidays []Holiday, day time.Time) (out []Window) {
 	excepted := false
 	for _, e := range s.Exceptions {
-		if e.Day == DateOf(day) {
+		if e.Day == dateOf(day) {
 			out, excepted = append(out, e.Windows...), true
 		}
 	}
@@ -45,7 +45,7 @@ func windowsBegun(s *Schedule, holidays []Holiday, day time.Time) (out []Window)
 	}
 	weekday := day.Weekday()
 	for _, h := range holidays {
-		if d := DateOf(day); d.Before(h.First) || h.Last.Before(d) {
+		if d := dateOf(day); d.Before(h.First) || h.Last.Before(d) {
 			continue
 		}
 		switch s.Holidays {
@@ -81,7 +81,7 @@ func drawSchedule(t *rapid.T, about time.Time) Schedule {
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "exceptions") {
 		s.Exceptions = append(s.Exceptions, Exception{
-			Day:     DateOf(about.AddDate(0, 0, rapid.IntRange(-2, 3).Draw(t, "day"))),
+			Day:     dateOf(about.AddDate(0, 0, rapid.IntRange(-2, 3).Draw(t, "day"))),
 			Windows: rapid.SliceOfN(rapid.Custom(drawWindow), 0, 2).Draw(t, "its windows"),
 		})
 	}
@@ -113,7 +113,7 @@ func TestTimetableAgainstTheClock(t *testing.T) {
 			schedules[i] = drawSchedule(t, start)
 		}
 		first := rapid.IntRange(-2, 3).Draw(t, "first holiday")
-		holidays := []Holiday{{First: DateOf(start.AddDate(0, 0, first)), Last: DateOf(start.AddDate(0, 0, first+1))}}
+		holidays := []Holiday{{First: dateOf(start.AddDate(0, 0, first)), Last: dateOf(start.AddDate(0, 0, first+1))}}
 		table, err := newTimetable(zone, holidays, schedules)
 		if err != nil {
 			t.Fatal(err)

@@ -92,11 +92,8 @@ func Join(faults []Fault) error {
 	return errors.Join(errs...)
 }
 
-// Validate says everything that is wrong with a family at once, nil where it can
-// be kept. The error wraps [ErrInvalid] or [ErrConflict].
-func Validate(f *Family, known Known) error { return Join(Faults(f, known)) }
-
-// Faults returns what [Validate] says, fault by fault.
+// Faults returns everything that is wrong with a family at once, nothing where it
+// can be kept. Each wraps [ErrInvalid] or [ErrConflict].
 func Faults(f *Family, known Known) []Fault {
 	v := &validation{f: f, known: known}
 	v.family()
@@ -429,7 +426,7 @@ func overlap(s []interval) (minute int, ok bool) {
 
 // next returns the day n days after d.
 func (d Date) next(n int) Date {
-	return DateOf(time.Date(d.Year, d.Month, d.Day+n, 12, 0, 0, 0, time.UTC))
+	return dateOf(time.Date(d.Year, d.Month, d.Day+n, 12, 0, 0, 0, time.UTC))
 }
 
 func minuteText(m int) string {

@@ -48,7 +48,7 @@ func fullFamily(t testing.TB) *Family {
 		},
 		Grants: []Grant{{ID: 50, Profile: 3, What: Target{Kind: ForService, Service: "chat"}, From: monday, Until: monday.Add(time.Hour), By: "Anna"}},
 	}
-	if err := Validate(f, testKnown); err != nil {
+	if err := validate(f, testKnown); err != nil {
 		t.Fatalf("what tests start from is not valid: %v", err)
 	}
 	return f
@@ -63,6 +63,9 @@ var testKnown = Known{
 		return ""
 	},
 }
+
+// validate says everything that is wrong with a family, as who stores it does.
+func validate(f *Family, known Known) error { return Join(Faults(f, known)) }
 
 func TestValidate(t *testing.T) {
 	lea := func(f *Family) *Profile { return &f.Profiles[2] }
@@ -156,7 +159,7 @@ func TestValidate(t *testing.T) {
 	} {
 		f := fullFamily(t)
 		tt.do(f)
-		err := Validate(f, testKnown)
+		err := validate(f, testKnown)
 		switch {
 		case tt.says == "" && err != nil:
 			t.Errorf("%s: %v", tt.name, err)
@@ -171,7 +174,7 @@ func TestValidateSaysEverything(t *testing.T) {
 	f := fullFamily(t)
 	f.Zone, f.Default, f.Profiles[2].Services["x"] = "x", 9, ChooseBlock
 	f.Devices[0].Profile, f.Grants[0].Until = 9, monday
-	if err := Validate(f, testKnown); err == nil || len(strings.Split(err.Error(), "\n")) != 5 {
+	if err := validate(f, testKnown); err == nil || len(strings.Split(err.Error(), "\n")) != 5 {
 		t.Errorf("got:\n%v\nwant five lines", err)
 	}
 }
@@ -223,11 +226,11 @@ func TestLimits(t *testing.T) {
 		f.Guardians = f.Guardians[:2]
 		have := map[string]int{"guardians": 2, "profiles": 3, "devices": 2, "grants": 1, "holidays": 1}[tt.what]
 		many(tt.most-have, func(i int) { tt.add(f, i) })
-		if err := Validate(f, Known{}); err != nil {
+		if err := validate(f, Known{}); err != nil {
 			t.Errorf("%d %s: %v", tt.most, tt.what, err)
 		}
 		tt.add(f, tt.most)
-		if err := Validate(f, Known{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("there are %d %s; at most %d", tt.most+1, tt.what, tt.most)) {
+		if err := validate(f, Known{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("there are %d %s; at most %d", tt.most+1, tt.what, tt.most)) {
 			t.Errorf("%d %s: got %v", tt.most+1, tt.what, err)
 		}
 	}
@@ -259,7 +262,7 @@ func TestKnownByTheCatalogue(t *testing.T) {
 	f.Profiles[2].Services = map[string]Choice{"tiktokk": ChooseBlock}
 	f.Profiles[2].Schedules = f.Profiles[2].Schedules[:1]
 	f.Grants = nil
-	if err := Validate(f, k); err == nil || !strings.Contains(err.Error(), `did you mean "tiktok"?`) {
+	if err := validate(f, k); err == nil || !strings.Contains(err.Error(), `did you mean "tiktok"?`) {
 		t.Errorf("got %v, want the nearest service", err)
 	}
 }

@@ -102,7 +102,7 @@ func TestCacheCountsItsBytes(t *testing.T) {
 	zero := entryFor(t, k, clk.now(), "a.example. 0 IN A 192.0.2.1")
 	c.put(k, zero)
 	check("TTL 0", 0, 0)
-	if len(newCache(DefaultCacheBytes).shards) != maxShards {
+	if len(newCache(defaultCacheBytes).shards) != maxShards {
 		t.Error("the default cache does not use all shards")
 	}
 }

@@ -61,7 +61,7 @@ type Config struct {
 	// Watch looks at questions as they are decided; nil: nobody does.
 	Watch Watch
 
-	CacheBytes int64                 // 0: DefaultCacheBytes
+	CacheBytes int64                 // 0: 64 MB
 	MinTTL     time.Duration         // positive answers are kept for so long at least; MaxLeastTTL at most
 	MaxTTL     time.Duration         // answers are kept for so long at most; 0: a day, which is the most
 	Logger     *slog.Logger          // nil logs nothing
@@ -76,8 +76,8 @@ type Config struct {
 	sampleEvery uint32                                                            // for tests: see the constant
 }
 
-// DefaultCacheBytes holds the names of a busy household many times over.
-const DefaultCacheBytes = 64 << 20
+// defaultCacheBytes holds the names of a busy household many times over.
+const defaultCacheBytes = 64 << 20
 
 // Log keeps attempts.
 type Log interface {
@@ -208,7 +208,7 @@ func newServer(c Config) (*Server, error) {
 		s.now = time.Now
 	}
 	if c.CacheBytes <= 0 {
-		c.CacheBytes = DefaultCacheBytes
+		c.CacheBytes = defaultCacheBytes
 	}
 	if s.ttl.most <= 0 || s.ttl.most > maxTTL*time.Second {
 		s.ttl.most = maxTTL * time.Second

@@ -230,7 +230,7 @@ func TestCacheResistsScans(t *testing.T) {
 
 func TestCacheFlushName(t *testing.T) {
 	now := newClock().now()
-	c := newCache(DefaultCacheBytes)
+	c := newCache(defaultCacheBytes)
 	for _, n := range []string{"a.example", "www.a.example", "ba.example"} {
 		for _, typ := range []uint16{typeA, typeAAAA} {
 			k := keyFor(n)

@@ -272,7 +272,7 @@ func (a *Accounts) Expire(ctx context.Context) error {
 			t.exec(`DELETE FROM sessions WHERE idle_at <= $1 OR until_at <= $1`, now.UnixMilli()),
 			t.exec(`DELETE FROM passes WHERE until_at <= $1`, now.UnixMilli()),
 			t.exec(`DELETE FROM api_tokens WHERE until_at <> 0 AND until_at <= $1`, now.UnixMilli()),
-			t.exec(`DELETE FROM door WHERE at < $1`, now.Add(-KeptAtTheDoor).UnixMilli()),
+			t.exec(`DELETE FROM door WHERE at < $1`, now.Add(-keptAtTheDoor).UnixMilli()),
 		)
 	})
 }

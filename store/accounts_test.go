@@ -244,7 +244,7 @@ func TestDoorIsBounded(t *testing.T) {
 	if err != nil || len(events) != 2 || events[0].Times != 1 || events[1].Times != 5 {
 		t.Errorf("events %+v, %v", events, err)
 	}
-	now = now.Add(KeptAtTheDoor)
+	now = now.Add(keptAtTheDoor)
 	if err := a.Expire(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -251,9 +251,9 @@ func (a *Alerts) Preferences(ctx context.Context, family policy.FamilyID) (map[p
 	return out, explain(rows.Err())
 }
 
-// IncidentEvent reads an incident as an event. The error wraps
+// incidentEvent reads an incident as an event. The error wraps
 // [alerts.ErrForgotten] where there is none.
-func (a *Alerts) IncidentEvent(ctx context.Context, family policy.FamilyID, id string) (e alerts.Event, err error) {
+func (a *Alerts) incidentEvent(ctx context.Context, family policy.FamilyID, id string) (e alerts.Event, err error) {
 	if family == 0 {
 		return e, fmt.Errorf("reading an incident: %w", errNoFamily)
 	}
@@ -275,9 +275,9 @@ func (a *Alerts) IncidentEvent(ctx context.Context, family policy.FamilyID, id s
 	return e, nil
 }
 
-// SignalEvent reads a signal as an event. The error wraps [alerts.ErrForgotten]
+// signalEvent reads a signal as an event. The error wraps [alerts.ErrForgotten]
 // where there is none.
-func (a *Alerts) SignalEvent(ctx context.Context, family policy.FamilyID, id string) (alerts.Event, error) {
+func (a *Alerts) signalEvent(ctx context.Context, family policy.FamilyID, id string) (alerts.Event, error) {
 	if family == 0 {
 		return alerts.Event{}, fmt.Errorf("reading a signal: %w", errNoFamily)
 	}
@@ -291,15 +291,15 @@ func (a *Alerts) SignalEvent(ctx context.Context, family policy.FamilyID, id str
 	return alerts.FromSignal(list[0]), nil
 }
 
-// Event reads an event of a feed; see IncidentEvent and SignalEvent.
+// Event reads an event of a feed; see incidentEvent and signalEvent.
 func (a *Alerts) Event(ctx context.Context, family policy.FamilyID, feed alerts.Feed, id string) (alerts.Event, error) {
 	switch feed {
 	case alerts.Signals:
-		return a.SignalEvent(ctx, family, id)
+		return a.signalEvent(ctx, family, id)
 	case alerts.Requests, alerts.Waits:
 		return a.openEvent(ctx, family, feed, id)
 	}
-	return a.IncidentEvent(ctx, family, id)
+	return a.incidentEvent(ctx, family, id)
 }
 
 // openEvent reads what waits for a guardian; the error wraps
@@ -340,9 +340,9 @@ func pendingEvent(p Pending) alerts.Event {
 	return alerts.Event{Family: p.Family, ID: strconv.FormatInt(p.ID, 10), Feed: alerts.Waits, Kind: alerts.WaitsKind, At: p.At, Who: p.Who}
 }
 
-// NewRequests reads what children ask for as events; see [DB.RequestsAfter].
+// NewRequests reads what children ask for as events.
 func (a *Alerts) NewRequests(ctx context.Context, after uint64, limit int) (out []alerts.Event, last uint64, err error) {
-	list, err := a.db.RequestsAfter(ctx, after, limit)
+	list, err := a.db.requestsAfter(ctx, after, limit)
 	last = after
 	for _, r := range list {
 		out, last = append(out, requestEvent(r)), uint64(r.ID)
@@ -350,9 +350,9 @@ func (a *Alerts) NewRequests(ctx context.Context, after uint64, limit int) (out 
 	return out, last, err
 }
 
-// NewPendings reads changes that wait as events; see [DB.PendingsAfter].
+// NewPendings reads changes that wait as events.
 func (a *Alerts) NewPendings(ctx context.Context, after uint64, limit int) (out []alerts.Event, last uint64, err error) {
-	list, err := a.db.PendingsAfter(ctx, after, limit)
+	list, err := a.db.pendingsAfter(ctx, after, limit)
 	last = after
 	for _, p := range list {
 		out, last = append(out, pendingEvent(p)), uint64(p.ID)
@@ -381,9 +381,9 @@ func (a *Alerts) Muted(ctx context.Context, family policy.FamilyID, g policy.Gua
 	}, nil
 }
 
-// ChangedSignals reads signals as events; see [DB.SignalsChanged].
+// ChangedSignals reads signals as events.
 func (a *Alerts) ChangedSignals(ctx context.Context, after uint64, limit int) ([]alerts.Event, uint64, error) {
-	list, last, err := a.db.SignalsChanged(ctx, after, limit)
+	list, last, err := a.db.signalsChanged(ctx, after, limit)
 	if err != nil {
 		return nil, after, err
 	}
@@ -394,10 +394,10 @@ func (a *Alerts) ChangedSignals(ctx context.Context, after uint64, limit int) ([
 	return out, last, nil
 }
 
-// NewIncidents reads incidents as events, once each; see [DB.Opened]. One whose
+// NewIncidents reads incidents as events, once each; see DB.opened. One whose
 // details cannot be read is left out.
 func (a *Alerts) NewIncidents(ctx context.Context, after uint64, limit int) ([]alerts.Event, uint64, error) {
-	rows, last, err := a.db.Opened(ctx, after, limit)
+	rows, last, err := a.db.opened(ctx, after, limit)
 	if err != nil {
 		return nil, after, err
 	}

@@ -354,7 +354,7 @@ func TestAlertsStayInTheFamily(t *testing.T) {
 		"channels":    second(b.db.Alerts().Channels(t.Context(), 0)),
 		"preferences": second(b.db.Alerts().Preferences(t.Context(), 0)),
 		"messages":    second(b.db.Alerts().Messages(t.Context(), 0, 1)),
-		"an incident": second(b.db.Alerts().IncidentEvent(t.Context(), 0, "same")),
+		"an incident": second(b.db.Alerts().incidentEvent(t.Context(), 0, "same")),
 	} {
 		if !errors.Is(err, errNoFamily) {
 			t.Errorf("reading %s of no family: %v", what, err)

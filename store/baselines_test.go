@@ -114,7 +114,7 @@ func TestSilence(t *testing.T) {
 	if early, late := noon.Add(3*time.Hour), noon.Add(5*time.Hour); got[0].At.Before(early) || got[0].At.After(late) {
 		t.Errorf("told at %s", got[0].At)
 	}
-	_, before, err := h.db.SignalsChanged(t.Context(), 0, 100)
+	_, before, err := h.db.signalsChanged(t.Context(), 0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestSilence(t *testing.T) {
 	if got := h.pass(1, true); len(got) != 1 || !got[0].Details.Again.Equal(again) {
 		t.Errorf("after it asked again: %+v", got)
 	}
-	if list, _, err := h.db.SignalsChanged(t.Context(), before, 100); err != nil || len(list) != 1 || list[0].Details.Again.IsZero() {
+	if list, _, err := h.db.signalsChanged(t.Context(), before, 100); err != nil || len(list) != 1 || list[0].Details.Again.IsZero() {
 		t.Errorf("who follows signals hears %+v, %v", list, err)
 	}
 	if got := h.pass(24, true); len(got) != 2 || !got[1].Details.Since.Equal(again) {

@@ -97,7 +97,7 @@ func TestSchema1LosesNothing(t *testing.T) {
 	if c, err := db.Counts(t.Context(), journal.Filter{Family: 1}); err != nil || len(c) != 1 || c[0].Tries != 3 {
 		t.Errorf("counts: %+v %v", c, err)
 	}
-	if err := policy.Validate(want, policy.Known{}); err != nil {
+	if err := policy.Join(policy.Faults(want, policy.Known{})); err != nil {
 		t.Errorf("what was moved is not valid: %v", err)
 	}
 

@@ -44,8 +44,8 @@ type Event struct {
 }
 
 const (
-	// KeptAtTheDoor is how long it is kept what happened there.
-	KeptAtTheDoor = 365 * 24 * time.Hour
+	// keptAtTheDoor is how long it is kept what happened there.
+	keptAtTheDoor = 365 * 24 * time.Hour
 
 	// keptEvents bounds how many rows that may be, of a family.
 	keptEvents = 2000

@@ -321,7 +321,7 @@ func (db *DB) erase(ctx context.Context, f *policy.Family, profile policy.Profil
 	if err != nil {
 		return 0, err
 	}
-	return revision, db.Scrub(ctx)
+	return revision, db.scrub(ctx)
 }
 
 // chunkEnd returns the last ID of the next incidents of a profile after one, ""
@@ -371,12 +371,12 @@ func (t *Tx) note(id policy.FamilyID, what, why string) (uint64, error) {
 	return s.revision, t.record(s.id, s.revision, Change{Who: t.db.whoIn(t.ctx), What: what, Why: why}, nil)
 }
 
-// Scrub takes out of the file and its log what is no row any more. secure_delete
+// scrub takes out of the file and its log what is no row any more. secure_delete
 // overwrites rows where they lay last, but not where they lay before SQLite moved
 // them within a page or to another, so the file is written anew; then the log,
 // which still has all of it, is written back and cut to nothing. It needs as much
 // free space as the file is large, and writers wait for it.
-func (db *DB) Scrub(ctx context.Context) error {
+func (db *DB) scrub(ctx context.Context) error {
 	if _, err := db.write.ExecContext(ctx, `VACUUM`); err != nil {
 		return fmt.Errorf("writing the database anew without what was deleted (traces may be left in it; see that there is as much free space as it is large, and do it again): %w", explain(err))
 	}

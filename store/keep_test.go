@@ -389,7 +389,7 @@ func TestEraseReachesWhatOthersLeft(t *testing.T) {
 	}
 }
 
-// TestScrubWaitsForReaders: who reads an older state holds the log; Scrub waits
+// TestScrubWaitsForReaders: who reads an older state holds the log; scrub waits
 // until that has ended.
 func TestScrubWaitsForReaders(t *testing.T) {
 	db := openNew(t)
@@ -404,7 +404,7 @@ func TestScrubWaitsForReaders(t *testing.T) {
 	}
 	write(t, db, journal.Batch{Rows: []journal.Row{row("later", noon)}})
 	done := make(chan error, 1)
-	go func() { done <- db.Scrub(t.Context()) }()
+	go func() { done <- db.scrub(t.Context()) }()
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}

@@ -151,9 +151,9 @@ func (db *DB) RipePendings(ctx context.Context, now, since time.Time, limit int)
 	return out, nil
 }
 
-// PendingsAfter returns changes of all families that began to wait after a number,
+// pendingsAfter returns changes of all families that began to wait after a number,
 // in order.
-func (db *DB) PendingsAfter(ctx context.Context, after uint64, limit int) ([]Pending, error) {
+func (db *DB) pendingsAfter(ctx context.Context, after uint64, limit int) ([]Pending, error) {
 	out, err := pendings(ctx, db.read, `WHERE pending_id > $1 ORDER BY pending_id LIMIT $2`, int64(after), limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading changes that wait: %w", explain(err))

@@ -140,8 +140,8 @@ func oneRequest(ctx context.Context, q querier, family policy.FamilyID, id int64
 	return out[0], nil
 }
 
-// RequestsAfter returns requests of all families after a number, in order.
-func (db *DB) RequestsAfter(ctx context.Context, after uint64, limit int) ([]Request, error) {
+// requestsAfter returns requests of all families after a number, in order.
+func (db *DB) requestsAfter(ctx context.Context, after uint64, limit int) ([]Request, error) {
 	out, err := requests(ctx, db.read, `WHERE request_id > $1 ORDER BY request_id LIMIT $2`, int64(after), limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading requests: %w", explain(err))

@@ -260,10 +260,10 @@ func (db *DB) Signals(ctx context.Context, f journal.SignalFilter) ([]journal.Si
 	return out, err
 }
 
-// SignalsChanged returns the signals of all families that were written after the
+// signalsChanged returns the signals of all families that were written after the
 // number after, or changed, in order of that, and the last one's number; whole
 // transactions, as [DB.Changed] does. Where nothing is new, last is after.
-func (db *DB) SignalsChanged(ctx context.Context, after uint64, limit int) (list []journal.Signal, last uint64, err error) {
+func (db *DB) signalsChanged(ctx context.Context, after uint64, limit int) (list []journal.Signal, last uint64, err error) {
 	list, last, err = db.signals(ctx, `WHERE change_no > $1 AND change_no <= (
 			SELECT max(change_no) FROM (SELECT change_no FROM signals WHERE change_no > $1 ORDER BY change_no LIMIT $2) AS newer)
 		ORDER BY change_no, family_id, signal_id`, int64(after), limit)

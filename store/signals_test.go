@@ -72,7 +72,7 @@ func TestSignalsAreToldOnce(t *testing.T) {
 	if got := kindsTold(t, db, journal.SignalFilter{Family: 1}); !slices.Equal(got, want) {
 		t.Fatalf("told %q, want %q", got, want)
 	}
-	list, last, err := db.SignalsChanged(ctx, 0, 10)
+	list, last, err := db.signalsChanged(ctx, 0, 10)
 	if err != nil || len(list) != 1 || list[0].Incident != "b" {
 		t.Fatalf("changed: %+v, %v", list, err)
 	}
@@ -86,7 +86,7 @@ func TestSignalsAreToldOnce(t *testing.T) {
 	if got := kindsTold(t, db, journal.SignalFilter{Family: 1}); !slices.Equal(got, want) {
 		t.Errorf("told again: %q", got)
 	}
-	if list, again, err := db.SignalsChanged(ctx, last, 10); err != nil || len(list) != 0 || again != last {
+	if list, again, err := db.signalsChanged(ctx, last, 10); err != nil || len(list) != 0 || again != last {
 		t.Errorf("changed after all: %+v, %d, %v", list, again, err)
 	}
 	if err := db.WriteSignals(ctx, signals.Batch{After: 99, Cursor: 100}); err == nil {
@@ -258,7 +258,7 @@ func TestKillTellsEachSignalOnce(t *testing.T) {
 	// In order, by their numbers, every one comes once, too.
 	seen, after := map[string]bool{}, uint64(0)
 	for {
-		some, last, err := db.SignalsChanged(t.Context(), after, 7)
+		some, last, err := db.signalsChanged(t.Context(), after, 7)
 		if err != nil {
 			t.Fatal(err)
 		}

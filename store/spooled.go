@@ -42,9 +42,9 @@ func (db *DB) Changed(ctx context.Context, after uint64, limit int) (rows []jour
 	return db.batches(ctx, "change_no", after, limit)
 }
 
-// Opened is as [DB.Changed], but returns each incident once, where it was written
+// opened is as [DB.Changed], but returns each incident once, where it was written
 // first: what goes on and on is not read again and again by who has no use for it.
-func (db *DB) Opened(ctx context.Context, after uint64, limit int) (rows []journal.Row, last uint64, err error) {
+func (db *DB) opened(ctx context.Context, after uint64, limit int) (rows []journal.Row, last uint64, err error) {
 	return db.batches(ctx, "opened_no", after, limit)
 }
 

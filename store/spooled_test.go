@@ -59,7 +59,7 @@ func TestOpenedReturnsEachOnce(t *testing.T) {
 	write(t, db, journal.Batch{Rows: []journal.Row{row("a", noon), row("b", noon)}})
 	write(t, db, journal.Batch{Rows: []journal.Row{row("a", noon.Add(time.Minute)), row("c", noon)}})
 	write(t, db, journal.Batch{Rows: []journal.Row{row("b", noon.Add(time.Minute))}})
-	wantBatches(t, db.Opened, []batchesCase{
+	wantBatches(t, db.opened, []batchesCase{
 		{0, 1, "[a b] 1"},
 		{0, 100, "[a b c] 2"},
 		{1, 100, "[c] 2"},
@@ -86,7 +86,7 @@ func TestSchema13LosesNoAlert(t *testing.T) {
 		INSERT INTO incidents (family_id, incident_id, profile_id, device_id, first_at, last_at, open_key, details, change_no) VALUES
 			(1, 'told', 1, 0, 1, 1, '', '{}', 5), (1, 'new', 1, 0, 1, 1, '', '{}', 6);
 		UPDATE journal_state SET change_no = 6;`), options())
-	rows, last, err := db.Opened(t.Context(), 5, 100)
+	rows, last, err := db.opened(t.Context(), 5, 100)
 	if err != nil || len(rows) != 1 || rows[0].ID != "new" || last != 6 {
 		t.Errorf("%v up to %d, %v; want the new one, up to 6", rows, last, err)
 	}

@@ -64,7 +64,7 @@ func (db *DB) DryRun(ctx context.Context, f func(*Tx) error) error {
 }
 
 // Change changes a family: f edits it in memory and says in a sentence what it
-// did. The result is checked as a whole (see [policy.Validate]: what was wrong
+// did. The result is checked as a whole (see [policy.Faults]: what was wrong
 // before does not count), stored, and recorded with its time, who, why, and how
 // it weakens protection, in one transaction. It returns the family's revision,
 // which stays as it was where f changed nothing or returned [policy.ErrSame].

@@ -15,9 +15,9 @@ import (
 // How long things are remembered, and how many. A catalogue has some hundred
 // services; unlisted domains and addresses could be any number.
 const (
-	// Learning is how long a profile is watched before anything counts as its
+	// learning is how long a profile is watched before anything counts as its
 	// first: on the first days everything would.
-	Learning = 7 * 24 * time.Hour
+	learning = 7 * 24 * time.Hour
 
 	week        = 7 * 24 * time.Hour
 	keepClients = 30 * 24 * time.Hour

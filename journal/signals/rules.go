@@ -64,7 +64,7 @@ func (r rules) apply(m *memory, incidents []journal.Incident) []journal.Signal {
 func (r rules) one(m *memory, i journal.Incident) (out []journal.Signal) {
 	first := i.First.UnixMilli()
 	m.Since = min(m.Since, first)
-	mature := first-m.Since >= Learning.Milliseconds()
+	mature := first-m.Since >= learning.Milliseconds()
 	_, knownService := m.Services[i.Service]
 	_, knownClient := m.Clients[i.Client]
 	m.see(i)

@@ -16,14 +16,16 @@ import (
 
 // Options say how a client works. Zero values mean the defaults.
 type Options struct {
-	Timeout time.Duration    // to connect, and for an answer where the caller sets no deadline; default 1.5 s
-	Idle    time.Duration    // a connection without a question is closed after it; default 20 s
-	Roots   *x509.CertPool   // who is believed about certificates; nil: the system's authorities
-	Now     func() time.Time // default time.Now
+	Timeout time.Duration  // to connect, and for an answer where the caller sets no deadline; default 1.5 s
+	Roots   *x509.CertPool // who is believed about certificates; nil: the system's authorities
 
 	// Dial makes the connections over UDP ("udp") and TCP ("tcp"); nil: a
 	// net.Dialer. HTTP/3 and QUIC have sockets of their own.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// What tests alone set.
+	idle time.Duration    // a connection without a question is closed after it; default 20 s
+	now  func() time.Time // default time.Now
 }
 
 // Client asks one upstream. It is safe for concurrent use. Make it with [New],
@@ -73,11 +75,11 @@ func New(spec Spec, o Options) *Client {
 	if o.Timeout <= 0 {
 		o.Timeout = 1500 * time.Millisecond
 	}
-	if o.Idle <= 0 {
-		o.Idle = 20 * time.Second
+	if o.idle <= 0 {
+		o.idle = 20 * time.Second
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.now == nil {
+		o.now = time.Now
 	}
 	c := &Client{spec: spec, opt: o, dialUDP: dialUDP}
 	if o.Dial == nil {
@@ -221,7 +223,7 @@ func (c *Client) tlsConfig(alpn ...string) *tls.Config {
 	}
 	t := &tls.Config{
 		ServerName: name, NextProtos: alpn, MinVersion: tls.VersionTLS12,
-		RootCAs: c.opt.Roots, Time: c.opt.Now, ClientSessionCache: tls.NewLRUClientSessionCache(8),
+		RootCAs: c.opt.Roots, Time: c.opt.now, ClientSessionCache: tls.NewLRUClientSessionCache(8),
 	}
 	if len(c.spec.pins) > 0 {
 		// RFC 7858 §4.2: the pinned key alone says who it is, so that a resolver of

@@ -174,7 +174,7 @@ func TestRFC7766_LengthComesApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := New(spec, Options{
-			Timeout: time.Minute, Idle: time.Second,
+			Timeout: time.Minute, idle: time.Second,
 			Dial: func(context.Context, string, string) (net.Conn, error) { return near, nil },
 		})
 		go func() {

@@ -38,7 +38,7 @@ func newHTTPSClient(c *Client) *httpsClient {
 		TLSClientConfig:   c.tlsConfig(),
 		ForceAttemptHTTP2: true,
 		MaxConnsPerHost:   maxStreams,
-		IdleConnTimeout:   c.opt.Idle,
+		IdleConnTimeout:   c.opt.idle,
 		// A connection that died in silence is found by a ping, not by questions.
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 2 * time.Second},
 		DisableCompression:     true,

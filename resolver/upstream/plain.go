@@ -41,7 +41,7 @@ const (
 )
 
 func newPlainClient(c *Client) *plainClient {
-	p := &plainClient{c: c, sockets: sockets{dial: c.dialUDP, now: c.opt.Now}}
+	p := &plainClient{c: c, sockets: sockets{dial: c.dialUDP, now: c.opt.now}}
 	rand.Read(p.cookie[:])
 	return p
 }
@@ -89,7 +89,7 @@ func (p *plainClient) ask(ctx context.Context, q *Question, edns bool) (*dns.Msg
 }
 
 func (p *plainClient) mixes() bool {
-	at, now := p.spellsAt.Load(), p.c.opt.Now()
+	at, now := p.spellsAt.Load(), p.c.opt.now()
 	return at == 0 || now.Unix() >= at || now.Add(plainFor).Unix() < at // the latter after the clock was set back
 }
 
@@ -97,7 +97,7 @@ func (p *plainClient) folded() {
 	p.c.stats.folded.Add(1)
 	if p.folds.Add(1) >= foldsUntilPlain {
 		p.folds.Store(0)
-		p.spellsAt.Store(p.c.opt.Now().Add(plainFor).Unix())
+		p.spellsAt.Store(p.c.opt.now().Add(plainFor).Unix())
 	}
 }
 

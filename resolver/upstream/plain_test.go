@@ -46,7 +46,7 @@ func TestPlain_caseIsMixed(t *testing.T) {
 func TestPlain_otherSpellingIsNotBelieved(t *testing.T) {
 	s := serve(t, UDP)
 	now := time.Now()
-	c := s.client(UDP, "", func(o *Options) { o.Now = func() time.Time { return now } })
+	c := s.client(UDP, "", func(o *Options) { o.now = func() time.Time { return now } })
 	s.does(func(network string, _, a *dns.Msg) []*dns.Msg {
 		a.Question[0].Name = strings.ToLower(a.Question[0].Name)
 		return []*dns.Msg{a}

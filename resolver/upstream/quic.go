@@ -18,7 +18,7 @@ import (
 func (c *Client) quicConfig() *quic.Config {
 	return &quic.Config{
 		HandshakeIdleTimeout: c.opt.Timeout,
-		MaxIdleTimeout:       c.opt.Idle,
+		MaxIdleTimeout:       c.opt.idle,
 		// Answers are small, and an upstream opens no streams to us.
 		InitialStreamReceiveWindow: 1 << 16, MaxStreamReceiveWindow: 1 << 17,
 		InitialConnectionReceiveWindow: 1 << 18, MaxConnectionReceiveWindow: 1 << 20,

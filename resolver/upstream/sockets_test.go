@@ -42,7 +42,7 @@ func TestRFC5452_Sockets(t *testing.T) {
 	var p ports
 	var now atomic.Int64
 	c := s.client(UDP, "", func(o *Options) {
-		o.Dial, o.Now = p.dial, func() time.Time { return time.Unix(now.Load(), 0) }
+		o.Dial, o.now = p.dial, func() time.Time { return time.Unix(now.Load(), 0) }
 	})
 	made := func(what string, want int64, do func()) {
 		t.Helper()

@@ -43,8 +43,8 @@ func (s Scheme) Encrypted() bool { return s >= TLS }
 // String returns the scheme as it stands in a URL.
 func (s Scheme) String() string { return schemeWords[s] }
 
-// Pin is the SHA-256 of a certificate's public key (its SubjectPublicKeyInfo).
-type Pin [sha256.Size]byte
+// pin is the SHA-256 of a certificate's public key (its SubjectPublicKeyInfo).
+type pin [sha256.Size]byte
 
 // Spec says where questions are sent and how. Make it with [Parse]; it is
 // immutable, and the zero value is none. Two that are equal have the same String.
@@ -54,7 +54,7 @@ type Spec struct {
 	port   uint16
 	path   string
 	addrs  []netip.Addr
-	pins   []Pin
+	pins   []pin
 	trust  bool
 }
 
@@ -198,7 +198,7 @@ func (u *Spec) readParameters(raw string) error {
 				if err != nil || len(b) != sha256.Size {
 					return fmt.Errorf("pin=%s is not the base64 of a SHA-256; see \"openssl x509 -pubkey … | openssl dgst -sha256 -binary | base64\"", clip(v))
 				}
-				u.pins = append(u.pins, Pin(b))
+				u.pins = append(u.pins, pin(b))
 			case "dnssec":
 				if v != "trust" {
 					return fmt.Errorf("dnssec=%s is unknown; write dnssec=trust", clip(v))

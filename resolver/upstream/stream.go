@@ -181,7 +181,7 @@ func (s *stream) read() error {
 	var size [2]byte
 	have := 0 // bytes of size: its two may come apart
 	for {
-		s.conn.SetReadDeadline(time.Now().Add(s.pool.c.opt.Idle))
+		s.conn.SetReadDeadline(time.Now().Add(s.pool.c.opt.idle))
 		n, err := io.ReadFull(s.conn, size[have:])
 		if have += n; err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) && s.busy() {
