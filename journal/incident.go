@@ -40,7 +40,7 @@ type Incident struct {
 	TopName  string            `json:"top_name"`           // the name asked most, of those that are not quiet where there is one
 	Hidden   string            `json:"hidden,omitempty"`   // the blocked name that the asked one led to
 	Types    []string          `json:"types"`              // of the questions, e.g. "A", "HTTPS"
-	Tries    uint64            `json:"tries"`              // windows of [Window] with at least one look-up
+	Tries    uint64            `json:"tries"`              // windows of [spool.TryWindow] with at least one look-up
 	Queries  uint64            `json:"queries"`            // all look-ups
 	Embedded uint64            `json:"embedded,omitempty"` // of the look-ups, those of quiet names, which pages and apps ask for by themselves
 	Revision uint64            `json:"revision"`           // of the family's choices when the incident opened

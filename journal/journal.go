@@ -21,17 +21,10 @@ import (
 	"kinward/policy"
 )
 
-const (
-	// Gap without an attempt ends an incident. Phones retry a blocked app for
-	// some minutes after it was left, and a person who comes back after ten has
-	// begun something new.
-	Gap = 10 * time.Minute
-
-	// Window is how long look-ups count as one try. A page or an app asks A,
-	// AAAA and HTTPS of several names at once, and a stub resolver that dislikes
-	// the answer asks again within 5 s (resolv.conf's default timeout).
-	Window = 5 * time.Second
-)
+// Gap without an attempt ends an incident. Phones retry a blocked app for some
+// minutes after it was left, and a person who comes back after ten has begun
+// something new.
+const Gap = 10 * time.Minute
 
 const (
 	defaultHeld  = 16_384 // incidents; half of them took the store's one writer some 200 ms

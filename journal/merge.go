@@ -12,7 +12,7 @@ import (
 
 const (
 	gapMillis    = int64(Gap / time.Millisecond)
-	windowMillis = int64(Window / time.Millisecond)
+	windowMillis = int64(spool.TryWindow / time.Millisecond)
 	dayMillis    = int64(24 * time.Hour / time.Millisecond)
 
 	maxNames = 8 // an incident; enough that the most asked one is among them

@@ -9,8 +9,10 @@ import (
 	"kinward/policy"
 )
 
-// tryWindow is how long look-ups count as one try, as in package journal.
-const tryWindow = 5 * time.Second
+// TryWindow is how long look-ups count as one try. A page or an app asks A, AAAA
+// and HTTPS of several names at once, and a stub resolver that dislikes the answer
+// asks again within 5 s (resolv.conf's default timeout).
+const TryWindow = 5 * time.Second
 
 // shed makes room for need bytes under the cap. The oldest segments lose their
 // details first: of their attempts the numbers a day stay. Where that is not
@@ -121,7 +123,7 @@ func (s *Spool) condense(seg *segment) error {
 				tallies[k] = t
 				order = append(order, t)
 			}
-			if w, ok := windows[k]; !ok || a.Time.Sub(w).Abs() >= tryWindow {
+			if w, ok := windows[k]; !ok || a.Time.Sub(w).Abs() >= TryWindow {
 				windows[k] = a.Time
 				t.Tries++
 			}
