@@ -79,15 +79,13 @@ func kindOf(a *policy.Attempt) kind {
 	return ordinary
 }
 
-// clientText returns what tells one unknown device of a home from another: its
-// address without zone, or "" for a known device and for an address that is not
-// one of a home's, which could name a household to the world.
+// clientText returns what tells one unknown device of a home from another, "" for
+// others; see [policy.KeptClient].
 func clientText(a *policy.Attempt) string {
-	addr := a.Client.Unmap().WithZone("")
-	if a.Device != 0 || !(addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()) {
-		return ""
+	if addr := policy.KeptClient(a.Device, a.Client); addr.IsValid() {
+		return addr.String()
 	}
-	return addr.String()
+	return ""
 }
 
 // about returns the name that an attempt's verdict is about.

@@ -194,7 +194,7 @@ type Attempt struct {
 	Family   FamilyID
 	Profile  ProfileID
 	Device   DeviceID
-	Client   netip.Addr // who asked, used only to tell unknown devices of a home apart
+	Client   netip.Addr // who asked; see [KeptClient]
 	Name     blocklists.Name
 	Type     uint16 // the question's type
 	Verdict  Verdict
@@ -203,4 +203,16 @@ type Attempt struct {
 	Pattern  string          // the rule, where it is one that is no name
 	Hidden   blocklists.Name // set where Name itself was allowed but led (CNAME, HTTPS) to this blocked name
 	Revision uint64          // of the family's choices that decided
+}
+
+// KeptClient returns what may be kept of the address that somebody asked from:
+// the address without its zone where it means something in a home alone and no
+// known device asked, since nothing else tells unknown devices apart; otherwise
+// none. A public one could name a household to the world.
+func KeptClient(device DeviceID, from netip.Addr) netip.Addr {
+	from = from.Unmap().WithZone("")
+	if device != 0 || !(from.IsPrivate() || from.IsLoopback() || from.IsLinkLocalUnicast()) {
+		return netip.Addr{}
+	}
+	return from
 }

@@ -122,8 +122,8 @@ func (t *Tunnels) Asked(who policy.Asker, client netip.Addr, name blocklists.Nam
 		return
 	}
 	f := Found{At: now, Family: who.Family, Profile: who.Profile, Device: who.Device, Names: names}
-	if who.Device == 0 && (client.IsPrivate() || client.IsLoopback() || client.IsLinkLocalUnicast()) {
-		f.Client = client.String()
+	if kept := policy.KeptClient(who.Device, client); kept.IsValid() {
+		f.Client = kept.String()
 	}
 	f.Domain = blocklists.Name(strings.Clone(string(base))) // the question's name belongs to a larger buffer
 	select {

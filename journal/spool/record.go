@@ -73,14 +73,10 @@ func clipString(s string) string {
 	return s
 }
 
-// client is what is kept of an asker's address: nothing where the device is
-// known, and nothing of an address that could name a household to the world.
+// client is what is kept of an asker's address, in n bytes.
 func client(a *policy.Attempt) (b [16]byte, n int) {
-	if a.Device != 0 || !a.Client.IsValid() {
-		return b, 0
-	}
-	addr := a.Client.Unmap()
-	if !(addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()) {
+	addr := policy.KeptClient(a.Device, a.Client)
+	if !addr.IsValid() {
 		return b, 0
 	}
 	if addr.Is4() {
