@@ -44,12 +44,17 @@ func parseWord[T ~uint8](v *T, what string, words []string, text []byte) error {
 	return nil
 }
 
-func clip(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:60]) + "…"
+// Clip returns a text whose characters after the first most are left out, which an
+// ellipsis shows.
+func Clip(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
 	}
 	return s
 }
+
+// clip keeps an error readable when the input is a page of text.
+func clip(s string) string { return Clip(s, 60) }
 
 // String returns the word for the role.
 func (r Role) String() string { return word(roleWords, r) }

@@ -249,7 +249,7 @@ func (n *node) settle(ctx context.Context, p store.Pending, s store.PendingState
 				what += " (" + note + ")"
 			}
 			var err error
-			if revision, err = t.Note(p.Family, clipText(what), p.Why); err != nil {
+			if revision, err = t.Note(p.Family, policy.Clip(what, 600), p.Why); err != nil {
 				return err
 			}
 		}
@@ -262,14 +262,6 @@ func (n *node) settle(ctx context.Context, p store.Pending, s store.PendingState
 		return p, err
 	}
 	return n.db.Pending(ctx, p.Family, p.ID)
-}
-
-// clipText shortens what a history tells.
-func clipText(s string) string {
-	if r := []rune(s); len(r) > 600 {
-		return string(r[:600]) + "…"
-	}
-	return s
 }
 
 // ripenEvery is how often changes are looked for whose time has come: one question

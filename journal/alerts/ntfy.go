@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+
+	"kinward/policy"
 )
 
 type ntfy struct {
@@ -56,7 +58,7 @@ func (n ntfy) Send(ctx context.Context, c Channel, m Message) (string, error) {
 		Message  string `json:"message"`
 		Priority int    `json:"priority,omitempty"`
 		Click    string `json:"click,omitempty"`
-	}{c.Secret.topic, m.Letter.Subject, clip(m.Letter.Short, 1000), c.Settings.Priority, n.link})
+	}{c.Secret.topic, m.Letter.Subject, policy.Clip(m.Letter.Short, 1000), c.Settings.Priority, n.link})
 	if err != nil {
 		return "", err
 	}

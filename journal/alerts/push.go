@@ -9,6 +9,8 @@ import (
 	"net/http"
 
 	"github.com/SherClockHolmes/webpush-go"
+
+	"kinward/policy"
 )
 
 // VAPID is the key pair by which push services know this server (RFC 8292). The
@@ -81,7 +83,7 @@ func (p pusher) Send(ctx context.Context, c Channel, m Message) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	body, err := json.Marshal(pushPayload{m.Letter.Subject, clip(m.Letter.Short, 1000), m.ID})
+	body, err := json.Marshal(pushPayload{m.Letter.Subject, policy.Clip(m.Letter.Short, 1000), m.ID})
 	if err != nil {
 		return "", err
 	}
@@ -105,11 +107,4 @@ func (p pusher) Send(ctx context.Context, c Channel, m Message) (string, error) 
 		return said, fmt.Errorf("sending a push message through %s: %w", c.Settings.To, err)
 	}
 	return said, nil
-}
-
-func clip(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n]) + "…"
-	}
-	return s
 }
