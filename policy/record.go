@@ -499,8 +499,10 @@ func makeRecord(f *Family, revision uint64, policies []uint32, guarded bool) ([]
 	return append(append(b, tokens...), networks...), nil
 }
 
-// endOf returns the first whole second that is not before an end, so that no
-// choice ends early.
+// endOf returns the first whole second that is not before a device's end: a clock
+// is held against it to the nanosecond (see asker), and no choice of profile ends
+// early. Those of rules, grants and pauses are held against whole seconds, and cut
+// off; see timed.
 func endOf(t time.Time) int64 {
 	s := t.Unix()
 	if t.Nanosecond() > 0 {

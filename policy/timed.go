@@ -11,7 +11,9 @@ import (
 	"kinward/blocklists"
 )
 
-// timed is what of a policy changes by itself as time goes by.
+// timed is what of a policy changes by itself as time goes by. Its times are Unix
+// seconds, as questions are decided by: what is below a second is cut off, so that
+// a rule, a grant or a pause ends by less than one early rather than late.
 type timed struct {
 	paused    int64        // until when everything is paused, MinInt64 for not
 	grants    []grant      // the one that ends last first
