@@ -43,52 +43,13 @@ type Home struct {
 func (s *Server) Reconfigure(c Settings) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	if len(c.Upstreams) == 0 {
-		return errors.New("setting the upstreams: there is none")
-	}
-	if !c.Block.Valid() {
-		return fmt.Errorf("setting how blocks are answered: %s holds an address of the wrong family", c.Block)
-	}
-	if page := (policy.BlockMode{V4: c.Page.V4, V6: c.Page.V6}); !page.Valid() {
-		return fmt.Errorf("setting where the pages are: %s holds an address of the wrong family", page)
-	}
-	next := &settings{allow: new(bart.Lite), block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}, page: c.Page}
-	var err error
-	if next.zone, err = newZone(c.Zone); err != nil {
+	next, err := newSettings(c)
+	if err != nil {
 		return err
 	}
-	for _, n := range c.Home.RebindAllow {
-		next.rebindAllow[n] = true
-	}
-	for _, l := range []struct {
-		what string
-		nets []netip.Prefix
-		to   *bart.Lite
-	}{
-		{"who may ask", c.AllowNets, next.allow},
-		{"the proxies", c.Proxies.V2, &next.proxies},
-		{"the reverse proxies", c.Proxies.Web, &next.web},
-		{"whose clues are believed", c.Forwarders, &next.forwarders.Lite},
-	} {
-		if err := insertAll(l.to, l.nets); err != nil {
-			return fmt.Errorf("setting %s: %w", l.what, err)
-		}
-	}
-	next.proxied = len(c.Proxies.V2) > 0
-	next.forwarders.some = len(c.Forwarders) > 0
-	if err := CheckRoutes(c.Forward); err != nil {
-		return fmt.Errorf("setting the upstreams of domains: %w", err)
-	}
 	all := append([]Route{{Upstreams: c.Upstreams}}, c.Forward...) // the root first
-	for _, r := range all {
-		for _, u := range r.Upstreams {
-			if u.IsZero() {
-				return errors.New("setting the upstreams: an empty one; make them with upstream.Parse")
-			}
-			if err := s.checkSelf(u); err != nil {
-				return err
-			}
-		}
+	if err := s.checkUpstreams(all); err != nil {
+		return err
 	}
 	was := map[peerKey]*peer{}
 	var before routes
@@ -116,8 +77,71 @@ func (s *Server) Reconfigure(c Settings) error {
 	case s.probeNow <- struct{}{}: // a new upstream may lead back here
 	default: // a look is due already
 	}
+	s.retire(was, next.all)
+	return nil
+}
+
+// newSettings reads all settings but the upstreams.
+func newSettings(c Settings) (*settings, error) {
+	if !c.Block.Valid() {
+		return nil, fmt.Errorf("setting how blocks are answered: %s holds an address of the wrong family", c.Block)
+	}
+	if page := (policy.BlockMode{V4: c.Page.V4, V6: c.Page.V6}); !page.Valid() {
+		return nil, fmt.Errorf("setting where the pages are: %s holds an address of the wrong family", page)
+	}
+	next := &settings{allow: new(bart.Lite), block: c.Block, records: c.Home.Records, domain: c.Home.Domain, rebindAllow: map[blocklists.Name]bool{}, page: c.Page}
+	var err error
+	if next.zone, err = newZone(c.Zone); err != nil {
+		return nil, err
+	}
+	for _, n := range c.Home.RebindAllow {
+		next.rebindAllow[n] = true
+	}
+	for _, l := range []struct {
+		what string
+		nets []netip.Prefix
+		to   *bart.Lite
+	}{
+		{"who may ask", c.AllowNets, next.allow},
+		{"the proxies", c.Proxies.V2, &next.proxies},
+		{"the reverse proxies", c.Proxies.Web, &next.web},
+		{"whose clues are believed", c.Forwarders, &next.forwarders.Lite},
+	} {
+		if err := insertAll(l.to, l.nets); err != nil {
+			return nil, fmt.Errorf("setting %s: %w", l.what, err)
+		}
+	}
+	next.proxied = len(c.Proxies.V2) > 0
+	next.forwarders.some = len(c.Forwarders) > 0
+	return next, nil
+}
+
+// checkUpstreams refuses routes that cannot be. The first is the root's.
+func (s *Server) checkUpstreams(all []Route) error {
+	if len(all[0].Upstreams) == 0 {
+		return errors.New("setting the upstreams: there is none")
+	}
+	if err := CheckRoutes(all[1:]); err != nil {
+		return fmt.Errorf("setting the upstreams of domains: %w", err)
+	}
+	for _, r := range all {
+		for _, u := range r.Upstreams {
+			if u.IsZero() {
+				return errors.New("setting the upstreams: an empty one; make them with upstream.Parse")
+			}
+			if err := s.checkSelf(u); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// retire puts aside the peers that are not used any more, and closes those that
+// were put aside long ago. The caller holds s.changing.
+func (s *Server) retire(was map[peerKey]*peer, now []*peer) {
 	kept, named := map[peerKey]bool{}, map[string]bool{}
-	for _, p := range next.all {
+	for _, p := range now {
 		kept[p.key()], named[p.label] = true, true
 	}
 	for key, p := range was {
@@ -131,7 +155,6 @@ func (s *Server) Reconfigure(c Settings) error {
 	if err := s.closeRetired(s.now().Add(-s.limits.QueryDeadline)); err != nil {
 		s.log.Warn("closing upstreams that are no longer used", "error", err) // the new settings are in force
 	}
-	return nil
 }
 
 func insertAll(to *bart.Lite, networks []netip.Prefix) error {
