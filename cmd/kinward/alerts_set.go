@@ -81,6 +81,7 @@ func printAlertAdd(w io.Writer, r alertAddReply) {
 	}
 	if r.Problem != "" {
 		fmt.Fprintf(w, "It cannot be used yet: %s\n", r.Problem)
+		return
 	}
 	fmt.Fprintf(w, "To try it out: {kinward} alerts test %d\n", r.Channel)
 }

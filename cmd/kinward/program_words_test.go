@@ -93,7 +93,9 @@ func revisionIn(t *testing.T, out string) string {
 func TestProgramRestoreSecrets(t *testing.T) {
 	h := &home{t: t, data: t.TempDir()} // without serve: the same operations
 	h.must("guardians", "add", "Eva")
-	h.must("alerts", "add", "email", "eva@example.org", "--guardian", "Eva")
+	added := h.must("alerts", "add", "email", "eva@example.org", "--guardian", "Eva")
+	wantAll(t, "a channel that no mail server serves", added, "It cannot be used yet")
+	wantNone(t, "a channel that no mail server serves", added, "To try it out")
 	plain, whole := filepath.Join(t.TempDir(), "plain"), filepath.Join(t.TempDir(), "whole")
 	h.must("backup", plain)
 	h.must("alerts", "add", "webhook", "https://hooks.example.org/kinward", "--guardian", "Eva")
