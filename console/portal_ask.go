@@ -27,15 +27,14 @@ type (
 		Remember int           `json:"remember"` // for how many seconds a device goes by an old answer
 	}
 	requestMine struct {
-		ID         int64      `json:"id"`
-		DeviceName string     `json:"device_name"`
-		What       string     `json:"what"`
-		Name       string     `json:"name"`
-		Message    string     `json:"message"`
-		At         time.Time  `json:"at"`
-		State      string     `json:"state"` // open, expired, allowed, over or refused
-		Until      *time.Time `json:"until"`
-		Who        string     `json:"who"`
+		ID      int64      `json:"id"`
+		What    string     `json:"what"`
+		Name    string     `json:"name"`
+		Message string     `json:"message"`
+		At      time.Time  `json:"at"`
+		State   string     `json:"state"` // open, expired, allowed, over or refused
+		Until   *time.Time `json:"until"`
+		Who     string     `json:"who"`
 	}
 )
 
@@ -162,7 +161,7 @@ func asked(v *visit) error {
 }
 
 // asked returns what the device's profile asked for, the newest first; to a device
-// that nobody named what devices without a name did.
+// that nobody named what devices without a name did, and not who answered.
 func (v *visit) asked(limit int) (out []askedView, remember int, err error) {
 	list, err := callRequestsMine.do(v, requestsMineRequest{limit})
 	if err != nil {
@@ -171,9 +170,6 @@ func (v *visit) asked(limit int) (out []askedView, remember int, err error) {
 	v.inZone(list.Zone)
 	known := v.actor.Child.Device != 0
 	for _, r := range list.Requests {
-		if !known && r.DeviceName != "" {
-			continue
-		}
 		if !known {
 			r.Who = ""
 		}

@@ -68,7 +68,7 @@ func ofHome() homeDesk {
 		},
 		"requests-add": requestAdded{Request: requestMine{ID: 7}},
 		"requests-my": requestsMine{"UTC", []requestMine{
-			{ID: 7, What: "omegle", Name: "Omegle", State: "open", DeviceName: "x"},
+			{ID: 7, What: "omegle", Name: "Omegle", State: "open"},
 			{ID: 6, What: "everything", State: "allowed", Until: &until, Who: "Eva"},
 			{ID: 5, What: "a.example", Name: "a.example", State: "refused"},
 			{ID: 4, What: "a.example", Name: "a.example", State: "over", Until: &until},
@@ -364,8 +364,8 @@ func TestUnknownDevicePage(t *testing.T) {
 	d := ofHome()
 	d["portal-mine"] = portalMine{Band: "C", Zone: "UTC", Days: 90}
 	s := pagesOf(t, d, func(netip.Addr) (Actor, bool) { return Actor{Family: 1, Child: &Child{Profile: 1}}, true })
-	if w := s.call(Actor{}, "en", "GET", "/asked/7", nil, portalRoutes); w.Code != http.StatusNotFound {
-		t.Errorf("what a named device asked for: %d", w.Code)
+	if w := s.call(Actor{}, "en", "GET", "/asked/8", nil, portalRoutes); w.Code != http.StatusNotFound {
+		t.Errorf("what it is not told of: %d", w.Code)
 	}
 	page := s.call(Actor{}, "en", "GET", "/asked/6", nil, portalRoutes).Body.String()
 	if strings.Contains(page, "Eva") || !strings.Contains(page, "It is open") {

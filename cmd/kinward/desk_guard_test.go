@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -504,5 +508,65 @@ func TestRequestsWaitBehindOthers(t *testing.T) {
 	}
 	if err := h.desk.Do(t.Context(), karl, "requests-answer", change[answerRequest]{Do: answerRequest{r.Request.ID, "15m"}}, nil); kindOf(err) != console.Conflict {
 		t.Errorf("beside an answer that waits: %v", err)
+	}
+}
+
+// TestRequestsOfUnnamed: a device that nobody named, a visitor's perhaps, is told what
+// such devices asked for, and never what one with a name did, though it was removed.
+func TestRequestsOfUnnamed(t *testing.T) {
+	h := newDeskHouse(t)
+	_, err := h.n.state(t.Context())
+	must(t, err)
+	family := about{Family: "2"}
+	must(t, h.command("devices-add", change[deviceRequest]{family, deviceRequest{Device: "192.168.1.41", Name: "Phone", Profile: "Everyone"}}))
+	f, _, err := h.n.db.Family(t.Context(), 2)
+	must(t, err)
+	phone, err := f.Device("Phone")
+	must(t, err)
+	named, err := h.ask(ofChild(phone.ID), "omegle.com", "please")
+	must(t, err)
+	own, err := h.ask(ofChild(0), "roblox.com", "")
+	must(t, err)
+	told := func(device policy.DeviceID, want ...int64) {
+		t.Helper()
+		var list requestsReply
+		must(t, h.desk.Do(t.Context(), ofChild(device), "requests-my", requestsRequest{Limit: 10}, &list))
+		var got []int64
+		for _, r := range list.Requests {
+			got = append(got, r.ID)
+		}
+		if !slices.Equal(got, want) || list.Waiting != len(want) {
+			t.Errorf("device %d is told of %d, %d of them waiting; want %d", device, got, list.Waiting, want)
+		}
+	}
+	told(0, own.Request.ID)
+	told(phone.ID, own.Request.ID, named.Request.ID)
+	must(t, h.command("devices-remove", change[deviceRequest]{family, deviceRequest{Device: "Phone"}}))
+	told(0, own.Request.ID)
+}
+
+// TestRequestWordsAreErased: what a child wrote is nowhere in the data folder once it
+// is erased, whatever was answered: choices and their history stay.
+func TestRequestWordsAreErased(t *testing.T) {
+	h := newDeskHouse(t)
+	_, err := h.n.state(t.Context())
+	must(t, err)
+	const words = "canary, as I wrote it"
+	for what, answer := range map[string]string{"omegle.com": "15m", "forum.example.org": "always", "roblox.com": "no", "tiktok.com": ""} {
+		r, err := h.ask(ofChild(0), what, words)
+		must(t, err)
+		if answer != "" {
+			must(t, h.desk.Do(t.Context(), h.guardian(2, "Eva"), "requests-answer", change[answerRequest]{Do: answerRequest{r.Request.ID, answer}}, nil))
+		}
+	}
+	must(t, h.command("erase", eraseRequest{about: about{Family: "2"}, Profile: "Everyone"}))
+	files, err := filepath.Glob(filepath.Join(h.cfg.Data, store.FileName+"*"))
+	must(t, err)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		must(t, err)
+		if bytes.Contains(b, []byte(words)) {
+			t.Errorf("%s still has what the child wrote", filepath.Base(file))
+		}
 	}
 }

@@ -124,7 +124,9 @@ for some seconds more.`,
 	return c.aboutFamily(group, answer)
 }
 
-// requestList lists what was asked for: to a child what its own profile did.
+// requestList lists what was asked for: to a child what its own profile did, and to a
+// device that nobody named what such devices did. A device that was removed has no name
+// any more, and had one when it asked.
 func requestList(ctx context.Context, n *node, req requestsRequest, _ progress) (requestsReply, error) {
 	if req.Limit < 1 || req.Limit > store.KeptChanges {
 		return requestsReply{}, usageError(fmt.Errorf("--limit: %d is not between 1 and %d", req.Limit, store.KeptChanges))
@@ -134,8 +136,9 @@ func requestList(ctx context.Context, n *node, req requestsRequest, _ progress) 
 		return requestsReply{}, err
 	}
 	var profile policy.ProfileID
+	unnamed := false
 	if a := actor(ctx); a != nil && a.Child != nil {
-		if profile = a.Child.Profile; f.ProfileByID(profile) == nil {
+		if profile, unnamed = a.Child.Profile, a.Child.Device == 0; f.ProfileByID(profile) == nil {
 			return requestsReply{}, errForbidden
 		}
 	}
@@ -150,6 +153,9 @@ func requestList(ctx context.Context, n *node, req requestsRequest, _ progress) 
 	now := time.Now()
 	r := requestsReply{Zone: zoneOf(f).String(), Requests: []requestView{}, Remember: int(resolver.BlockedFor / time.Second)}
 	for _, q := range list {
+		if unnamed && q.Device != 0 {
+			continue
+		}
 		if q.Open(now) {
 			r.Waiting++
 		} else if req.Open {
@@ -381,7 +387,8 @@ func (e *edit) allow(r store.Request, answer, who string) (what string, until ti
 	if until, err = e.ending(answer, ""); err != nil {
 		return "", until, err
 	}
-	g := policy.Grant{By: who, Why: r.Message, Until: until}
+	// What the child said is not kept with it: an erasure must reach it, and histories stay.
+	g := policy.Grant{By: who, Until: until}
 	if r.What != everything {
 		if g.What, err = e.grantable(p, r.What); err != nil {
 			return "", until, err
