@@ -53,6 +53,24 @@ func TestAPITokenExpires(t *testing.T) {
 	want(t, "for good, after the other is forgotten", good("/token"), http.StatusOK, "")
 }
 
+// TestAPITokenBesideGuesses: who guesses tokens is told to wait, and the home's programs,
+// which ask from the same address, go on.
+func TestAPITokenBesideGuesses(t *testing.T) {
+	h := newHouse(t)
+	right := h.first().program("script", 30)
+	guesser := h.browser()
+	guess := func() *httptest.ResponseRecorder {
+		return guesser.send(http.MethodGet, apiPrefix+"/token", nil, func(q *http.Request) {
+			q.Header.Set("Authorization", "Bearer kw_"+strings.Repeat("A", 43))
+		})
+	}
+	for range wrongPerPlace {
+		want(t, "a guess", guess(), http.StatusUnauthorized, "")
+	}
+	want(t, "one guess more", guess(), http.StatusTooManyRequests, "")
+	want(t, "the right one, from there", right("/token"), http.StatusOK, "")
+}
+
 // TestAPITokenLimit: a person lets in so many programs and no more, whoever else has
 // some, and one more in the place of one that was taken back.
 func TestAPITokenLimit(t *testing.T) {
