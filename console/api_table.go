@@ -17,7 +17,7 @@ var wholeList = object{"limit": store.KeptChanges}
 const (
 	spanBack  = "How far back: a span (2h, 7d) or a time of the family's clock (2026-11-23 18:00)."
 	spanOn    = "For how long: a span (15m, 2h, 7d), or today."
-	untilTime = "Until this time of the family's clock: 21:30, or 2026-11-23 21:30."
+	untilTime = "Until this time of the family's clock: 21:30, which is the next one, or 2026-11-23 21:30."
 )
 
 var (

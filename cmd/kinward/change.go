@@ -369,7 +369,7 @@ func (e *edit) ending(span, until string) (time.Time, error) {
 	case span != "" && until != "":
 		return time.Time{}, usageError(errors.New("give either --for or --until"))
 	case until != "":
-		t, err := parseTime(until, e.zone)
+		t, err := parseEnd(until, e.zone, e.now)
 		if err != nil {
 			return t, usageError(fmt.Errorf("--until: %w", err))
 		}

@@ -50,7 +50,7 @@ is dangerous to everybody stays blocked. It ends by itself and can be revoked.`,
 	}, func(args []string) grantRequest { r := req; r.What, r.Why = args[0], c.about.Why; return r })
 	add.Flags().StringVar(&req.Profile, "profile", "", "for this profile (default: the household's)")
 	add.Flags().StringVar(&req.For, "for", "", "for how long: 15m, 60m, 2h, or today (until midnight)")
-	add.Flags().StringVar(&req.Until, "until", "", "until this time of the family's clock, for example 21:30")
+	add.Flags().StringVar(&req.Until, "until", "", "until this time of the family's clock, for example 21:30: the next one")
 	add.Flags().StringVar(&req.By, "by", "command line", "the guardian who gives it")
 	return c.aboutFamily(group, add, c.numbered("revoke NUMBER", "End a grant early", "  kinward grants revoke 12",
 		func(cmd *cobra.Command, id int64) error {

@@ -36,7 +36,7 @@ or until "resume". "all" pauses every profile but those with the preset adult.`,
 		Args: exactArgs("a PROFILE, or all"),
 	}, func(args []string) pauseRequest { r := req; r.Profile = args[0]; return r })
 	cmd.Flags().StringVar(&req.For, "for", "", "for how long, for example 30m, 2h or today (default: until resume)")
-	cmd.Flags().StringVar(&req.Until, "until", "", "until this time of the family's clock, for example 19:30")
+	cmd.Flags().StringVar(&req.Until, "until", "", "until this time of the family's clock, for example 19:30: the next one")
 	return c.aboutFamily(cmd)
 }
 

@@ -58,3 +58,18 @@ func parseTime(s string, zone *time.Location) (time.Time, error) {
 	}
 	return time.Time{}, fmt.Errorf("%q is not a time; write it like \"2026-11-23 21:30\", or 21:30 for today", s)
 }
+
+// parseEnd reads a time to come. One of the clock alone is the next: who pauses at ten in
+// the evening until 7:00 means tomorrow's.
+func parseEnd(s string, zone *time.Location, now time.Time) (time.Time, error) {
+	clock, err := time.Parse("15:04", s)
+	if err != nil {
+		return parseTime(s, zone)
+	}
+	now = now.In(zone)
+	for day := now.Day(); ; day++ {
+		if t := time.Date(now.Year(), now.Month(), day, clock.Hour(), clock.Minute(), 0, 0, zone); t.After(now) {
+			return t, nil
+		}
+	}
+}

@@ -21,6 +21,16 @@ func TestParseTime(t *testing.T) {
 			t.Errorf("%q is read as %v, %v; want %v", text, got, err, want)
 		}
 	}
+	for text, want := range map[string]time.Time{
+		"21:31":            evening.Add(time.Minute),
+		"21:30":            evening.AddDate(0, 0, 1),
+		"07:00":            time.Date(2026, 11, 24, 7, 0, 0, 0, berlin),
+		"2026-11-23 07:00": time.Date(2026, 11, 23, 7, 0, 0, 0, berlin), // and is over
+	} {
+		if got, err := parseEnd(text, berlin, evening); err != nil || !got.Equal(want) {
+			t.Errorf("the end %q is read as %v, %v; want %v", text, got, err, want)
+		}
+	}
 	for _, text := range []string{"", "soon", "2026-11-31", "2026-11-23T21", "21:30 "} {
 		if got, err := parseTime(text, berlin); err == nil {
 			t.Errorf("%q is read as %v", text, got)
