@@ -67,8 +67,8 @@ func TestPassIsUsedOnce(t *testing.T) {
 	want(t, "after its time", other.get("/join/"+late), 410, "")
 }
 
-// The family that a server begins with speaks the language of who sets it up, and
-// nobody renames it after that.
+// What nobody named of the family that a server begins with is called in the language
+// of who sets it up.
 func TestFirstNames(t *testing.T) {
 	for _, tt := range []struct {
 		name, lang, renamed string

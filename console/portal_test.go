@@ -157,6 +157,20 @@ func TestMyPageTellsEachTime(t *testing.T) {
 	}
 }
 
+// TestWholeDays: a child is told of a time of 24 hours that it is one, wherever it begins.
+func TestWholeDays(t *testing.T) {
+	l := pagesOf(t, ofHome(), lea).texts.choose("en")
+	for w, want := range map[policy.Window]string{
+		{Days: 127, From: 15 * 60, To: 15 * 60}: "(Every day, 24 hours from 15:00)",
+		{Days: 127, From: 0, To: 24 * 60}:       "(Every day, 24 hours from 00:00)",
+		{Days: 127, From: 20 * 60, To: 24 * 60}: "(Every day, 20:00 to 00:00)",
+	} {
+		if got := l.scheduleWords("C", portalTime{Name: "Rest", Kind: "all", Effect: "blocks", Windows: []policy.Window{w}}); !strings.Contains(got, want) {
+			t.Errorf("%s is %q, want %q", w, got, want)
+		}
+	}
+}
+
 // TestPortalFails: a child is not sent to owners and operators with what went wrong.
 func TestPortalFails(t *testing.T) {
 	for _, tt := range []struct {
