@@ -120,14 +120,15 @@ func runUnbound(t *testing.T, conf, addr, name string) {
 	if out, err := exec.Command("/usr/sbin/unbound-checkconf", conf).CombinedOutput(); err != nil {
 		t.Fatalf("unbound-checkconf: %v\n%s", err, out)
 	}
-	log, ended := &logBuffer{}, make(chan error, 1)
+	log, ended := &logBuffer{}, make(chan struct{})
 	cmd := exec.Command("/usr/sbin/unbound", "-d", "-p", "-c", conf)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() { cmd.Process.Kill() })
+	var end error
+	go func() { end = cmd.Wait(); close(ended) }()
+	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
 	c := dns.Client{Timeout: time.Second}
 	for deadline := time.After(20 * time.Second); ; {
 		got, _, err := c.Exchange(new(dns.Msg).SetQuestion(name, dns.TypeA), addr)
@@ -135,8 +136,8 @@ func runUnbound(t *testing.T, conf, addr, name string) {
 			return
 		}
 		select {
-		case err := <-ended:
-			t.Fatalf("Unbound ended: %v\n%s", err, log)
+		case <-ended:
+			t.Fatalf("Unbound ended: %v\n%s", end, log)
 		case <-deadline:
 			t.Fatalf("Unbound has no address for %s: %v %v\n%s", name, got, err, log)
 		case <-time.After(20 * time.Millisecond):
