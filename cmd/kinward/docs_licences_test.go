@@ -56,7 +56,7 @@ func TestLicences(t *testing.T) {
 		if direct[m.Path] && said[m.Path] != found {
 			t.Errorf("%s: CONTRIBUTING.md says %q, its files say %q", m.Path, said[m.Path], found)
 		}
-		where := "tests alone"
+		where := "tests, or other systems"
 		if shipped[m.Path] {
 			where = "the program"
 		}
