@@ -130,15 +130,13 @@ func TestWhoIsWaitedForMakesRoom(t *testing.T) {
 		begin(s)
 		begin(s)
 		s.waitForBodies(2)
-		func() {
-			c := s.httpClients(serverName)["HTTP/2.0"]
-			r, err := c.Get("https://" + serverName + "/dns-query?dns=" + base64.RawURLEncoding.EncodeToString(packed(msgFor("ok.example.", dns.TypeA, zeroID))))
-			if err != nil {
-				t.Errorf("beside two who are waited for, %s: %v", name, err)
-				return
-			}
-			r.Body.Close()
-		}()
+		c := s.httpClients(serverName)["HTTP/2.0"]
+		r, err := c.Get("https://" + serverName + "/dns-query?dns=" + base64.RawURLEncoding.EncodeToString(packed(msgFor("ok.example.", dns.TypeA, zeroID))))
+		if err != nil {
+			t.Errorf("beside two who are waited for, %s: %v", name, err)
+			continue
+		}
+		r.Body.Close()
 	}
 }
 
@@ -169,7 +167,7 @@ func (s *secured) waitForBodies(want int) {
 	}
 }
 
-// Who opens streams and ends none is refused more of them, and others are answered.
+// Who opens streams and ends none is refused more of them.
 func TestStreamsThatDoNotEnd(t *testing.T) {
 	reg := newRegistry(&Config{})
 	s := startSecure(t, func(c *Config) { c.Registerer = reg })
@@ -246,14 +244,14 @@ func TestHandshakesThatDoNotEnd(t *testing.T) {
 		t.Cleanup(func() { tr.Close(); c.Close() })
 		return tr.Dial(ctx, to, s.client(serverName, "doq"), &quic.Config{HandshakeIdleTimeout: 30 * time.Second})
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 90*time.Second)
 	var under sync.WaitGroup
 	defer under.Wait()
 	defer stop()
 	for range s.limits.TLSConns + handshakesBeyond + 100 {
 		under.Go(func() { dial(ctx, "127.0.0.1", func(c net.PacketConn) net.PacketConn { return deaf{c} }) })
 	}
-	for end := time.Now().Add(20 * time.Second); metric(t, reg, "kinward_tls_connections_refused_total") < 20; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); metric(t, reg, "kinward_tls_connections_refused_total") < 20; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("none is refused")
 		}

@@ -314,7 +314,7 @@ func (c *quicConn) serveHTTP3(reading, work context.Context) {
 	})
 	l := c.s.limits
 	c.streams(reading, func(str *quic.Stream) {
-		defer c.s.bodies.leave(c.network) // the library does not say when it has the head
+		defer c.s.bodies.leave(c.network) // not sooner, see maxBodies
 		now := time.Now()
 		str.SetReadDeadline(now.Add(2 * l.TCPRead))
 		str.SetWriteDeadline(now.Add(2*l.TCPRead + l.QueryDeadline + l.TCPWrite))
