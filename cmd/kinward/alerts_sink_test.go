@@ -73,14 +73,7 @@ func startLetterbox(t *testing.T, implicit bool) *letterbox {
 	if err := os.WriteFile(b.roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.listen(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)))
-	return b
-}
-
-// listen starts to take mail; a letterbox that was closed can listen again.
-func (b *letterbox) listen(t *testing.T, addr string) func() {
-	t.Helper()
-	l, err := net.Listen("tcp", addr)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +89,7 @@ func (b *letterbox) listen(t *testing.T, addr string) func() {
 		}
 	}()
 	t.Cleanup(func() { l.Close() })
-	return func() { l.Close() }
+	return b
 }
 
 // serve speaks as much of RFC 5321, 3207 and 4954 as a client needs.

@@ -4,17 +4,30 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"sync"
 	"testing"
 )
 
+// given are the ports that freePort returned: none is returned twice.
+var given struct {
+	sync.Mutex
+	ports map[int]bool
+}
+
 // freePort returns a port of loopback that nobody has by UDP or TCP, for a program that
-// is told its port and takes it a moment later. It lies below those that the system
-// hands out itself (Linux, ip_local_port_range: from 32768 on), so that no socket of a
-// test that runs at the same time gets it meanwhile.
+// is told its port and takes it a moment later. The system does not hand it out itself,
+// so that no socket of a test that runs at the same time gets it meanwhile.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 100 {
-		port := 15000 + rand.IntN(15000)
+	low, high := keptPorts(t)
+	given.Lock()
+	defer given.Unlock()
+	for range 1000 {
+		port := low + rand.IntN(high-low+1)
+		if given.ports[port] {
+			continue
+		}
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
 		pc, err := net.ListenPacket("udp4", addr)
 		if err != nil {
@@ -26,10 +39,36 @@ func freePort(t *testing.T) int {
 			continue
 		}
 		l.Close()
+		if given.ports == nil {
+			given.ports = map[int]bool{}
+		}
+		given.ports[port] = true
 		return port
 	}
-	t.Fatal("no port below 30000 is free for UDP and TCP alike")
+	t.Fatalf("no port from %d to %d is free for UDP and TCP alike", low, high)
 	return 0
+}
+
+// keptPorts returns the longer of the ranges below and above the ports that the system
+// hands out to sockets that ask for none (ip_local_port_range): from 32768 on with most
+// Linux systems, from 16000 on in some sandboxes.
+func keptPorts(t *testing.T) (low, high int) {
+	t.Helper()
+	from, to := 32768, 60999
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		if _, err := fmt.Sscan(string(text), &from, &to); err != nil {
+			t.Fatalf("the system's own ports %q: %v", text, err)
+		}
+	}
+	// Below 10000 are ports that services of the machine have.
+	low, high = 10000, from-1
+	if 65535-to > high-low {
+		low, high = to+1, 65535
+	}
+	if high-low < 500 { // a system that keeps none
+		low, high = 10000, 65535
+	}
+	return low, high
 }
 
 // bothPorts listens on one port of loopback by UDP and TCP.
