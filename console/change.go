@@ -45,7 +45,7 @@ type did struct {
 func (d did) Sentence() string { return sentence(d.What) }
 
 // toldIDs are the IDs that a record of changes holds, where they stand in it.
-var toldIDs = regexp.MustCompile(`\b(service|category)[: ]([a-z0-9]+(?:-[a-z0-9]+)*)\b|\(preset ([A-E]|adult)\)|\bthe preset of (profile .* from) ([A-E]|adult) to ([A-E]|adult)\b|\bless is recorded \((none|count|item), not (none|count|item)\)`)
+var toldIDs = regexp.MustCompile(`\b(service|category) ([a-z0-9]+(?:-[a-z0-9]+)*)\b|\(preset ([A-E]|adult)\)|\bthe preset of (profile .* from) ([A-E]|adult) to ([A-E]|adult)\b|\bless is recorded \((none|count|item), not (none|count|item)\)`)
 
 // keptWords are the words of what is recorded.
 var keptWords = map[string]string{"none": "nothing", "count": "numbers", "item": "names and times"}
@@ -65,9 +65,6 @@ func (l *textLanguage) named(recorded string) string {
 		switch {
 		case m[1] == "service":
 			if s, ok := catalogue.Service(m[2]); ok {
-				if english && strings.Contains(found, ":") {
-					return s.Name
-				}
 				return strings.TrimSuffix(found, m[2]) + s.Name
 			}
 		case !english:

@@ -21,7 +21,7 @@ var spoken = map[string]string{
 	"../journal/signal.go":        `^%s  %s$|reading signal|not the details`,
 	"../journal/alerts/words.go":  `[<{]|^(%s, %s: %s|%s %s\n)$`,
 	"../journal/alerts/digest.go": `[<{]|^( %d|  %s\n|\n%s\n|%5d  %s\n|%s\n|%s\n%s\n|  %-\*s  %s|\. %s|Mon 2 Jan 15:04|%s %s)$`,
-	"../policy/edit.go":           `^rule %d \(%s\)$`,
+	"../policy/edit.go":           `^(rule %d \(%s\)|category %s|service %s)$`,
 	"../policy/edit_device.go":    `^Device %s$`,
 	"../policy/edit_profile.go":   `^%s %s(%s)?$`,
 	"../policy/edit_schedule.go":  `^(%s %s %s| %s-%s)$`,

@@ -15,7 +15,7 @@ func TestSaid(t *testing.T) {
 		`added device Tab (192.0.2.7, encrypted DNS) to profile Lea`:                     "das Gerät Tab (192.0.2.7, verschlüsseltes DNS) zum Profil Lea hinzugefügt",
 		`added device Lea's phone (192.0.2.7) to profile Lea until 2026-12-01T10:00:00Z`: "das Gerät Lea's phone (192.0.2.7) bis 2026-12-01T10:00:00Z zum Profil Lea hinzugefügt",
 		`profile "Lea": category social is "watch", not "block"`:                         "Profil „Lea“: die Art „Soziale Medien“ ist auf „erlauben und aufzeichnen“ statt „sperren“",
-		`granted profile Lea name:example.org until 2026-12-01T10:00:00Z`:                "für das Profil Lea freigegeben: example.org bis 2026-12-01T10:00:00Z",
+		`granted example.org to profile Lea until 2026-12-01T10:00:00Z`:                  "für das Profil Lea bis 2026-12-01T10:00:00Z freigegeben: example.org",
 		`added rule 3 to profile Lea: deny example.org and all below it`:                 "dem Profil Lea die Regel 3 hinzugefügt: example.org und alles darunter sperren",
 		`Removed guardian Tom.`:         "Tom als erwachsene Person entfernt.",
 		`added guardian Eva (owner)`:    "Eva zu den Erwachsenen der Familie hinzugefügt (verantwortlich)",
@@ -84,8 +84,15 @@ func TestTold(t *testing.T) {
 	en, de := texts.choose("en"), texts.choose("de")
 	for recorded, want := range map[string][2]string{
 		`Chose "allow" for service roblox in profile Lea.`: {`Chose &#34;allow&#34; for service Roblox in profile Lea.`, `Im Profil Lea „erlauben“ gewählt für den Dienst Roblox.`},
-		`Granted profile Lea service:hotornot until Sat 28 Nov 2026 13:04.`: {
-			`Granted profile Lea Hot or Not until Sat 28 Nov 2026 13:04.`, `Für das Profil Lea freigegeben: den Dienst Hot or Not bis Sa 28. November 2026 13:04.`,
+		`Granted service hotornot to profile Lea until Sat 28 Nov 2026 13:04.`: {
+			`Granted service Hot or Not to profile Lea until Sat 28 Nov 2026 13:04.`, `Für das Profil Lea bis Sa 28. November 2026 13:04 freigegeben: den Dienst Hot or Not.`,
+		},
+		`Revoked grant 12 of profile Lea for category dating.`: {`Revoked grant 12 of profile Lea for &#34;Dating &amp; hook-ups&#34;.`, `Die Freigabe 12 des Profils Lea für die Art „Dating und Treffen“ beendet.`},
+		`category dating is granted until Sat 28 Nov 2026 13:04`: {
+			`&#34;Dating &amp; hook-ups&#34; is granted until Sat 28 Nov 2026 13:04`, `die Art „Dating und Treffen“ ist bis Sa 28. November 2026 13:04 freigegeben`,
+		},
+		`added schedule Bed to profile Lea: block service tiktok Mon 20:30-06:30`: {
+			`added schedule Bed to profile Lea: block service TikTok Mon 20:30-06:30`, `dem Profil Lea den Zeitplan Bed hinzugefügt: sperren: den Dienst TikTok, Mo 20:30-06:30`,
 		},
 		`category dating is "allow", not "block"`: {`&#34;Dating &amp; hook-ups&#34; is &#34;allow&#34;, not &#34;block&#34;`, `die Art „Dating und Treffen“ ist auf „erlauben“ statt „sperren“`},
 		`Added profile Lea (preset D).`:           {`Added profile Lea (13–15 years).`, `Das Profil Lea hinzugefügt (13–15 Jahre).`},

@@ -312,10 +312,16 @@ func (f *Family) hasOwner() bool {
 	return slices.ContainsFunc(f.Guardians, func(g Guardian) bool { return g.Role == Owner })
 }
 
-// targetText says what a schedule is about, in words that show a rule.
+// targetText says what a schedule or a grant is about as sentences say it: "service
+// tiktok", "category social", a name as it is, a rule with its name.
 func (f *Family) targetText(t Target) string {
-	if t.Kind != ForRule {
-		return t.String()
+	switch t.Kind {
+	case ForCategory:
+		return "category " + t.Category.String()
+	case ForService:
+		return "service " + t.Service
+	case ForName:
+		return t.Name.String()
 	}
 	for i := range f.Profiles {
 		for _, r := range f.Profiles[i].Rules {
@@ -350,7 +356,7 @@ func (f *Family) AddGrant(profile string, g Grant, now time.Time) (GrantID, stri
 	}
 	g.ID, g.Profile = GrantID(f.nextID()), p.ID
 	f.Grants = append(f.Grants, g)
-	return g.ID, fmt.Sprintf("granted profile %s %s%s", p.Name, g.What, untilText(g.Until)), nil
+	return g.ID, fmt.Sprintf("granted %s to profile %s%s", f.targetText(g.What), p.Name, untilText(g.Until)), nil
 }
 
 // RevokeGrant ends a grant early.
@@ -361,7 +367,7 @@ func (f *Family) RevokeGrant(id GrantID) (string, error) {
 	}
 	g := f.Grants[i]
 	f.Grants = slices.Delete(f.Grants, i, i+1)
-	return fmt.Sprintf("revoked grant %d of profile %s for %s", id, f.profileName(g.Profile), g.What), nil
+	return fmt.Sprintf("revoked grant %d of profile %s for %s", id, f.profileName(g.Profile), f.targetText(g.What)), nil
 }
 
 // Settle brings what time has ended to its end, as of now: exemptions and

@@ -269,7 +269,7 @@ func (w *weighing) grants() {
 				continue
 			}
 		}
-		w.add(fmt.Sprintf("profile %q", w.after.profileName(g.Profile)), "%s is granted until %s", g.What, g.Until.UTC().Format(time.RFC3339))
+		w.add(fmt.Sprintf("profile %q", w.after.profileName(g.Profile)), "%s is granted until %s", w.after.targetText(g.What), g.Until.UTC().Format(time.RFC3339))
 	}
 }
 

@@ -81,8 +81,8 @@ func TestWeakens(t *testing.T) {
 		{name: "a grant", do: func(f *Family) {
 			f.Grants = append(f.Grants, Grant{ID: 61, Profile: 3, From: monday, Until: monday.Add(time.Hour)})
 		}, says: `profile "Lea": everything is granted until 2026-11-23T13:00:00Z`},
-		{name: "a grant is longer", do: func(f *Family) { f.Grants[0].Until = monday.Add(2 * time.Hour) }, says: "service:chat is granted until"},
-		{name: "a grant is revoked", do: func(f *Family) { f.Grants = nil }, back: "service:chat is granted until"},
+		{name: "a grant is longer", do: func(f *Family) { f.Grants[0].Until = monday.Add(2 * time.Hour) }, says: "service chat is granted until"},
+		{name: "a grant is revoked", do: func(f *Family) { f.Grants = nil }, back: "service chat is granted until"},
 		{name: "a device moves to adults", do: func(f *Family) { f.Devices[0].Profile = 2 }, says: `device "Phone": profile Adults applies, not Lea, and that is weaker`},
 		{name: "an exemption is longer", do: func(f *Family) { f.Devices[1].Until = monday.Add(time.Hour) }, says: `device "Laptop": profile Adults applies, not Lea`},
 		{name: "an exemption without end", do: func(f *Family) { f.Devices[1].Until = time.Time{} }, says: `device "Laptop": profile Adults applies, not Lea`},

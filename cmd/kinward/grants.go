@@ -89,7 +89,7 @@ func printGrants(w io.Writer, f familyView) {
 		if g.Over {
 			until = "over since " + g.Until.Format(timeLayout)
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", g.ID, g.Profile, g.What, until, by(g.By, g.Why))
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", g.ID, g.Profile, g.About, until, by(g.By, g.Why))
 	}
 	t.Flush()
 	if len(f.Grants) == 0 {

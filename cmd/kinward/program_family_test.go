@@ -90,7 +90,7 @@ func TestProgramChild(t *testing.T) {
 	if d := time.Until(f.Grants[0].Until); d > 15*time.Minute || d < 10*time.Minute {
 		t.Errorf("the grant ends in %v; want 15 minutes", d)
 	}
-	wantAll(t, "grants", h.must("grants"), "homework", "name:allowed.example")
+	wantAll(t, "grants", h.must("grants"), "homework", "  allowed.example  ")
 	h.must("grants", "revoke", fmt.Sprint(f.Grants[0].ID))
 	h.closes("after the grant", "allowed.example")
 	h.must("grants", "add", "everything", "--profile", "Lea", "--for", "today")
