@@ -27,7 +27,7 @@ type Change struct {
 	Why      string             `json:"why,omitempty"`
 	Weakens  []policy.Weakening `json:"weakens,omitempty"` // how it lowers protection
 	Undoes   uint64             `json:"undoes,omitempty"`  // the revision that it takes back
-	CanUndo  bool               `json:"canUndo"`           // what it changed was kept; a later change may be in the way
+	CanUndo  bool               `json:"canUndo"`           // what it changed was kept, and who asks may undo it; a later change may be in the way
 }
 
 // record notes a change and forgets those that are too old.
@@ -95,10 +95,10 @@ func changes(ctx context.Context, q querier, where string, args ...any) ([]Chang
 	return out, rows.Err()
 }
 
-// ChangesOf returns the newest changes of a family that changed a part of it, by
-// the path that [policy.Delta] gives it, newest first, at most limit. Of a change
-// that did not keep what it changed nobody knows.
-func (db *DB) ChangesOf(ctx context.Context, family policy.FamilyID, path string, limit int) ([]Change, error) {
+// ChangesOf returns the newest changes of a family that changed a part of it that is
+// asked for, by the path that [policy.Delta] gives it, newest first, at most limit. Of
+// a change that did not keep what it changed nobody knows.
+func (db *DB) ChangesOf(ctx context.Context, family policy.FamilyID, part func(path string) bool, limit int) ([]Change, error) {
 	touched := map[uint64]bool{}
 	err := db.each(ctx, func(rows *sql.Rows) error {
 		var revision uint64
@@ -110,7 +110,7 @@ func (db *DB) ChangesOf(ctx context.Context, family policy.FamilyID, path string
 		if err := json.Unmarshal([]byte(parts), &delta); err != nil {
 			return fmt.Errorf("reading change %d: %w", revision, err)
 		}
-		touched[revision] = delta.Touches([]string{path})
+		touched[revision] = slices.ContainsFunc(delta, func(p policy.Part) bool { return part(p.Path) })
 		return nil
 	}, `SELECT revision, delta FROM changes WHERE family_id = $1 AND delta <> ''`, int64(family))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -77,10 +78,21 @@ func changes(ctx context.Context, n *node, req changesRequest, _ progress) (chan
 	if req.Path == "" {
 		list, err = n.db.Changes(ctx, f.ID, req.Limit)
 	} else {
-		list, err = n.db.ChangesOf(ctx, f.ID, req.Path, req.Limit)
+		list, err = n.db.ChangesOf(ctx, f.ID, func(path string) bool { return path == req.Path }, req.Limit)
 	}
 	if err != nil {
 		return changesReply{}, err
+	}
+	if a := actor(ctx); a != nil && !a.operating && a.Role < policy.Owner {
+		others, err := n.db.ChangesOf(ctx, f.ID, ownersPart, store.KeptChanges)
+		if err != nil {
+			return changesReply{}, err
+		}
+		for i := range list {
+			if slices.ContainsFunc(others, func(c store.Change) bool { return c.Revision == list[i].Revision }) {
+				list[i].CanUndo = false
+			}
+		}
 	}
 	zone := zoneOf(f)
 	for i := range list {

@@ -129,6 +129,13 @@ func mayDecide(role policy.Role, p store.Proposal) error {
 	return nil
 }
 
+// ownersPart reports whether a part of a family, by its path in a [policy.Delta], is
+// one that [mayDecide] leaves to an owner.
+func ownersPart(path string) bool {
+	what, _, _ := strings.Cut(path, "/")
+	return slices.Contains([]string{"name", "zone", "loosening", "retention", "guardian"}, what)
+}
+
 func sameRetention(a, b policy.Retention) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)

@@ -99,6 +99,34 @@ func TestDeskFamily(t *testing.T) {
 	}
 }
 
+// TestDeskUndo holds that a carer is offered to take back what a carer may, which is
+// what the guard lets pass.
+func TestDeskUndo(t *testing.T) {
+	h := newDeskHouse(t)
+	eva, karl := h.guardian(2, "Eva"), h.guardian(2, "Karl")
+	for _, step := range []struct {
+		do  string
+		req any
+	}{
+		{"families-rename", change[familyRequest]{Do: familyRequest{Name: "Miller"}}},
+		{"retention-set", change[retentionRequest]{Do: retentionRequest{Days: "20"}}},
+		{"guardians-rename", change[guardianRequest]{Do: guardianRequest{Name: "Oma", To: "Granny"}}},
+		{"families-loosening", change[familyRequest]{Do: familyRequest{Delay: "2h"}}},
+		{"profiles-add", change[profileRequest]{Do: profileRequest{Profile: "Lea", Preset: "C"}}},
+	} {
+		must(t, h.desk.Do(t.Context(), eva, step.do, step.req, nil))
+	}
+	var all, hers changesReply
+	must(t, h.desk.Do(t.Context(), karl, "changes", changesRequest{Limit: 5}, &all))
+	must(t, h.desk.Do(t.Context(), eva, "changes", changesRequest{Limit: 5}, &hers))
+	for i, c := range all.Changes {
+		err := h.desk.Do(t.Context(), karl, "changes-undo", changesRequest{Revision: c.Revision}, nil)
+		if may := kindOf(err) != console.Forbidden; c.CanUndo != may || may != (i == 0) || !hers.Changes[i].CanUndo {
+			t.Errorf("%s: a carer is offered it: %t, and has it done: %v", c.What, c.CanUndo, err)
+		}
+	}
+}
+
 // TestDeskRoles holds who may do what, and that it is asked for each time.
 func TestDeskRoles(t *testing.T) {
 	h := newDeskHouse(t)

@@ -269,7 +269,8 @@ func (n *node) invitationAllowed(ctx context.Context, family policy.FamilyID, g 
 	if err != nil {
 		return false, err
 	}
-	own, err := n.db.ChangesOf(ctx, family, fmt.Sprintf("guardian/%d", g.ID), store.KeptChanges)
+	guardian := fmt.Sprintf("guardian/%d", g.ID)
+	own, err := n.db.ChangesOf(ctx, family, func(path string) bool { return path == guardian }, store.KeptChanges)
 	if err != nil {
 		return false, err
 	}
