@@ -178,6 +178,7 @@ func (a *album) forms(b *chrome) {
 	b.fill("Recognised by (may be left empty)", "somewhere")
 	b.click("Add")
 	b.sees("somewhere")
+	b.until("the wrong field, focused", `document.activeElement.getAttribute("aria-invalid") === "true"`)
 	a.here(b, "devices-wrong")
 	b.open(b.childOf("Lea") + "/rules")
 	b.fill("Name", "forum.example.org")

@@ -12,6 +12,9 @@ for (const here of document.querySelectorAll('.tabs [aria-current]')) {
   tabs.scrollLeft = here.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - here.offsetWidth) / 2;
 }
 
+// After a refused form a visitor goes on at the field that was wrong, not on top.
+document.querySelector('main [aria-invalid=true]')?.focus();
+
 // A form is sent once, however often its button is pressed; but one that saves a
 // file (data-again) leaves its page as it is.
 document.addEventListener('submit', ({ target, submitter }) => {
