@@ -76,6 +76,17 @@ type logConfig struct {
 	Format string `mapstructure:"format" yaml:"format"`
 }
 
+// check returns the level from which on something is logged.
+func (c logConfig) check() (level slog.Level, err error) {
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return level, fmt.Errorf("level: %q is not debug, info, warn or error", c.Level)
+	}
+	if !slices.Contains([]string{"text", "json"}, c.Format) {
+		return level, fmt.Errorf("format: %q is not text or json", c.Format)
+	}
+	return level, nil
+}
+
 // defaultConfig is the one place of defaults.
 func defaultConfig() config {
 	return config{
@@ -201,47 +212,15 @@ type settings struct {
 // value and what would be right.
 func (c *config) resolve() (*settings, error) {
 	s := &settings{}
-	if c.Data == "" {
-		return nil, errors.New("data: no folder is given and no home directory is known; give one with --data")
-	}
-	if len(c.DNS) == 0 {
-		return nil, errors.New("dns: give at least one address to listen on, for example 127.0.0.1:1053")
-	}
-	for _, a := range c.DNS {
-		if err := checkListenAddr("dns", a); err != nil {
-			return nil, err
-		}
-	}
-	if c.Metrics != "" {
-		if err := checkListenAddr("metrics", c.Metrics); err != nil {
-			return nil, err
-		}
-	}
-	if c.Pprof && c.Metrics == "" {
-		return nil, errors.New("pprof: profiles are served beside the metrics, which are off; set metrics to an address, for example 127.0.0.1:9153")
-	}
-	if len(c.Upstream) == 0 {
-		return nil, fmt.Errorf("upstream: give at least one server that resolves what is allowed, for example %s", defaultUpstreams[0])
-	}
-	var err error
-	if s.upstreams, err = parseUpstreams("upstream", c.Upstream); err != nil {
+	err := c.checkPlaces()
+	if err != nil {
 		return nil, err
 	}
-	if s.forward, err = parseRoutes(c.Forward); err != nil {
+	if err := c.resolveUpstreams(s); err != nil {
 		return nil, err
 	}
-	if len(c.AllowNet) == 0 {
-		return nil, errors.New("allow-net: nobody may ask; give at least one network, for example 192.168.0.0/16")
-	}
-	for _, n := range c.AllowNet {
-		p, err := parseNetwork(n)
-		if err != nil {
-			return nil, fmt.Errorf("allow-net: %w", err)
-		}
-		s.allowNets = append(s.allowNets, p)
-	}
-	if s.forwarders, err = parseForwarders(c.Forwarders); err != nil {
-		return nil, fmt.Errorf("forwarders: %w", err)
+	if err := c.resolveAskers(s); err != nil {
+		return nil, err
 	}
 	if s.block, err = policy.ParseBlockMode(c.Block); err != nil {
 		return nil, fmt.Errorf("block: %w", err)
@@ -282,13 +261,65 @@ func (c *config) resolve() (*settings, error) {
 	if s.refresh, err = parseRefresh(c.Lists.Refresh); err != nil {
 		return nil, fmt.Errorf("lists: refresh: %w", err)
 	}
-	if err := s.level.UnmarshalText([]byte(c.Log.Level)); err != nil {
-		return nil, fmt.Errorf("log: level: %q is not debug, info, warn or error", c.Log.Level)
-	}
-	if !slices.Contains([]string{"text", "json"}, c.Log.Format) {
-		return nil, fmt.Errorf("log: format: %q is not text or json", c.Log.Format)
+	if s.level, err = c.Log.check(); err != nil {
+		return nil, fmt.Errorf("log: %w", err)
 	}
 	return s, nil
+}
+
+// checkPlaces checks where Kinward keeps what it has, and where it listens without
+// encryption.
+func (c *config) checkPlaces() error {
+	if c.Data == "" {
+		return errors.New("data: no folder is given and no home directory is known; give one with --data")
+	}
+	if len(c.DNS) == 0 {
+		return errors.New("dns: give at least one address to listen on, for example 127.0.0.1:1053")
+	}
+	for _, a := range c.DNS {
+		if err := checkListenAddr("dns", a); err != nil {
+			return err
+		}
+	}
+	if c.Metrics != "" {
+		if err := checkListenAddr("metrics", c.Metrics); err != nil {
+			return err
+		}
+	}
+	if c.Pprof && c.Metrics == "" {
+		return errors.New("pprof: profiles are served beside the metrics, which are off; set metrics to an address, for example 127.0.0.1:9153")
+	}
+	return nil
+}
+
+// resolveUpstreams reads who is asked for what is allowed.
+func (c *config) resolveUpstreams(s *settings) (err error) {
+	if len(c.Upstream) == 0 {
+		return fmt.Errorf("upstream: give at least one server that resolves what is allowed, for example %s", defaultUpstreams[0])
+	}
+	if s.upstreams, err = parseUpstreams("upstream", c.Upstream); err != nil {
+		return err
+	}
+	s.forward, err = parseRoutes(c.Forward)
+	return err
+}
+
+// resolveAskers reads who may ask, and whose word is taken about who asks.
+func (c *config) resolveAskers(s *settings) (err error) {
+	if len(c.AllowNet) == 0 {
+		return errors.New("allow-net: nobody may ask; give at least one network, for example 192.168.0.0/16")
+	}
+	for _, n := range c.AllowNet {
+		p, err := parseNetwork(n)
+		if err != nil {
+			return fmt.Errorf("allow-net: %w", err)
+		}
+		s.allowNets = append(s.allowNets, p)
+	}
+	if s.forwarders, err = parseForwarders(c.Forwarders); err != nil {
+		return fmt.Errorf("forwarders: %w", err)
+	}
+	return nil
 }
 
 // parseForwarders reads whose word is taken about who asks.

@@ -39,7 +39,7 @@ func (c *cli) digestCommand() *cobra.Command {
 		Use: "preview", Short: "Print the digest of the time until now; nothing is sent",
 		Long: `Prints what a guardian's digest would say that ended now: of the last hour, day or week.
 It sums up what the guardian hears of at least as often (see: kinward alerts set), so
-that it never says that all is calm where it was not.`,
+that it never says that all is calm where it was not; what they muted is not counted.`,
 		Example: `  kinward digest preview
   kinward digest preview --period week --guardian Eva
   kinward digest preview --html > digest.html`,
