@@ -140,6 +140,69 @@ func TestWhoIsWaitedForMakesRoom(t *testing.T) {
 	}
 }
 
+// A connection whose questions never come whole has asked nothing, so it is among the
+// first to make room. One that asked has.
+func TestWhoFailsHasNotAsked(t *testing.T) {
+	s := startSecure(t)
+	url := "https://" + serverName + "/dns-query"
+	wire := packed(msgFor("ok.example.", dns.TypeA, zeroID))
+	doq := func() *quic.Conn { return s.dialQUIC(DoQ, s.client(serverName, "doq")) }
+	steps := map[string]func(whole bool){
+		"DoQ": func(whole bool) {
+			conn := doq()
+			if whole {
+				if _, err := askStream(t, conn, frame(wire), true); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			str := openHalf(t, conn, 0, 40)
+			str.CancelWrite(doqNoError)
+			str.SetReadDeadline(time.Now().Add(5 * time.Second))
+			var reset *quic.StreamError
+			if _, err := str.Read(make([]byte, 1)); !errors.As(err, &reset) {
+				t.Errorf("half a question over DoQ: %v, want the stream's end", err)
+			}
+		},
+	}
+	for version, client := range s.httpClients(serverName) {
+		steps[version] = func(whole bool) {
+			kind, status := "text/plain", http.StatusUnsupportedMediaType
+			if whole {
+				kind, status = dnsMessage, http.StatusOK
+			}
+			r, err := client.Post(url, kind, bytes.NewReader(wire))
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, r.Body) // so that the connection stays
+			if r.Body.Close(); r.StatusCode != status {
+				t.Errorf("%s: %s, want %d", version, r.Status, status)
+			}
+		}
+	}
+	answered := func() (n uint32) {
+		s.secure.each(func(m *member) {
+			for m.busy.Load() > 0 {
+				time.Sleep(time.Millisecond)
+			}
+			n += m.answered.Load()
+		})
+		return n
+	}
+	for name, step := range steps {
+		before := answered()
+		step(false)
+		if n := answered() - before; n != 0 {
+			t.Errorf("%s: what is no question counts as %d", name, n)
+		}
+		step(true)
+		if n := answered() - before; n != 1 {
+			t.Errorf("%s: a question counts as %d", name, n)
+		}
+	}
+}
+
 // openHalf sends what a message begins with on a stream of its own.
 func openHalf(t testing.TB, conn *quic.Conn, begin ...byte) *quic.Stream {
 	t.Helper()

@@ -213,7 +213,6 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 	mem := s.scratch.Get().(*scratch)
 	defer s.giveBack(mem)
 	n, status := s.readRequest(w, r, mem.buf, from.Addr())
-	defer p.work()() // not before: who is waited for is idle, and makes room
 	switch status {
 	case 0:
 	case http.StatusTooManyRequests:
@@ -229,6 +228,7 @@ func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
 		refuse(status, http.StatusText(status))
 		return
 	}
+	defer p.work()() // not before: who is waited for makes room, and what is no question is no work for one
 	if s.limiter != nil {
 		if ok, _ := s.limiter.take(proven, from.Addr(), s.now()); !ok {
 			tooMany()

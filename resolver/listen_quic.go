@@ -209,8 +209,6 @@ func (c *quicConn) answer(work context.Context, str *quic.Stream) {
 	str.SetDeadline(time.Now().Add(c.s.limits.TCPRead))
 	n, err := readQuestion(str, mem.buf)
 	c.s.bodies.leave(c.network)
-	c.begin() // not before: who is waited for is idle, and makes room
-	defer c.done()
 	switch {
 	case errors.Is(err, errProtocol):
 		c.crowd.metrics.broken.Inc()
@@ -226,6 +224,8 @@ func (c *quicConn) answer(work context.Context, str *quic.Stream) {
 		c.drop(str)
 		return
 	}
+	c.begin() // not before: who is waited for makes room, and what is no question is no work for one
+	defer c.done()
 	if !c.s.pace(c.from.Addr(), c.s.limits.TLSIdle) {
 		c.drop(str)
 		return
