@@ -358,16 +358,18 @@ func (x *Index) check(c *Catalogue) error {
 		return bad("its measures")
 	}
 	mask := uint64(1)<<x.nodeBits - 1
-	used := 0
-	for _, s := range x.slots {
+	used, ends := 0, false
+	for i, s := range x.slots {
 		if s&mask >= uint64(len(x.nodes)) {
 			return bad("its slots")
 		}
 		if s != 0 {
 			used++
+		} else if i%slotsPerBucket == slotsPerBucket-1 {
+			ends = true
 		}
 	}
-	if used != x.names || used == len(x.slots) { // a full table would be searched for ever
+	if used != x.names || !ends { // where every bucket goes on in the next one, find would search for ever
 		return bad("its slots")
 	}
 	if err := checkSets(x.nodes, x.labels, x.setEnd, len(x.lists), c); err != nil {

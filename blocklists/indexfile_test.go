@@ -156,6 +156,26 @@ func TestIndexFileDamaged(t *testing.T) {
 	try("a text", bytes.Repeat([]byte("example.com\n"), 100))
 }
 
+// A table in which no bucket ends is refused, also where slots are free: a search for a name that is not there would not end.
+func TestIndexFileWithoutAnEnd(t *testing.T) {
+	c := &Catalogue{}
+	x, err := Compile(c, sampleLists())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.check(c); err != nil {
+		t.Fatal(err)
+	}
+	clear(x.slots)
+	x.names = x.buckets
+	for last := slotsPerBucket - 1; last < len(x.slots); last += slotsPerBucket {
+		x.slots[last] = 1 << x.nodeBits
+	}
+	if err := x.check(c); !errors.Is(err, ErrIndexDamaged) {
+		t.Errorf("got %v, want a damaged index", err)
+	}
+}
+
 func FuzzOpenIndex(f *testing.F) {
 	lists := sampleLists()
 	x, err := Compile(&Catalogue{}, lists)
