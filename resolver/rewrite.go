@@ -100,11 +100,17 @@ func (q *query) addRewritten(e *entry) step {
 		}
 	}
 	putWord(q.out, atAN, records)
-	if cut {
-		putWord(q.out, atFlags, word(q.out, atFlags)|bitTC)
-	} else if addresses == 0 {
+	if !cut && addresses == 0 {
+		before := len(q.out)
 		left := max(e.life-e.age(q.now), 0) / time.Second
 		q.addSOA(target, q.capTTL(min(uint32(left), rewrittenTTL)))
+		if cut = len(q.out) > room; cut {
+			q.out = q.out[:before]
+			putWord(q.out, atNS, 0)
+		}
+	}
+	if cut {
+		putWord(q.out, atFlags, word(q.out, atFlags)|bitTC)
 	}
 	q.appendOPT(0, errRewritten)
 	return done

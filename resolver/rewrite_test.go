@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +105,35 @@ func TestRewrites(t *testing.T) {
 }
 
 func withDO(m *dns.Msg) { m.IsEdns0().SetDo() }
+
+// However long the names are that the target leads to, an answer over UDP is no longer
+// than the asker takes: what has no room is asked for over TCP.
+func TestRewritesFit(t *testing.T) {
+	up := newFake(t)
+	s := searching(t, config(t, up))
+	m := msgFor("www.google.com.", dns.TypeAAAA, plainDNS)
+	cut := 0
+	for n := range 63 {
+		label := strings.Repeat("x", n+1) + "."
+		long := strings.Repeat(label, 3) + "example."
+		up.set(t, "forcesafesearch.google.com. 300 IN CNAME "+long, long+" 300 IN CNAME end."+label, "example. 900 IN SOA ns.example. a.example. 1 2 3 4 600")
+		s.FlushName("", true)
+		wire := askRaw(t, s, "udp", household, packed(m))
+		if len(wire) > maxPlainUDP {
+			t.Errorf("labels of %d: %d bytes over UDP", n+1, len(wire))
+		}
+		if got := unpacked(t, wire); !got.Truncated {
+			continue
+		}
+		cut++
+		if got := askBy(t, s, "tcp", household, m); got.Truncated || len(got.Answer) != 3 || len(got.Ns) != 1 {
+			t.Errorf("labels of %d, over TCP: %v", n+1, got)
+		}
+	}
+	if cut == 0 {
+		t.Error("none was too long")
+	}
+}
 
 // Neither flags nor classes lead past a rewrite.
 func TestRewritesHaveNoWayRound(t *testing.T) {
