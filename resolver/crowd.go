@@ -274,7 +274,10 @@ type crowdConn struct {
 	net.Conn
 	*member
 	from netip.AddrPort // the client, which may stand behind a proxy
-	once sync.Once
+	// proxied: it came from a proxy, which has to say who the client is. Settings
+	// change, so what was found when it came holds.
+	proxied bool
+	once    sync.Once
 }
 
 // local returns the address of this server that the client connected to; none where

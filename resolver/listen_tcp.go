@@ -51,8 +51,9 @@ func (s *Server) admitConn(l *streamListener, c *net.TCPConn) *crowdConn {
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort()
 	set := s.settings.Load()
 	client, crowd := clientNetwork(from.Addr()), l.crowd
+	proxied := set.proxies.Lookup(plainAddr(from))
 	switch {
-	case set.proxies.Lookup(plainAddr(from)):
+	case proxied:
 		client = netip.Prefix{} // it will say
 	case l.via != overTCP || s.welcomes(from.Addr()):
 	case set.servesStrangers():
@@ -69,7 +70,7 @@ func (s *Server) admitConn(l *streamListener, c *net.TCPConn) *crowdConn {
 	if m == nil {
 		return nil
 	}
-	return &crowdConn{Conn: c, member: m, from: from}
+	return &crowdConn{Conn: c, member: m, from: from, proxied: proxied}
 }
 
 // greet does what comes before the first question: a proxy says for whom it
@@ -102,8 +103,7 @@ func (s *Server) greet(ctx context.Context, l *streamListener, c *crowdConn) {
 // hearProxy lets an allow-listed proxy say who the client is (PROXY v2). It
 // returns false where it does not, or that client is not to be served.
 func (s *Server) hearProxy(l *streamListener, c *crowdConn) bool {
-	set := s.settings.Load()
-	if !set.proxies.Lookup(plainAddr(c.from)) {
+	if !c.proxied {
 		return true
 	}
 	c.SetReadDeadline(time.Now().Add(s.limits.TCPRead))
@@ -116,7 +116,7 @@ func (s *Server) hearProxy(l *streamListener, c *crowdConn) bool {
 		return false
 	}
 	c.from = from
-	if l.via == overTCP && !s.welcomes(from.Addr()) && !set.servesStrangers() {
+	if l.via == overTCP && !s.welcomes(from.Addr()) && !s.settings.Load().servesStrangers() {
 		l.crowd.metrics.refused.Inc()
 		return false
 	}

@@ -98,6 +98,58 @@ func TestProxyProtocol(t *testing.T) {
 	}
 }
 
+// Whether a connection has to begin with a proxy's header is settled when it comes,
+// whatever the settings are when the header is read: the bounds for clients and for
+// strangers go by the one answer.
+func TestProxiesThatChange(t *testing.T) {
+	c := config(t, newFake(t))
+	c.Limits.TCPRead = 300 * time.Millisecond
+	s := start(t, c)
+	l := &streamListener{via: overTCP, crowd: s.plain}
+	proxies := func(list ...netip.Prefix) {
+		t.Helper()
+		if err := s.Reconfigure(Settings{Upstreams: c.Upstreams, AllowNets: loopbackNets, Proxies: Proxies{V2: list}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	come := func() (server *crowdConn, client net.Conn) {
+		t.Helper()
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		if client, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		accepted, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if server = s.admitConn(l, accepted.(*net.TCPConn)); server == nil {
+			t.Fatal("it was not let in")
+		}
+		t.Cleanup(func() { server.Close() })
+		return server, client
+	}
+	device := netip.MustParseAddrPort("127.0.0.77:4711")
+
+	proxies(loopbackNets...)
+	server, client := come()
+	proxies()
+	client.Write(proxyHeader(device))
+	if ok := s.hearProxy(l, server); !ok || server.from != device || server.client != clientNetwork(device.Addr()) {
+		t.Errorf("a proxy that is none any more: heard %t, from %s, counted as %s", ok, server.from, server.client)
+	}
+
+	server, client = come()
+	proxies(loopbackNets...)
+	if ok := s.hearProxy(l, server); !ok || server.from.String() != client.LocalAddr().String() {
+		t.Errorf("a client that is a proxy now: heard %t, from %s", ok, server.from)
+	}
+}
+
 // proxyHeader writes a header for a client.
 func proxyHeader(client netip.AddrPort) []byte {
 	b := append([]byte(proxySignature), 0x21, 0x11, 0, 12)
