@@ -204,7 +204,7 @@ func TestRateLimit(t *testing.T) {
 	clk := newClock()
 	c.Now = clk.now
 	c.AllowNets = append(c.AllowNets, netip.MustParsePrefix("::/0"))
-	c.Limits.Rate = RateLimit{PerSecond: 10, Burst: 20, Slip: 3, IPv4Bits: 24, Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.9.0/24")}}
+	c.Limits.Rate = RateLimit{PerSecond: 10, Burst: 20, Slip: 3, IPv4Bits: 24, Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.9.0/24"), netip.MustParsePrefix("::ffff:127.0.10.0/120")}}
 	reg := newRegistry(&c)
 	s := start(t, c)
 	m := msgFor("stranger.example.", dns.TypeA)
@@ -219,6 +219,7 @@ func TestRateLimit(t *testing.T) {
 	step("another address of the network", adult, 3, m, "served 0 slipped 1 badcookie 0 other 0")
 	step("another network", "127.0.1.1", 3, m, "served 3 slipped 0 badcookie 0 other 0")
 	step("who is exempt", "127.0.9.1", 50, m, "served 50 slipped 0 badcookie 0 other 0")
+	step("who is exempt, written as IPv6", "127.0.10.1", 50, m, "served 50 slipped 0 badcookie 0 other 0")
 	clk.advance(500 * time.Millisecond)
 	step("half a second later", household, 8, m, "served 5 slipped 1 badcookie 0 other 0")
 

@@ -95,7 +95,7 @@ func newLimiter(r RateLimit) *limiter {
 	}
 	l.sets = make([]bucketSet, sets)
 	for _, p := range r.Exempt {
-		l.exempt.Insert(p.Masked())
+		l.exempt.Insert(plainNet(p))
 		l.anyExempts = true
 	}
 	return l

@@ -7,11 +7,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gaissmai/bart"
+
 	"kinward/blocklists"
 	"kinward/policy"
 	"kinward/resolver/upstream"
-
-	"github.com/gaissmai/bart"
 )
 
 // Settings is what Reconfigure changes.
@@ -162,12 +162,18 @@ func insertAll(to *bart.Lite, networks []netip.Prefix) error {
 		if !n.IsValid() {
 			return fmt.Errorf("%s is not a network", n)
 		}
-		if n.Addr().Is4In6() && n.Bits() >= 96 {
-			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
-		}
-		to.Insert(n.Masked())
+		to.Insert(plainNet(n))
 	}
 	return nil
+}
+
+// plainNet returns a network as it is looked up: one of IPv4 addresses mapped into IPv6
+// is that of the addresses.
+func plainNet(n netip.Prefix) netip.Prefix {
+	if n.Addr().Is4In6() && n.Bits() >= 96 {
+		n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+	}
+	return n.Masked()
 }
 
 // peersOf returns the peers of a route, each once: those that were there, and new
