@@ -47,22 +47,9 @@ func (s *Server) forward(ctx context.Context, q *query) step {
 	if q.stale != nil {
 		wait = min(wait, staleAfter)
 	}
-	late := time.NewTimer(wait)
-	defer late.Stop()
-	err := errManyFlights
-	if f := s.fetch(ctx, q.set, q.fetch, false); f != nil {
-		select {
-		case <-f.done:
-			if err = f.err; err == nil && !(q.stale != nil && f.e.isFailure()) {
-				return s.release(q, f.e)
-			}
-		case <-late.C:
-			err = context.DeadlineExceeded
-			s.metrics.deadlines.Inc()
-		case <-ctx.Done():
-			err = ctx.Err()
-			s.metrics.deadlines.Inc()
-		}
+	e, err := s.await(ctx, q.set, q.fetch, wait)
+	if err == nil && !(q.stale != nil && e.isFailure()) {
+		return s.release(q, e)
 	}
 	if q.stale != nil {
 		q.stale.fail(q.now)
@@ -70,6 +57,26 @@ func (s *Server) forward(ctx context.Context, q *query) step {
 	}
 	s.log.Debug("a question found no answer", "name", q.name.String(), "type", q.qtype, "err", err)
 	return q.plain(rcodeServFail, failure(err), outFailed)
+}
+
+// await fetches the answer to k and waits for it, no longer than it may take.
+func (s *Server) await(ctx context.Context, set *settings, k question, wait time.Duration) (*entry, error) {
+	f := s.fetch(ctx, set, k, false)
+	if f == nil {
+		return nil, errManyFlights
+	}
+	late := time.NewTimer(wait)
+	defer late.Stop()
+	err := context.DeadlineExceeded
+	select {
+	case <-f.done:
+		return f.e, f.err
+	case <-late.C:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	s.metrics.deadlines.Inc()
+	return nil, err
 }
 
 // releaseStale answers with e, which is over, and says so (RFC 8914 §4.4).

@@ -159,35 +159,22 @@ func (s *Server) follow(ctx context.Context, q *query) step {
 	e := s.cache.get(k, q.now)
 	if e == nil || !e.alive(q.now) {
 		// As in forward, an old answer is better than none (RFC 8767).
-		old, wait, failed := e, s.limits.QueryDeadline, false
+		old, wait := e, s.limits.QueryDeadline
 		if old != nil {
-			wait, failed = min(wait, staleAfter), old.recently(q.now)
+			wait = min(wait, staleAfter)
 		}
-		ended, cancel := context.WithTimeout(ctx, wait)
-		defer cancel()
-		err := errManyFlights
-		var f *flight
-		if !failed {
-			f = s.fetch(ctx, q.set, k, false)
-		}
-		if f != nil {
-			select {
-			case <-f.done:
-				err = f.err
-			case <-ended.Done():
-				s.metrics.deadlines.Inc()
-				err = ended.Err()
-			}
-		}
-		switch {
-		case err == nil && !(old != nil && f.e.isFailure()):
-			e = f.e
-		case old == nil:
-			return q.plain(rcodeServFail, failure(err), outFailed)
-		default:
-			if !failed {
+		if old == nil || !old.recently(q.now) {
+			var err error
+			e, err = s.await(ctx, q.set, k, wait)
+			switch failed := err != nil || e.isFailure(); {
+			case old == nil && err != nil:
+				return q.plain(rcodeServFail, failure(err), outFailed)
+			case old != nil && failed:
 				old.fail(q.now)
+				e = old
 			}
+		}
+		if e == old {
 			s.metrics.stale.Inc()
 		}
 	}
