@@ -42,9 +42,13 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("64:ff9b:1::/48"),  // local NAT64 (RFC 8215)
 	netip.MustParsePrefix("2002::/16"),       // 6to4 (RFC 3056): may wrap any IPv4 address
 	netip.MustParsePrefix("fec0::/10"),       // site-local (RFC 3879)
+	netip.MustParsePrefix("::/96"),           // IPv4-compatible (RFC 4291 §2.5.5.1): wraps any IPv4 address
 }
 
-// IsPublic reports whether an address can be one of the open internet.
+// IsPublic reports whether an address can be one of the open internet, so that Kinward
+// may connect to it at somebody's word. It leaves out more than the program's other
+// lists of networks, also what is nobody's: which addresses an answer may have is the
+// resolver's matter (isHome), whom an address tells is policy's (IsPrivate).
 func IsPublic(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if nat64.Contains(a) {

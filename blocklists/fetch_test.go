@@ -280,6 +280,7 @@ func TestIsPublic(t *testing.T) {
 		"100.64.0.1": false, "0.0.0.0": false, "0.1.2.3": false, "255.255.255.255": false, "224.0.0.1": false,
 		"::": false, "::1": false, "fe80::1%eth0": false, "fd00::1": false, "ff02::1": false,
 		"::ffff:192.168.1.1": false, "64:ff9b::c0a8:101": false, "2002:c0a8:101::1": false, "192.0.2.1": false,
+		"::192.168.1.1": false,
 	} {
 		if got := IsPublic(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s: got %v", addr, got)

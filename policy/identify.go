@@ -271,7 +271,8 @@ func (d *Directory) asker(r *record, device int, now time.Time) (Asker, bool) {
 var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
 // public reports whether an address is one machine's in the whole world, so that
-// it can tell a family. The others mean something in one home only.
+// it can tell a family. The others mean something in one home only: those of
+// IsPrivate, and what no machine has for itself, such as groups.
 func public(a netip.Addr) bool {
 	return a.IsGlobalUnicast() && !a.IsPrivate() && !carrierNAT.Contains(a)
 }

@@ -82,3 +82,21 @@ func TestNewDirectoryRefuses(t *testing.T) {
 		})
 	}
 }
+
+// What tells a family, and what many households have at once, are each other's
+// opposite, up to the ends of each network.
+func TestPublicOrPrivate(t *testing.T) {
+	for _, p := range privateSpaces {
+		first, last := p.Addr(), p.Addr().AsSlice()
+		for bit := p.Bits(); bit < len(last)*8; bit++ {
+			last[bit/8] |= 0x80 >> (bit % 8)
+		}
+		end, _ := netip.AddrFromSlice(last)
+		for _, a := range []netip.Addr{first.Prev(), first, end, end.Next()} {
+			private := IsPrivate(netip.PrefixFrom(a, a.BitLen()))
+			if got, want := public(a), !private && a.IsGlobalUnicast(); got != want {
+				t.Errorf("%s: public %t, private %t", a, got, private)
+			}
+		}
+	}
+}

@@ -108,7 +108,8 @@ func NetworkText(p netip.Prefix) string {
 
 // IsPrivate reports whether every address of a network is one that many
 // households use at once (RFC 1918, RFC 4193, RFC 6598, link-local, loopback).
-// As a clue of a device such a network counts within its family alone.
+// As a clue of a device such a network counts within its family alone. For one
+// address public, which each question asks, says the same.
 func IsPrivate(p netip.Prefix) bool {
 	for _, whole := range privateSpaces {
 		if whole.Bits() <= p.Bits() && whole.Contains(p.Addr()) {

@@ -15,7 +15,9 @@ import (
 // back, whole, for every name that is not known to be meant so.
 
 // homeNets are addresses that mean something only where the asker is, and so
-// have no business behind a name of the Internet.
+// have no business behind a name of the Internet. What is nobody's, as documentation
+// and reserved networks are, is none of them, though Kinward itself does not connect
+// there ([blocklists.IsPublic]): such an answer leads nowhere, and is passed on.
 var homeNets = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), // RFC 1122 §3.2.1.3; many systems take 0.0.0.0 for themselves
 	netip.MustParsePrefix("10.0.0.0/8"),

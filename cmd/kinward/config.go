@@ -99,6 +99,7 @@ func defaultConfig() config {
 		Metrics:  "127.0.0.1:9153",
 		Console:  "127.0.0.1:8053",
 		// Loopback, private, link-local and unique-local ranges: never an open resolver.
+		// Not 100.64.0.0/10: who has such an address can be another customer of the carrier.
 		AllowNet: []string{
 			"127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
 			"169.254.0.0/16", "fe80::/10", "fc00::/7",
