@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -170,81 +171,95 @@ func workOf(ctx context.Context) context.Context {
 func (s *Server) DoH() http.Handler { return http.HandlerFunc(s.serveDoH) }
 
 func (s *Server) serveDoH(w http.ResponseWriter, r *http.Request) {
-	p, _ := r.Context().Value(peerOfRequest{}).(httpPeer)
-	if !p.from.IsValid() {
-		p.from, _ = netip.ParseAddrPort(r.RemoteAddr)
-	}
-	refuse := func(status int, text string) {
-		s.metrics.httpRefused.WithLabelValues(strconv.Itoa(status)).Inc()
-		w.Header().Set("Cache-Control", "no-store")
-		http.Error(w, text, status)
-	}
-	tooMany := func() {
-		s.metrics.limited[limitTooMany].Inc()
-		w.Header().Set("Retry-After", "1")
-		refuse(http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests))
-	}
-	from := p.from
-	set := s.settings.Load()
-	behind := set.web.Lookup(plainAddr(from))
+	a, status, why := s.whoAsks(r)
 	switch {
-	case behind:
-		a, err := forwardedFor(r.Header, &set.web)
-		if err != nil {
-			refuse(http.StatusBadRequest, err.Error())
-			return
-		}
-		from = netip.AddrPortFrom(a, 0)
-	case r.TLS == nil:
-		refuse(http.StatusForbidden, "only allow-listed reverse proxies may ask in clear")
-		return
-	}
-	if !isDoH(r.URL.Path) {
-		if s.pages == nil {
-			refuse(http.StatusNotFound, "questions go to "+dohPath)
-			return
-		}
-		defer p.work()()
+	case status != 0:
+		s.refuse(w, status, why)
+	case isDoH(r.URL.Path):
+		s.answerDoH(w, r, a)
+	case s.pages == nil:
+		s.refuse(w, http.StatusNotFound, "questions go to "+dohPath)
+	default:
+		defer a.work()()
 		page := r.Clone(r.Context())
-		page.RemoteAddr = from.Addr().Unmap().String()
+		page.RemoteAddr = a.client.Addr().Unmap().String()
 		s.pages.ServeHTTP(w, page)
-		return
 	}
+}
+
+// httpAsker is who a request over HTTP is from.
+type httpAsker struct {
+	httpPeer
+	client netip.AddrPort // which may stand behind a reverse proxy
+	behind bool           // it does
+}
+
+// whoAsks finds out whom a request is from. A status other than 0 says that it is not
+// to be served, and why.
+func (s *Server) whoAsks(r *http.Request) (a httpAsker, status int, why string) {
+	a.httpPeer, _ = r.Context().Value(peerOfRequest{}).(httpPeer)
+	if !a.from.IsValid() {
+		a.from, _ = netip.ParseAddrPort(r.RemoteAddr)
+	}
+	a.client = a.from
+	proxies := &s.settings.Load().web
+	switch a.behind = proxies.Lookup(plainAddr(a.from)); {
+	case a.behind:
+		client, err := forwardedFor(r.Header, proxies)
+		if err != nil {
+			return a, http.StatusBadRequest, err.Error()
+		}
+		a.client = netip.AddrPortFrom(client, 0)
+	case r.TLS == nil:
+		return a, http.StatusForbidden, "only allow-listed reverse proxies may ask in clear"
+	}
+	return a, 0, ""
+}
+
+// refuse answers a request that is no question, or one too many. why is for people; ""
+// is the status in words.
+func (s *Server) refuse(w http.ResponseWriter, status int, why string) {
+	s.metrics.httpRefused.WithLabelValues(strconv.Itoa(status)).Inc()
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	switch status {
+	case http.StatusTooManyRequests:
+		s.metrics.limited[limitTooMany].Inc()
+		h.Set("Retry-After", "1")
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", "GET, HEAD, POST")
+	case http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong:
+		s.metrics.tooLong.Inc()
+	}
+	http.Error(w, cmp.Or(why, http.StatusText(status)), status)
+}
+
+// answerDoH answers the question of a request.
+func (s *Server) answerDoH(w http.ResponseWriter, r *http.Request, a httpAsker) {
 	mem := s.scratch.Get().(*scratch)
 	defer s.giveBack(mem)
-	n, status := s.readRequest(w, r, mem.buf, from.Addr())
-	switch status {
-	case 0:
-	case http.StatusTooManyRequests:
-		tooMany()
-		return
-	default:
-		if status == http.StatusMethodNotAllowed {
-			w.Header().Set("Allow", "GET, HEAD, POST")
-		}
-		if status == http.StatusRequestEntityTooLarge || status == http.StatusRequestURITooLong {
-			s.metrics.tooLong.Inc()
-		}
-		refuse(status, http.StatusText(status))
+	n, status := s.readRequest(r, mem.buf, a.client.Addr())
+	if status != 0 {
+		s.refuse(w, status, "")
 		return
 	}
-	defer p.work()() // not before: who is waited for makes room, and what is no question is no work for one
+	defer a.work()() // not before: who is waited for makes room, and what is no question is no work for one
 	if s.limiter != nil {
-		if ok, _ := s.limiter.take(proven, from.Addr(), s.now()); !ok {
-			tooMany()
+		if ok, _ := s.limiter.take(proven, a.client.Addr(), s.now()); !ok {
+			s.refuse(w, http.StatusTooManyRequests, "")
 			return
 		}
 	}
 	q := &mem.q
-	q.reset(mem.buf[:n], from, overHTTPS)
-	q.clues.Token = s.tokenOf(r.TLS, askedName(r, behind), r)
-	if !behind {
-		q.local = p.local
+	q.reset(mem.buf[:n], a.client, overHTTPS)
+	q.clues.Token = s.tokenOf(r.TLS, askedName(r, a.behind), r)
+	if !a.behind {
+		q.local = a.local
 	}
 	work := workOf(r.Context())
 	switch s.answerNear(work, q) {
 	case quiet:
-		refuse(http.StatusBadRequest, "that is no question")
+		s.refuse(w, http.StatusBadRequest, "that is no question")
 		return
 	case pass:
 		q = q.detach()
@@ -286,7 +301,7 @@ func askedName(r *http.Request, behind bool) string {
 
 // readRequest reads the question of a client's request into buf. A status other than
 // 0 says why there is none.
-func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, buf []byte, client netip.Addr) (n, status int) {
+func (s *Server) readRequest(r *http.Request, buf []byte, client netip.Addr) (n, status int) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		values := r.URL.Query()["dns"]
@@ -305,7 +320,7 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, buf []byte,
 			}
 			defer s.bodies.leave(network)
 		}
-		n, err := io.ReadFull(http.MaxBytesReader(w, r.Body, int64(len(buf))), buf)
+		n, err := io.ReadFull(r.Body, buf)
 		switch {
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return n, 0
