@@ -122,83 +122,120 @@ func (s *Server) resolve(ctx context.Context, peers []*peer, k question) (*entry
 	if len(left) == 0 {
 		return nil, errNoUpstream
 	}
-	firsts := len(left)
-	replies := make(chan reply, 2*firsts)
-	started, running := 0, 0
-	start := func(ctx context.Context, p *peer) {
-		again := started >= firsts
-		last := again && len(left) == 0
-		started++
-		running++
-		s.flights.Go(func() {
-			if !last { // another can still be asked; the last one gets all the time that there is
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, s.limits.AttemptTimeout)
-				defer cancel()
-			}
-			replies <- s.try(ctx, p, k, again)
-		})
-	}
-	if explore, nth := s.hedge.earn(); explore && firsts > 1 {
-		// To its end, whoever answers first: it is asked in order to be measured.
-		s.metrics.explored.Inc()
-		i := 1 + int(nth%uint64(firsts-1))
-		p := left[i]
-		left = append(left[:i], left[i+1:]...)
-		start(context.WithoutCancel(ctx), p)
-	}
-	slow := time.NewTimer(s.limits.QueryDeadline) // next sets it
-	defer slow.Stop()
-	next := func() {
-		p := left[0]
-		left = left[1:]
-		start(ctx, p)
-		slow.Reset(max(p.latency.patience(), s.limits.patience))
-	}
-	only := left[0]
-	next()
-	var first error
-	var poor *entry // an answer that is none, for where there is no better one
-	judged := false // it says that the question is at fault
-	for running > 0 {
+	r := &race{s: s, k: k, left: left, firsts: len(left), replies: make(chan reply, 2*len(left))}
+	r.slow = time.NewTimer(s.limits.QueryDeadline) // next sets it
+	defer r.slow.Stop()
+	r.explore(ctx)
+	only := r.left[0]
+	r.next(ctx)
+	for r.running > 0 {
 		select {
-		case <-slow.C:
-			if firsts == 1 && started == 1 && only.client.Spec().Scheme() == upstream.UDP {
-				left = append(left, only) // a packet is lost sooner than a server
-			}
-			if len(left) > 0 && poor == nil && s.hedge.spend() {
-				s.metrics.hedged.Inc()
-				next()
-			}
+		case <-r.slow.C:
+			r.late(ctx, only)
 			continue
-		case r := <-replies:
-			running--
-			switch {
-			case r.err != nil:
-				if first == nil {
-					first = r.err
-				}
-				if failure(r.err) == errUnreachable && !r.again && started+len(left) < 2*firsts { // a packet may have been lost
-					left = append(left, r.from)
-				}
-			case r.refused:
-				if poor == nil {
-					poor = r.e
-				}
-			case !r.e.isFailure() || running == 0:
-				return r.e, nil
-			default: // those who are asked already may know better, but nobody else is asked: see DESIGN.md
-				poor, left, judged = r.e, nil, true
+		case got := <-r.replies:
+			r.running--
+			if r.won(got) {
+				return got.e, nil
 			}
 		}
 		if ctx.Err() != nil {
 			break
 		}
-		if len(left) > 0 && !judged {
-			next()
+		if len(r.left) > 0 && !r.judged {
+			r.next(ctx)
 		}
 	}
-	return poor, orNil(first, poor)
+	return r.poor, orNil(r.first, r.poor)
+}
+
+// race is a question on its way to one upstream after the other, or beside it.
+type race struct {
+	s    *Server
+	k    question
+	left []*peer // to be asked still, in this order
+
+	firsts           int // peers, each of which may be asked twice
+	started, running int
+	replies          chan reply  // with room for all
+	slow             *time.Timer // when who was asked last takes longer than it usually does
+
+	first  error  // of who failed first
+	poor   *entry // an answer that is none, for where there is no better one
+	judged bool   // it says that the question is at fault
+}
+
+// start asks p beside.
+func (r *race) start(ctx context.Context, p *peer) {
+	again := r.started >= r.firsts
+	last := again && len(r.left) == 0
+	r.started++
+	r.running++
+	s, k, replies := r.s, r.k, r.replies
+	s.flights.Go(func() {
+		if !last { // another can still be asked; the last one gets all the time that there is
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, s.limits.AttemptTimeout)
+			defer cancel()
+		}
+		replies <- s.try(ctx, p, k, again)
+	})
+}
+
+// next asks the next one.
+func (r *race) next(ctx context.Context) {
+	p := r.left[0]
+	r.left = r.left[1:]
+	r.start(ctx, p)
+	r.slow.Reset(max(p.latency.patience(), r.s.limits.patience))
+}
+
+// explore asks another than the first, now and then and to its end, whoever answers
+// first: it is asked in order to be measured.
+func (r *race) explore(ctx context.Context) {
+	explore, nth := r.s.hedge.earn()
+	if !explore || r.firsts < 2 {
+		return
+	}
+	r.s.metrics.explored.Inc()
+	i := 1 + int(nth%uint64(r.firsts-1))
+	p := r.left[i]
+	r.left = append(r.left[:i], r.left[i+1:]...)
+	r.start(context.WithoutCancel(ctx), p)
+}
+
+// late asks the next one beside those that take longer than they usually do. only is
+// the first, which where there is no other is asked again.
+func (r *race) late(ctx context.Context, only *peer) {
+	if r.firsts == 1 && r.started == 1 && only.client.Spec().Scheme() == upstream.UDP {
+		r.left = append(r.left, only) // a packet is lost sooner than a server
+	}
+	if len(r.left) > 0 && r.poor == nil && r.s.hedge.spend() {
+		r.s.metrics.hedged.Inc()
+		r.next(ctx)
+	}
+}
+
+// won reports whether a reply is the answer, and otherwise notes what it says.
+func (r *race) won(got reply) bool {
+	switch {
+	case got.err != nil:
+		if r.first == nil {
+			r.first = got.err
+		}
+		if failure(got.err) == errUnreachable && !got.again && r.started+len(r.left) < 2*r.firsts { // a packet may have been lost
+			r.left = append(r.left, got.from)
+		}
+	case got.refused:
+		if r.poor == nil {
+			r.poor = got.e
+		}
+	case !got.e.isFailure() || r.running == 0:
+		return true
+	default: // those who are asked already may know better, but nobody else is asked: see DESIGN.md
+		r.poor, r.left, r.judged = got.e, nil, true
+	}
+	return false
 }
 
 // try asks one upstream and reads what it answers.
