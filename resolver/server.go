@@ -1,6 +1,7 @@
 // Package resolver takes a question in and gives an answer out: it listens on
-// UDP and TCP, finds out who asks, lets policy decide, answers what is blocked
-// on the spot, and what is allowed from a shared cache or an upstream.
+// UDP, TCP and the encrypted transports, finds out who asks, lets policy decide,
+// answers what is blocked on the spot, and what is allowed from a shared cache or
+// an upstream.
 //
 // The story of one query, and why it goes that way, is in DESIGN.md.
 package resolver
@@ -306,34 +307,11 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	broken := make(chan error, len(s.udp)+2*len(s.streams)+len(s.quic))
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 
 	var loops, servers, probes sync.WaitGroup
-	loop := func(wg *sync.WaitGroup, serve func() error) {
-		wg.Go(func() {
-			if err := serve(); err != nil {
-				broken <- err
-				cancel()
-			}
-		})
-	}
-	if s.starting.Store(int32(len(s.udp))); len(s.udp) == 0 {
-		close(s.reading)
-	}
-	for i, u := range s.udp {
-		loop(&loops, func() error { return u.serve(work, s, s.metrics.lanes.of(i)) })
-	}
-	for _, l := range s.streams {
-		loop(&loops, func() error { return s.accept(work, l) })
-		if l.http != nil {
-			loop(&servers, func() error { return l.http.serve(work) })
-		}
-	}
-	for _, l := range s.quic {
-		loop(&loops, func() error { return l.serve(work) })
-	}
+	broken := s.startLoops(work, cancel, &loops, &servers)
 	probes.Go(func() { s.probeLoops(ctx) })
 	probes.Go(func() {
 		s.neighbours.run(ctx, s.now, func(err error) { s.log.Debug("no hardware addresses", "error", err) })
@@ -349,26 +327,7 @@ func (s *Server) Run(ctx context.Context) error {
 		l.stop()
 	}
 	loops.Wait()
-	drained := time.AfterFunc(s.limits.Drain, func() {
-		stopWork() // what still waits for an upstream is answered SERVFAIL
-		for _, c := range s.crowds() {
-			c.each(func(m *member) { m.end() })
-		}
-	})
-	for _, l := range s.streams {
-		if l.http != nil {
-			l.http.drain()
-		}
-	}
-	for _, c := range s.crowds() {
-		c.each(func(m *member) { m.hurry(m.busy.Load() > 0) })
-	}
-	for _, c := range s.crowds() {
-		c.wait.Wait()
-	}
-	servers.Wait()
-	s.flights.Wait()
-	drained.Stop()
+	s.drain(stopWork, &servers)
 	probes.Wait()
 	for _, u := range s.udp {
 		err = errors.Join(err, u.conn.Close())
@@ -382,6 +341,61 @@ func (s *Server) Run(ctx context.Context) error {
 		err = errors.Join(err, cause)
 	}
 	return err
+}
+
+// startLoops starts what reads and accepts, and the HTTP servers. What breaks one of
+// them is sent on the channel that it returns, which has room for all, and cancels.
+func (s *Server) startLoops(work context.Context, cancel func(), loops, servers *sync.WaitGroup) (broken chan error) {
+	broken = make(chan error, len(s.udp)+2*len(s.streams)+len(s.quic))
+	start := func(wg *sync.WaitGroup, serve func() error) {
+		wg.Go(func() {
+			if err := serve(); err != nil {
+				broken <- err
+				cancel()
+			}
+		})
+	}
+	if s.starting.Store(int32(len(s.udp))); len(s.udp) == 0 {
+		close(s.reading)
+	}
+	for i, u := range s.udp {
+		start(loops, func() error { return u.serve(work, s, s.metrics.lanes.of(i)) })
+	}
+	for _, l := range s.streams {
+		start(loops, func() error { return s.accept(work, l) })
+		if l.http != nil {
+			start(servers, func() error { return l.http.serve(work) })
+		}
+	}
+	for _, l := range s.quic {
+		start(loops, func() error { return l.serve(work) })
+	}
+	return broken
+}
+
+// drain waits for the questions in flight, up to Limits.Drain, and for all connections
+// to end. No loop runs any more.
+func (s *Server) drain(stopWork func(), servers *sync.WaitGroup) {
+	late := time.AfterFunc(s.limits.Drain, func() {
+		stopWork() // what still waits for an upstream is answered SERVFAIL
+		for _, c := range s.crowds() {
+			c.each(func(m *member) { m.end() })
+		}
+	})
+	defer late.Stop()
+	for _, l := range s.streams {
+		if l.http != nil {
+			l.http.drain()
+		}
+	}
+	for _, c := range s.crowds() {
+		c.each(func(m *member) { m.hurry(m.busy.Load() > 0) })
+	}
+	for _, c := range s.crowds() {
+		c.wait.Wait()
+	}
+	servers.Wait()
+	s.flights.Wait()
 }
 
 func (s *Server) crowds() []*crowd { return []*crowd{s.plain, s.strangers, s.secure} }
