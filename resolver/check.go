@@ -70,7 +70,7 @@ func (s *Server) checked(q *query) step {
 		select {
 		case c <- Checked{
 			Asker: q.asker, From: q.from.Addr().Unmap(), Transport: transportNames[q.via],
-			Encrypted: q.via != overUDP && q.via != overTCP, Time: q.now,
+			Encrypted: q.via.encrypted(), Time: q.now,
 		}:
 		default:
 		}

@@ -8,10 +8,8 @@ import (
 	"kinward/policy"
 )
 
-// Names that are never asked of an upstream.
-var (
-	resolverArpa = blocklists.MustName("resolver.arpa")
-)
+// resolverArpa, and what lies below it, is never asked of an upstream.
+var resolverArpa = blocklists.MustName("resolver.arpa")
 
 var (
 	loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
