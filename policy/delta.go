@@ -393,7 +393,8 @@ func setIn[K comparable, V any](m *map[K]V, key K, b json.RawMessage) error {
 }
 
 // Normalize brings a family into the one form in which it is stored: in the order
-// of IDs, days and networks, with times in UTC to the millisecond.
+// of IDs, days and networks, with times in UTC to the millisecond. What it stores is
+// what is read back, or an undo would take it for changed since.
 func (f *Family) Normalize() {
 	slices.SortFunc(f.Guardians, func(a, b Guardian) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(f.Profiles, func(a, b Profile) int { return cmp.Compare(a.ID, b.ID) })
@@ -426,6 +427,11 @@ func (f *Family) Normalize() {
 		slices.SortFunc(p.Schedules, func(a, b Schedule) int { return cmp.Compare(a.ID, b.ID) })
 		for j := range p.Schedules {
 			slices.SortFunc(p.Schedules[j].Exceptions, func(a, b Exception) int { return a.Day.compare(b.Day) })
+			for _, e := range p.Schedules[j].Exceptions {
+				for k := range e.Windows {
+					e.Windows[k].Days = 127 // they do not count, and are read back so
+				}
+			}
 		}
 	}
 }

@@ -108,7 +108,6 @@ func (f *Family) AddException(profile, name string, e Exception) (string, error)
 	}
 	what := "rests"
 	for i, w := range e.Windows {
-		e.Windows[i].Days = 0 // they do not count
 		if i == 0 {
 			what = "holds"
 		}

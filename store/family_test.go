@@ -269,6 +269,32 @@ func TestUndo(t *testing.T) {
 	}
 }
 
+// What is stored of a single day's hours is what is read back: its change can be undone, and
+// the same again is none.
+func TestUndoOfASingleDay(t *testing.T) {
+	db := openAt(t, filepath.Join(t.TempDir(), FileName), options())
+	change(t, db, func(f *policy.Family) (string, error) {
+		_, what, err := f.AddSchedule("Everyone", policy.Schedule{Name: "Bedtime", Windows: []policy.Window{{Days: 127, From: 20 * 60, To: 6 * 60}}})
+		return what, err
+	})
+	late := func(f *policy.Family) (string, error) {
+		return f.AddException("Everyone", "Bedtime", policy.Exception{
+			Day: policy.Date{Year: 2026, Month: 12, Day: 31}, Windows: []policy.Window{{From: 23 * 60, To: 8 * 60}},
+		})
+	}
+	change(t, db, late)
+	_, revision := family(t, db)
+	if again, err := db.Change(t.Context(), Edit{}, late); err != nil || again != revision {
+		t.Errorf("the same day again makes revision %d, %v; want %d as it was", again, err, revision)
+	}
+	if _, err := db.Undo(t.Context(), 1, revision, ""); err != nil {
+		t.Errorf("undoing it: %v", err)
+	}
+	if f, _ := family(t, db); len(f.Profiles[0].Schedules[0].Exceptions) != 0 {
+		t.Errorf("exceptions after the undo: %v", f.Profiles[0].Schedules[0].Exceptions)
+	}
+}
+
 func TestWhatEndedIsPrunedByTheNextChange(t *testing.T) {
 	now := noon
 	o := options()

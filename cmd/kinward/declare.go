@@ -166,7 +166,7 @@ func (h *hours) UnmarshalText(text []byte) error {
 	if strings.ContainsAny(strings.TrimSpace(string(text)), " \t") {
 		return fmt.Errorf("reading window %q: it is for a single day; leave the week days out", text)
 	}
-	w.Days = 0 // as the store has it
+	w.Days = 0 // they do not count
 	*h = hours(w)
 	return nil
 }
