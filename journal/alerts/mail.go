@@ -90,9 +90,9 @@ func (m mailer) Send(ctx context.Context, c Channel, message Message) (string, e
 
 // hide takes the password from what a server said, should it repeat it.
 func (m mailer) hide(err error) error {
-	text := oneLine(err.Error())
-	if m.s.Password != "" {
+	text := err.Error()
+	if m.s.Password != "" { // before the text is cut, or half of it could be left
 		text = strings.ReplaceAll(text, m.s.Password, "***")
 	}
-	return errors.New(text)
+	return errors.New(oneLine(text))
 }

@@ -114,6 +114,12 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	check("an address that cannot be read", err)
 	_, err = NewMailer(SMTP{Host: "127.0.0.1", Port: 1, From: "a@example.org", Username: "a", Password: "verysecret"}).Send(t.Context(), Channel{Settings: Settings{To: "b@example.org"}}, message)
 	check("e-mail", err)
+	for _, before := range []int{0, 190, 195, 199} { // what is long is cut at 200 bytes
+		err := mailer{SMTP{Password: "verysecret"}}.hide(errors.New(strings.Repeat("x", before) + "verysecret"))
+		if err == nil || strings.Contains(err.Error(), "v") {
+			t.Errorf("a server that repeats the password after %d bytes: %v", before, err)
+		}
+	}
 }
 
 func TestPushGivesUpWhereTheBrowserDid(t *testing.T) {
