@@ -44,7 +44,7 @@ var (
 
 const (
 	sendTimeout = 15 * time.Second
-	mostAnswer  = 64 << 10 // read of what a receiver answers, so that its connection can be used again
+	mostAnswer  = 64 << 10 // of headers that a receiver answers with; what follows them is not read
 )
 
 // newHTTP returns a client for addresses that guardians give: they could name
