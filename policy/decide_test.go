@@ -431,4 +431,21 @@ func TestGateways(t *testing.T) {
 			}
 		})
 	}
+	// Nothing is recorded of who was on the way to help, whatever stops the translator.
+	presets, err := EmbeddedPresets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := NewFamily("Paused", "", BandC)
+	f.ID, f.Profiles[0].Paused = 1, Forever
+	d, err := NewDirectory(f, presets, w.Index, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paused, _ := d.Household()
+	asked := blocklists.MustName("www-childline-org-uk.translate.goog")
+	v, _ := DecideName(w.Index, paused.Policy, asked, TypeA, at)
+	if e := Explain(&State{Index: w.Index, Directory: d}, paused, f, asked, TypeA, at); v.Action != Block || v.Keep != KeepNothing || e.Recorded != "nothing" {
+		t.Errorf("a help line while everything is paused: %s, kept %d; Explain says that %s is recorded", v.Action, v.Keep, e.Recorded)
+	}
 }

@@ -90,13 +90,13 @@ func (t *trail) settle(step string, v Verdict, q Question) Verdict {
 // how. f is the asker's family, from which the names of things are taken; where
 // it is nil, or too old to have one, the thing's number stands for it. at must be
 // in the family's time zone, since it is shown as given.
-func Explain(s *State, a Asker, f *Family, n blocklists.Name, qtype uint16, at time.Time) Explanation {
+func Explain(s *State, a Asker, f *Family, asked blocklists.Name, qtype uint16, at time.Time) Explanation {
 	w := newWords(s.Index, a, f, qtype, at.Location())
-	asked := n
-	_, n = decideThen(s.Index, a.Policy, Ask(s.Index, asked, qtype, at), qtype)
+	whole, n := decideThen(s.Index, a.Policy, Ask(s.Index, asked, qtype, at), qtype)
 	q := Ask(s.Index, n, qtype, at)
 	t := &trail{words: w.because}
 	v := decide(a.Policy, q, a.Policy.phaseThen(at.Unix()), t)
+	v.Keep = whole.Keep // nothing where a help line is hidden, too
 	e := Explanation{
 		Name: asked.String(), At: at,
 		Profile: w.profile.Name, Preset: a.Policy.Preset.String(),
