@@ -39,22 +39,22 @@ func NewFamily(name, zone string, preset Preset) *Family {
 type FirstNames struct{ Family, Everyone, Adults string }
 
 // NameAtFirst gives these names to what of the family is still called as a new
-// server called it.
+// server called it. A name that is none, or that another profile has, is passed over.
 func (f *Family) NameAtFirst(to FirstNames) (string, error) {
 	everyone, adults := f.ProfileByID(1), f.ProfileByID(2)
 	if everyone == nil || adults == nil {
 		return "", ErrSame
 	}
 	was := FirstNames{f.Name, everyone.Name, adults.Name}
-	if f.Name == HomeName {
-		f.Name = to.Family
+	if name, err := CleanName(to.Family); err == nil && f.Name == HomeName {
+		f.Name = name
 	}
 	for _, p := range []struct {
 		profile  *Profile
 		made, to string
 	}{{everyone, everyoneName, to.Everyone}, {adults, adultsName, to.Adults}} {
-		if _, err := f.freeProfileName(p.to, p.profile.ID); err == nil && p.profile.Name == p.made {
-			p.profile.Name = p.to
+		if name, err := f.freeProfileName(p.to, p.profile.ID); err == nil && p.profile.Name == p.made {
+			p.profile.Name = name
 		}
 	}
 	if was == (FirstNames{f.Name, everyone.Name, adults.Name}) {

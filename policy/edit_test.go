@@ -404,3 +404,41 @@ func TestParseNetwork(t *testing.T) {
 		}
 	}
 }
+
+// TestNameAtFirst: a new family is named as who sets it up says, and nothing in it is ever
+// called as something else is, or by what is no name.
+func TestNameAtFirst(t *testing.T) {
+	german := FirstNames{"Zuhause", "Alle", "Erwachsene"}
+	for _, tt := range []struct {
+		name   string
+		before func(*Family)
+		to     FirstNames
+		want   FirstNames
+		same   bool
+	}{
+		{name: "a new one", to: german, want: german},
+		{name: "one that was named", before: func(f *Family) { f.Name, f.Profiles[1].Name = "Miller", "Us" }, to: german, want: FirstNames{"Miller", "Alle", "Us"}},
+		{
+			name: "another profile has the name", before: func(f *Family) { f.AddProfile("ALLE", BandA) },
+			to: german, want: FirstNames{"Zuhause", "Everyone", "Erwachsene"},
+		},
+		{name: "both are to be called the same", to: FirstNames{"Zuhause", "Alle", "alle"}, want: FirstNames{"Zuhause", "Alle", "Adults"}},
+		{name: "not as names are stored", to: FirstNames{" Zuhause", "Alle ", "Großa\u0308ltere"}, want: FirstNames{"Zuhause", "Alle", "Groß\u00e4ltere"}},
+		{name: "some are none", to: FirstNames{"", "Alle", "\n"}, want: FirstNames{"Home", "Alle", "Adults"}},
+		{name: "as it is called", to: FirstNames{HomeName, everyoneName, adultsName}, want: FirstNames{"Home", "Everyone", "Adults"}, same: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := NewFamily(HomeName, "", BandC)
+			if tt.before != nil {
+				tt.before(f)
+			}
+			what, err := f.NameAtFirst(tt.to)
+			if got := (FirstNames{f.Name, f.Profiles[0].Name, f.Profiles[1].Name}); got != tt.want || errors.Is(err, ErrSame) != tt.same {
+				t.Errorf("%q, %v makes %q, want %q", what, err, got, tt.want)
+			}
+			if f.ID, f.Default = 1, 1; len(Faults(f, Known{})) > 0 {
+				t.Errorf("faults: %v", Faults(f, Known{}))
+			}
+		})
+	}
+}
