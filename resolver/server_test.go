@@ -279,6 +279,43 @@ func TestReconfigure(t *testing.T) {
 	}
 }
 
+// closer counts how often it was closed, and fails.
+type closer struct{ closed int }
+
+func (c *closer) Close() error {
+	c.closed++
+	return errors.New("the line is stuck")
+}
+
+// A change holds although an upstream that is no longer used does not close: that is logged,
+// the others are closed, and none is closed again.
+func TestReconfigureThoughAnUpstreamDoesNotClose(t *testing.T) {
+	var b lockedBuilder
+	up := newFake(t, "a.example. 60 IN A 192.0.2.1")
+	c := config(t, up)
+	c.Logger = logTo(&b, slog.LevelInfo)
+	s := start(t, c)
+	same := Settings{Upstreams: c.Upstreams, AllowNets: loopbackNets}
+	old, other, young := &closer{}, &closer{}, &closer{}
+	s.changing.Lock()
+	s.retired = append(s.retired, retiredPeer{old, time.Time{}}, retiredPeer{other, time.Time{}}, retiredPeer{young, s.now().Add(time.Hour)})
+	s.changing.Unlock()
+	for range 2 {
+		if err := s.Reconfigure(same); err != nil {
+			t.Errorf("the change is refused: %v", err)
+		}
+	}
+	if old.closed != 1 || other.closed != 1 || young.closed != 0 {
+		t.Errorf("closed %d and %d times, and %d times what may still be asked; want once, once and not yet", old.closed, other.closed, young.closed)
+	}
+	if n := strings.Count(b.String(), "the line is stuck"); n != 2 || strings.Count(b.String(), "closing upstreams that are no longer used") != 1 {
+		t.Errorf("the log has it %d times, want each once in one line:\n%s", n, b.String())
+	}
+	s.changing.Lock()
+	s.retired = nil // what fails at the end is another matter
+	s.changing.Unlock()
+}
+
 // Reloading drops no query.
 func TestReconfigureUnderLoad(t *testing.T) {
 	up := newFake(t, "ok.example. 60 IN A 192.0.2.1")

@@ -3,6 +3,7 @@ package resolver
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"time"
@@ -199,7 +200,7 @@ func (s *Server) peersOf(r Route, was map[peerKey]*peer) (out []*peer) {
 // retiredPeer is an upstream that is no longer used. Questions that were under
 // way when it was taken out end as they began.
 type retiredPeer struct {
-	client *upstream.Client
+	client io.Closer
 	since  time.Time
 }
 
