@@ -232,7 +232,7 @@ func (l *textLanguage) scheduleWords(band string, t portalTime) string {
 	var spans []string
 	for _, w := range t.Windows {
 		key := "portal.span"
-		if w.To%1440 == w.From {
+		if w.Whole() {
 			key = "portal.span.whole"
 		}
 		spans = append(spans, l.text(key, "Days", l.days(w.Days), "From", minutes(w.From), "To", minutes(w.To%1440)))

@@ -180,11 +180,11 @@ func (s *sayings) match(english string, begun bool) (string, bool) {
 }
 
 // whenLayouts are those of times in sentences, and spanWords what spans of days
-// and hours are made of, such as "Sun-Thu 20:30-06:30; Fri,Sat 22:00-08:00".
+// and hours are made of, such as "Sun-Thu 20:30-06:30; Fri,Sat 15:00 for 24 hours".
 var (
 	whenLayouts = []string{"Mon 2 Jan 2006 15:04", "Mon 2 Jan 15:04", "Mon 2 Jan 2006", "Mon 2 Jan"}
-	spanWords   = regexp.MustCompile(`^(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily)\b[-,;: \d]*)+$`)
-	spanWord    = regexp.MustCompile(`[A-Za-z]+`)
+	spanWords   = regexp.MustCompile(`^[-,;: \d]*(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily|for 24 hours)\b[-,;: \d]*)+$`)
+	spanWord    = regexp.MustCompile(`for 24 hours|[A-Za-z]+`)
 )
 
 // when says a time, or a span of days and hours.

@@ -144,6 +144,8 @@ func TestSaidDays(t *testing.T) {
 	for english, want := range map[string]string{
 		"added schedule Bed to profile Lea: block everything Sun-Thu 20:30-06:30, Fri,Sat 22:00-08:00":      "dem Profil Lea den Zeitplan Bed hinzugefügt: sperren: alles, So-Do 20:30-06:30, Fr,Sa 22:00-08:00",
 		"everything is closed outside \"Play\" (Mon-Fri 14:00-16:00; Sat,Sun 10:00-12:00)":                  "außerhalb von „Play“ (Mo-Fr 14:00-16:00; Sa,So 10:00-12:00) ist alles geschlossen",
+		"added schedule Rest to profile Lea: block everything Sun 15:00 for 24 hours, Fri,Sat 22:00-08:00":  "dem Profil Lea den Zeitplan Rest hinzugefügt: sperren: alles, So 15:00 für 24 Stunden, Fr,Sa 22:00-08:00",
+		"schedule Rest of profile Lea holds 10:00-12:00 15:00 for 24 hours on 2026-12-24":                   "der Zeitplan Rest des Profils Lea gilt 10:00-12:00 15:00 für 24 Stunden am 2026-12-24",
 		"everything is blocked at fewer times: not on holidays from Sun 21:00":                              "alles ist zu weniger Zeiten gesperrt: nicht in den Ferien ab So 21:00",
 		"two of its windows overlap at Sun 21:00; make them one":                                            "zwei seiner Zeitfenster überschneiden sich um So 21:00; machen Sie eines daraus",
 		"schedule \"Bed\" does the same at Sun 21:00; change the windows of one, or make them one schedule": "der Zeitplan „Bed“ tut um So 21:00 dasselbe; ändern Sie die Zeitfenster, oder machen Sie einen Zeitplan daraus",

@@ -49,7 +49,7 @@ func (f *Family) AddSchedule(profile string, s Schedule) (ScheduleID, string, er
 func (f *Family) scheduleText(s Schedule) string {
 	windows := make([]string, len(s.Windows))
 	for i, w := range s.Windows {
-		windows[i] = w.String()
+		windows[i] = w.Text()
 	}
 	if len(windows) == 0 {
 		windows = []string{"on single days"}
@@ -111,7 +111,7 @@ func (f *Family) AddException(profile, name string, e Exception) (string, error)
 		if i == 0 {
 			what = "holds"
 		}
-		what += fmt.Sprintf(" %s-%s", w.From, w.To)
+		what += " " + w.HoursText()
 	}
 	s.Exceptions = slices.DeleteFunc(s.Exceptions, func(o Exception) bool { return o.Day == e.Day })
 	s.Exceptions = append(s.Exceptions, e)

@@ -197,7 +197,7 @@ func (w *words) scheduled(v Verdict) string {
 func titled(s *Schedule) string {
 	var hours []string
 	for _, w := range s.Windows {
-		hours = append(hours, w.String())
+		hours = append(hours, w.Text())
 	}
 	text := fmt.Sprintf("%q (%s)", s.Name, strings.Join(hours, "; "))
 	if s.Name == "" {

@@ -240,8 +240,23 @@ func (d *Days) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String returns "Mon-Fri 21:30-06:30".
+// Whole reports whether the window lasts 24 hours: one that ends as it begins, and
+// one from midnight to midnight.
+func (w Window) Whole() bool { return w.To%(24*60) == w.From }
+
+// String returns "Mon-Fri 21:30-06:30", which UnmarshalText reads.
 func (w Window) String() string { return fmt.Sprintf("%s %s-%s", w.Days, w.From, w.To) }
+
+// Text says the window in a sentence: as String does, or "Mon-Fri 15:00 for 24 hours".
+func (w Window) Text() string { return w.Days.String() + " " + w.HoursText() }
+
+// HoursText is Text without the days.
+func (w Window) HoursText() string {
+	if w.Whole() {
+		return w.From.String() + " for 24 hours"
+	}
+	return w.From.String() + "-" + w.To.String()
+}
 
 // MarshalText writes what String returns.
 func (w Window) MarshalText() ([]byte, error) { return []byte(w.String()), nil }

@@ -189,12 +189,12 @@ func (l *factList) profile(p declaredProfile) {
 		if s.Block.IsZero() {
 			is = "frees " + s.Free.text
 		}
-		is += " " + joined(s.Windows, "; ")
+		is += " " + joined(s.Windows, "; ", policy.Window.String)
 		if s.Holidays != policy.HolidaysAsUsual {
 			is += ", holidays: " + s.Holidays.String()
 		}
 		for _, e := range s.Exceptions {
-			is += fmt.Sprintf(", on %s: %s", e.Day, windowsText(e.Windows))
+			is += fmt.Sprintf(", on %s: %s", e.Day, windowsText(e.Windows, hours.String))
 		}
 		if s.Off {
 			is += ", switched off"
@@ -227,17 +227,17 @@ func (l *factList) device(d declaredDevice) {
 }
 
 // windowsText says which windows a day has.
-func windowsText[W fmt.Stringer](w []W) string {
+func windowsText[W any](w []W, text func(W) string) string {
 	if len(w) == 0 {
 		return "none"
 	}
-	return joined(w, "; ")
+	return joined(w, "; ", text)
 }
 
-func joined[T fmt.Stringer](list []T, sep string) string {
-	var parts []string
-	for _, v := range list {
-		parts = append(parts, v.String())
+func joined[T any](list []T, sep string, text func(T) string) string {
+	parts := make([]string, len(list))
+	for i, v := range list {
+		parts[i] = text(v)
 	}
 	return strings.Join(parts, sep)
 }

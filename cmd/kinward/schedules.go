@@ -138,16 +138,12 @@ func scheduleText(p *policy.Profile, s policy.Schedule) string {
 	if s.Effect == policy.Frees {
 		text = "frees "
 	}
-	text += targetText(p, s.What) + " " + windowsText(s.Windows)
+	text += targetText(p, s.What) + " " + windowsText(s.Windows, policy.Window.Text)
 	if s.Holidays != policy.HolidaysAsUsual {
 		text += ", holidays: " + s.Holidays.String()
 	}
 	for _, e := range s.Exceptions {
-		var on []hours
-		for _, w := range e.Windows {
-			on = append(on, hours(w))
-		}
-		text += fmt.Sprintf(", on %s: %s", e.Day, windowsText(on))
+		text += fmt.Sprintf(", on %s: %s", e.Day, windowsText(e.Windows, policy.Window.HoursText))
 	}
 	if s.Off {
 		text += ", switched off"
