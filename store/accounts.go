@@ -176,7 +176,7 @@ func (t *Tx) addAccount(a Account) (Account, error) {
 	rand.Read(a.Handle)
 	err = t.tx.QueryRowContext(t.ctx, `INSERT INTO accounts (family_id, guardian_id, operator, name, name_key, password, totp, totp_step, handle, made_at)
 		VALUES ($1, $2, $3, $4, $5, $6, '', 0, $7, $8) RETURNING account_id`,
-		int64(a.Family), int64(a.Guardian), a.Operator, a.Name, policy.NameKey(a.Name), a.Password, hex.EncodeToString(a.Handle), t.now.UnixMilli()).Scan(&a.ID)
+		int64(a.Family), int64(a.Guardian), number(a.Operator), a.Name, policy.NameKey(a.Name), a.Password, hex.EncodeToString(a.Handle), t.now.UnixMilli()).Scan(&a.ID)
 	return a, err
 }
 

@@ -151,7 +151,7 @@ func (db *DB) NextKeeping(ctx context.Context, after policy.FamilyID) (next poli
 		}
 	}
 	var id int64
-	if err := db.read.QueryRowContext(ctx, query+`)`, int64(after)).Scan(&id); err != nil {
+	if err := db.read.QueryRowContext(ctx, query+`) AS kept`, int64(after)).Scan(&id); err != nil {
 		return 0, fmt.Errorf("looking for families of which something is kept: %w", explain(err))
 	}
 	return policy.FamilyID(id), nil
