@@ -77,9 +77,6 @@ var embeddedPresets = sync.OnceValues(func() (*Presets, error) {
 // SafeSearch returns the search engines that have a safe mode.
 func (p *Presets) SafeSearch() *SafeSearch { return p.safe }
 
-// Canaries returns the names by which programs ask whether the network filters.
-func (p *Presets) Canaries() *Canaries { return p.canaries }
-
 // Choice returns what a band starts with for a category.
 func (p *Presets) Choice(band Preset, c blocklists.Category) Choice { return p.choice[band][c] }
 
