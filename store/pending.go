@@ -143,7 +143,7 @@ func (db *DB) Pending(ctx context.Context, family policy.FamilyID, id int64) (Pe
 // agreeing.
 func (db *DB) RipePendings(ctx context.Context, now, since time.Time, limit int) ([]Pending, error) {
 	out, err := pendings(ctx, db.read, `WHERE state = 'waiting' AND (
-		(due_at > 0 AND due_at <= $1 AND (second = 0 OR agreed_who <> '')) OR (due_at = 0 AND agreed_who <> '') OR (second = 1 AND agreed_who = '' AND at < $2))
+		(due_at > 0 AND due_at <= $1 AND (second = 0 OR agreed_who <> '')) OR (agreed_who <> '' AND (due_at = 0 OR second = 0)) OR (second = 1 AND agreed_who = '' AND at < $2))
 		ORDER BY pending_id LIMIT $3`, now.UnixMilli(), since.UnixMilli(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading changes whose time has come: %w", explain(err))

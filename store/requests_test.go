@@ -97,5 +97,20 @@ func TestPendingBounds(t *testing.T) {
 		if p.Ripe(noon) != tt.ripe || p.Ripe(noon.Add(2*time.Hour)) != tt.ripe2h {
 			t.Errorf("%s: ripe %t and after two hours %t", tt.name, p.Ripe(noon), p.Ripe(noon.Add(2*time.Hour)))
 		}
+		// The database finds the same ones, after a restart between a word and its deed, too.
+		p.Family, p.At, p.Operation, p.Request = 1, noon, "pause", []byte(`{}`)
+		db := openNew(t)
+		kept, err := db.AddPending(t.Context(), p)
+		if err == nil && tt.agreed {
+			err = db.Agree(t.Context(), 1, kept.ID, 2, "Karl")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at, ripe := range map[time.Time]bool{noon: tt.ripe, noon.Add(2 * time.Hour): tt.ripe2h} {
+			if found, err := db.RipePendings(t.Context(), at, noon.Add(-time.Hour), 10); err != nil || (len(found) == 1) != ripe {
+				t.Errorf("%s: found at %s: %v, %v; want %t", tt.name, at, found, err, ripe)
+			}
+		}
 	}
 }
