@@ -100,18 +100,19 @@ func (v *visit) prove(name, password string) (store.Account, error) {
 		return account, err
 	}
 	browser := v.knownAs(account)
-	if !v.server.door.may(v.client, name, browser) {
-		return account, errTooMany
+	end, err := v.server.door.begin(v.client, aboutName(name), browser)
+	if err != nil {
+		return account, err
 	}
 	if len(password) > maxPassword {
 		password = ""
 	}
 	is, old, err := v.server.hasher.check(ctx, account.Password, password)
+	end(err == nil && !is)
 	if err != nil {
 		return account, err
 	}
 	if !is {
-		v.server.door.fail(v.client, name, browser)
 		v.wrongAtDoor(account)
 		return store.Account{}, errWrong
 	}
@@ -270,9 +271,9 @@ func signInCode(v *visit) error {
 // who is here knows the password.
 func (v *visit) proveCode(account store.Account, code string) error {
 	ctx := v.request.Context()
-	name := "code of " + account.Name
-	if !v.server.door.may(v.client, name, "") {
-		return errTooMany
+	end, err := v.server.door.begin(v.client, aboutCode(account.ID), "")
+	if err != nil {
+		return err
 	}
 	ok, err := v.totp(ctx, account, code)
 	if err == nil && !ok {
@@ -280,11 +281,11 @@ func (v *visit) proveCode(account store.Account, code string) error {
 			v.keep(store.Event{Family: account.Family, Account: account.ID, Who: account.Name, What: store.DoorCodeUsed})
 		}
 	}
+	end(err == nil && !ok)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		v.server.door.fail(v.client, name, "")
 		v.wrongAtDoor(account)
 		return errWrong
 	}

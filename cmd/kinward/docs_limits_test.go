@@ -239,6 +239,7 @@ var limitLines = map[string]string{
 	"console.wrongPerName":              "wrong passwords for one name within 15 minutes",
 	"console.wrongPerKnown":             "wrong passwords from a browser that has signed in before, within 15 minutes",
 	"console.wrongAltogether":           "wrong passwords in all within 15 minutes",
+	"console.wrongPerCode":              "wrong codes at the second step of one account within 15 minutes",
 	"console.hashing":                   "passwords checked at a time",
 	"console.waiting":                   "passwords that wait for it",
 	"console.sessionIdle time":          "session without use",
