@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -122,6 +123,66 @@ func TestPasskeysAreFull(t *testing.T) {
 	w := eva.post("/account/passkeys/options")
 	if want := h.server.texts.choose("en").refusal(full.Error()); w.Code != 422 || !strings.Contains(w.Body.String(), want) || !strings.Contains(want, "remove one first") {
 		t.Errorf("with all passkeys: %d, want 422 and %q\n%s", w.Code, want, w.Body)
+	}
+}
+
+// A passkey is one account's: what is somebody's already is refused in words, whoever
+// has it.
+func TestPasskeyIsOfOneAccount(t *testing.T) {
+	h := newHouse(t)
+	h.first()
+	h.joined("Karl", policy.Viewer)
+	for i, name := range []string{"eva", "karl", "eva"} {
+		err := h.db.Accounts().AddPasskey(t.Context(), store.Passkey{Account: h.account(name).ID, Credential: []byte("one"), Document: []byte("{}"), Name: "phone"})
+		if errors.Is(err, store.ErrConflict) != (i > 0) || i == 0 && err != nil {
+			t.Errorf("as passkey of %s: %v", name, err)
+		}
+		if i > 0 && !strings.Contains(h.server.texts.choose("de").refusal(err.Error()), "Diesen Passkey gibt es schon") {
+			t.Errorf("in German: %q", h.server.texts.choose("de").refusal(err.Error()))
+		}
+	}
+}
+
+// An invitation says what whoever opens it will be, though their role or name was
+// changed since it was made.
+func TestInvitationSaysTheRoleOfNow(t *testing.T) {
+	h := newHouse(t)
+	h.first()
+	link := "/join/" + h.invited("Karl", policy.Owner)
+	before := h.browser().get(link).Body.String()
+	err := h.db.Together(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Change(store.Edit{}, func(f *policy.Family) (string, error) {
+			g, err := f.Guardian("Karl")
+			if err == nil {
+				g.Role, g.Name = policy.Viewer, "Grandpa"
+			}
+			return "changed Karl", err
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := h.browser().get(link).Body.String()
+	for page, owner := range map[string]bool{before: true, after: false} {
+		if strings.Contains(page, "As an owner") != owner || strings.Contains(page, "As a viewer") == owner || strings.Contains(page, "Grandpa") == owner {
+			t.Errorf("want the page of an owner %t:\n%s", owner, page)
+		}
+	}
+}
+
+// Whoever signs in goes on to a page of this server, and nothing that a link brings
+// gets into the header that says so.
+func TestLocalPath(t *testing.T) {
+	for _, to := range []string{"", "x", "//evil.example", "/\\evil.example", "\\\\evil.example", "https://evil.example", "/\t/evil.example", "/x\r\ny", "/x\x00y", "/x\x1fy", "/x\x7fy"} {
+		if got := localPath(to); got != "/" {
+			t.Errorf("%q leads to %q", to, got)
+		}
+	}
+	for _, to := range []string{"/", "/incidents?since=7d&device=Lea%27s", "/children/Jörg", "/%2F/x"} {
+		if got := localPath(to); got != to {
+			t.Errorf("%q leads to %q", to, got)
+		}
 	}
 }
 

@@ -77,6 +77,11 @@ func (v *visit) passView(p store.Pass) (passView, error) {
 			return view, err
 		}
 		view.Family = f.Name
+		for _, g := range f.Guardians { // as they are now, whatever they were invited as
+			if g.ID == p.Guardian {
+				view.Role, view.Called = g.Role, g.Name
+			}
+		}
 	case store.PassReset:
 		a, err := v.server.accounts.ByID(ctx, p.Account)
 		if err != nil {

@@ -122,9 +122,10 @@ func (s *Server) isProxy(a netip.Addr) bool {
 }
 
 // localPath returns p where it is an address of this server, "/" otherwise:
-// neither another scheme nor //host, which browsers take for another server's.
+// neither another scheme nor //host, which browsers take for another server's, and
+// nothing that must not stand in a header (RFC 9110 §5.5).
 func localPath(p string) string {
-	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsAny(p, "\\\r\n\t") {
+	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsFunc(p, func(r rune) bool { return r == '\\' || r < ' ' || r == 0x7f }) {
 		return "/"
 	}
 	return p

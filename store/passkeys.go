@@ -26,7 +26,8 @@ type Passkey struct {
 // maxPasskeys bounds how many an account may have.
 const maxPasskeys = 20
 
-// AddPasskey adds a passkey to an account.
+// AddPasskey adds a passkey to an account. The error wraps [ErrConflict] where it has
+// as many as it may, or where the passkey is somebody's already (WebAuthn §7.1).
 func (a *Accounts) AddPasskey(ctx context.Context, p Passkey) error {
 	name, err := policy.CleanName(p.Name)
 	if err != nil {
@@ -36,9 +37,16 @@ func (a *Accounts) AddPasskey(ctx context.Context, p Passkey) error {
 		if err := roomForPasskey(ctx, t.tx, p.Account); err != nil {
 			return err
 		}
+		credential, taken := hex.EncodeToString(p.Credential), 0
+		if err := t.tx.QueryRowContext(ctx, `SELECT count(*) FROM passkeys WHERE credential = $1`, credential).Scan(&taken); err != nil {
+			return fmt.Errorf("looking for the passkey: %w", explain(err))
+		}
+		if taken > 0 {
+			return refuse(ErrConflict, "this passkey is in use already; make another one")
+		}
 		return t.exec(`INSERT INTO passkeys (family_id, account_id, credential, document, name, made_at, used_at)
 			SELECT family_id, account_id, $2, $3, $4, $5, $5 FROM accounts WHERE account_id = $1`,
-			int64(p.Account), hex.EncodeToString(p.Credential), string(p.Document), name, t.now.UnixMilli())
+			int64(p.Account), credential, string(p.Document), name, t.now.UnixMilli())
 	})
 }
 
