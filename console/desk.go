@@ -69,7 +69,7 @@ const (
 
 	// The console's own.
 	SignIn  RefusalKind = "sign-in"  // nobody is signed in
-	TooMany RefusalKind = "too-many" // wrong too often
+	TooMany RefusalKind = "too-many" // wrong too often, or at it too often
 	Gone    RefusalKind = "gone"     // a link that was used, or whose time is over
 	// Misdirected is asked for under a name that is not this server's.
 	Misdirected RefusalKind = "misdirected"

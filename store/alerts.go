@@ -34,8 +34,13 @@ func channelSecret(family policy.FamilyID, channel alerts.ChannelID) string {
 	return name
 }
 
+// maxChannels bounds how many ways lead to one guardian, or to a household: each is
+// an address anywhere, to which this server then writes.
+const maxChannels = 20
+
 // AddChannel keeps a channel, with its secret apart, and when its digests are due.
-// The family must exist.
+// The family must exist. The error wraps [ErrConflict] where as many lead to the
+// guardian as may.
 func (a *Alerts) AddChannel(ctx context.Context, c alerts.Channel, plan map[alerts.When]time.Time) (id alerts.ChannelID, err error) {
 	settings, err := json.Marshal(c.Settings)
 	if err != nil {
@@ -46,6 +51,12 @@ func (a *Alerts) AddChannel(ctx context.Context, c alerts.Channel, plan map[aler
 			return err
 		}
 		var n int64
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM channels WHERE family_id = $1 AND guardian_id = $2`, int64(c.Family), int64(c.Guardian)).Scan(&n); err != nil {
+			return err
+		}
+		if n >= maxChannels {
+			return refuse(ErrConflict, "messages go %d ways already; remove one first", n)
+		}
 		if err := tx.QueryRowContext(ctx, `
 			INSERT INTO channels (family_id, guardian_id, kind, settings, made_at, sent_at, failed_at, error, gone)
 			VALUES ($1, $2, $3, $4, $5, 0, 0, '', 0) RETURNING channel_id`,

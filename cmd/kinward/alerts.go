@@ -7,9 +7,11 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
+	"kinward/console"
 	"kinward/journal/alerts"
 	"kinward/policy"
 )
@@ -357,6 +359,40 @@ type alertTestReply struct {
 	Tests []channelTest `json:"tests"`
 }
 
+// testsSent counts the tests that guardians have sent: a test goes to whatever address
+// they give. The zero value is ready, and safe for concurrent use.
+type testsSent struct {
+	mu    sync.Mutex
+	since time.Time
+	count map[tester]int
+}
+
+// tester is who sends tests.
+type tester struct {
+	family   policy.FamilyID
+	guardian policy.GuardianID
+}
+
+const (
+	testsWindow = 10 * time.Minute
+	maxTests    = 10 // of a guardian in a window; all of their channels at once are let through, too
+)
+
+// may reports whether a guardian may send so many more, and counts them.
+func (s *testsSent) may(by *acting, tests int, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count == nil || now.Sub(s.since) >= testsWindow || now.Before(s.since) {
+		s.count, s.since = map[tester]int{}, now
+	}
+	who := tester{by.Family, by.Guardian}
+	if s.count[who] >= maxTests {
+		return false
+	}
+	s.count[who] += tests
+	return true
+}
+
 func alertTest(ctx context.Context, n *node, req alertRequest, p progress) (r alertTestReply, err error) {
 	f, _, err := n.family(ctx, req.Family)
 	if err != nil {
@@ -370,12 +406,15 @@ func alertTest(ctx context.Context, n *node, req alertRequest, p progress) (r al
 	if err != nil {
 		return r, err
 	}
+	channels = slices.DeleteFunc(channels, func(c alerts.Channel) bool {
+		return req.Channel != 0 && c.ID != req.Channel || !mayTouch(ctx, c.Guardian)
+	})
+	if g := guardian(ctx); g != nil && !n.tests.may(g, len(channels), time.Now()) {
+		return r, &console.Refusal{Kind: console.TooMany, Text: "You sent many tests just now. Wait some minutes, then send another."}
+	}
 	r.Tests = []channelTest{}
 	byItself := context.WithValue(ctx, actingKey{}, (*acting)(nil)) // in the language that messages will have, whatever the page's is
 	for _, c := range channels {
-		if req.Channel != 0 && c.ID != req.Channel || !mayTouch(ctx, c.Guardian) {
-			continue
-		}
 		if p != nil {
 			p(fmt.Sprintf("sending to channel %d …", c.ID))
 		}

@@ -231,6 +231,8 @@ var limitLines = map[string]string{
 	"main.maxViews":                     "looks that `incidents views` shows",
 	"signals.maxThings":                 "services that a profile's signals remember",
 	"signals.maxCells":                  "pairs of device and domain watched for tunnels, in 0.7 MB",
+	"store.maxChannels":                 "ways to one guardian, or to a household",
+	"main.maxTests":                     "tests of such ways that a guardian sends within 10 minutes",
 	"alerts.expireAfter time":           "time for which a message is tried",
 	"alerts.atOnce":                     "deliveries at a time",
 	"console.minPassword":               "password, in characters, at least",

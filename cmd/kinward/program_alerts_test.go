@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"kinward/console"
 	"kinward/journal/alerts"
 	"kinward/store"
 )
@@ -295,4 +296,38 @@ func TestAlertTestLanguage(t *testing.T) {
 	if got := string(phone.next(t).body); !strings.Contains(got, "eine Probe") {
 		t.Errorf("to an account in German: %s", got)
 	}
+}
+
+// TestAlertsBounds: who may add ways for messages cannot have this server write to
+// any number of addresses, or to one any number of times.
+func TestAlertsBounds(t *testing.T) {
+	h := newDeskHouse(t)
+	h.cfg.Alerts.AllowPrivate = true
+	phone := startReceiver(t)
+	eva, karl := h.guardian(1, "Eva"), h.guardian(1, "Karl")
+	add := func(by console.Actor, i int) error {
+		return h.desk.Do(t.Context(), by, "alerts-add", alertAddRequest{Guardian: by.Name, Kind: alerts.Ntfy, To: fmt.Sprintf("%s/t%d", phone.url, i)}, nil)
+	}
+	for i := range 20 {
+		must(t, add(eva, i))
+	}
+	err := add(eva, 20)
+	if kindOf(err) != console.Conflict || !strings.Contains(err.Error(), "messages go 20 ways already") {
+		t.Errorf("one way too many: %v", err)
+	}
+	must(t, add(karl, 21))
+	test := func(by console.Actor, channel alerts.ChannelID) error {
+		err := h.desk.Do(t.Context(), by, "alerts-test", alertRequest{Channel: channel}, nil)
+		if err == nil {
+			phone.next(t)
+		}
+		return err
+	}
+	for range maxTests {
+		must(t, test(eva, 1))
+	}
+	if err := test(eva, 1); kindOf(err) != console.TooMany {
+		t.Errorf("one test too many: %v", err)
+	}
+	must(t, test(karl, 21))
 }
