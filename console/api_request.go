@@ -252,10 +252,42 @@ func (v *visit) body() (map[string]json.RawMessage, error) {
 	if err := json.Unmarshal(b, &fields); err != nil || fields == nil {
 		return nil, badRequest.because("The body has to be a JSON object.")
 	}
+	if halfLetter(b) {
+		return nil, badRequest.because("The body has half a character: a surrogate alone.")
+	}
 	if name, twice := repeated(b); twice {
 		return nil, badRequest.because(fmt.Sprintf("The body has %q twice.", name))
 	}
 	return fields, nil
+}
+
+// halfLetter reports whether valid JSON writes half of a character, a surrogate without
+// the other, of which every reader makes something else (RFC 8259 section 8.2).
+func halfLetter(b []byte) bool {
+	unit := func(i int) uint64 { // that is written at i as \uXXXX; 0 where none is
+		if i+6 > len(b) || b[i] != '\\' || b[i+1] != 'u' {
+			return 0
+		}
+		n, _ := strconv.ParseUint(string(b[i+2:i+6]), 16, 16) // no error: it is valid
+		return n
+	}
+	for i := 0; i < len(b); i++ {
+		if b[i] != '\\' {
+			continue
+		}
+		switch n := unit(i); {
+		case n >= 0xd800 && n < 0xdc00:
+			if low := unit(i + 6); low < 0xdc00 || low > 0xdfff {
+				return true
+			}
+			i += 11
+		case n >= 0xdc00 && n <= 0xdfff:
+			return true
+		default:
+			i++ // what it stands before is no beginning
+		}
+	}
+	return false
 }
 
 // repeated returns a name that stands twice in an object of valid JSON, however

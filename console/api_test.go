@@ -16,3 +16,20 @@ func TestAPIListsAreWhole(t *testing.T) {
 		}
 	}
 }
+
+// A character that is written as two halves is one; half of one is refused.
+func TestHalfLetter(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"name":"a\ud83d\ude00b\u00e9"}`:     false,
+		`{"name":"a\\ud83d","b":"\\\\udc00"}`: false,
+		`{"name":"a\ud800b"}`:                 true,
+		`{"name":"\ude00"}`:                   true,
+		`{"name":"\ud83d\ud83d"}`:             true,
+		`{"name":"\ud83d\\ude00"}`:            true,
+		`{"\udbff":1}`:                        true,
+	} {
+		if got := halfLetter([]byte(body)); got != want {
+			t.Errorf("%s: %t, want %t", body, got, want)
+		}
+	}
+}
