@@ -284,7 +284,7 @@ func (f *Family) ExemptDevice(ref, name string, until, now time.Time) (Device, s
 			return Device{}, "", err
 		}
 	}
-	if d.Profile != adults.ID {
+	if d.Profile != adults.ID && d.Until.IsZero() { // after a profile that is for a while follows what was to follow it
 		d.Then = d.Profile
 	}
 	if d.Profile, d.Until = adults.ID, until; d.Profile == d.Then {

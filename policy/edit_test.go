@@ -214,6 +214,17 @@ func TestExempt(t *testing.T) {
 			t.Errorf("ending what has ended: %v", err)
 		}
 	})
+	t.Run("a device that visits a profile goes back to what was to follow", func(t *testing.T) {
+		f := testFamily()
+		emma := got[ProfileID](t)(f.AddProfile("Emma", BandA))
+		guests := got[ProfileID](t)(f.AddProfile("Guests", BandA))
+		got[DeviceID](t)(f.AddDevice("Guests", Device{Name: "Tablet", Networks: nets("192.168.1.20"), Until: monday.Add(24 * time.Hour)}, monday))
+		f.Devices[0].Then = emma
+		got[Device](t)(f.ExemptDevice("Tablet", "", monday.Add(time.Hour), monday))
+		if f.Settle(monday.Add(2 * time.Hour)); f.Devices[0].Profile != emma {
+			t.Errorf("after it: %+v; want profile %d, not %d for good", f.Devices[0], emma, guests)
+		}
+	})
 	t.Run("without an adults' profile one is made", func(t *testing.T) {
 		f := testFamily()
 		did(t)(f.RemoveProfile("Adults"))

@@ -333,7 +333,8 @@ func (db *DB) chunkEnd(ctx context.Context, family policy.FamilyID, profile poli
 	return last, err
 }
 
-// eraseSeen forgets when the devices of a profile asked last.
+// eraseSeen forgets when the devices of a profile asked last, also of those that are on
+// another for a while.
 func eraseSeen(ctx context.Context, tx *sql.Tx, f *policy.Family, profile policy.ProfileID) error {
 	for _, table := range []string{"seen", "baselines"} {
 		if profile == 0 {
@@ -343,7 +344,7 @@ func eraseSeen(ctx context.Context, tx *sql.Tx, f *policy.Family, profile policy
 			continue
 		}
 		for _, d := range f.Devices {
-			if d.Profile != profile {
+			if d.Profile != profile && d.Then != profile {
 				continue
 			}
 			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE family_id = $1 AND device_id = $2`, int64(f.ID), int64(d.ID)); err != nil {

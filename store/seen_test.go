@@ -1,6 +1,7 @@
 package store
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -44,5 +45,44 @@ func TestSeen(t *testing.T) {
 	}
 	if got, err := db.Seen(ctx, other); err != nil || len(got) != 0 {
 		t.Errorf("of a family that was removed there is left %v, %v", got, err)
+	}
+}
+
+// TestEraseSeen: what is kept of a child's devices goes with the child's record, also
+// of one that is exempt for a while.
+func TestEraseSeen(t *testing.T) {
+	db := openNew(t)
+	ctx := t.Context()
+	var exempt, others policy.DeviceID
+	change(t, db, func(f *policy.Family) (string, error) {
+		for _, name := range []string{"Lea", "Tom"} {
+			if _, _, err := f.AddProfile(name, policy.BandC); err != nil {
+				return "", err
+			}
+		}
+		var err error
+		if exempt, _, err = f.AddDevice("Lea", policy.Device{Name: "Tablet", Networks: []netip.Prefix{netip.MustParsePrefix("192.168.1.20/32")}}, noon); err != nil {
+			return "", err
+		}
+		if others, _, err = f.AddDevice("Tom", policy.Device{Name: "Phone", Networks: []netip.Prefix{netip.MustParsePrefix("192.168.1.21/32")}}, noon); err != nil {
+			return "", err
+		}
+		_, what, err := f.ExemptDevice("Tablet", "", time.Time{}, noon)
+		return what, err
+	})
+	if err := db.WriteSeen(ctx, []journal.Sighting{{Family: 1, Device: exempt, Minute: noon}, {Family: 1, Device: others, Minute: noon}}); err != nil {
+		t.Fatal(err)
+	}
+	f, _ := family(t, db)
+	lea, err := f.Profile("Lea")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Erase(ctx, f, lea.ID, "erased", ""); err != nil {
+		t.Fatal(err)
+	}
+	got, err := db.Seen(ctx, 1)
+	if d := cmp.Diff(map[policy.DeviceID]time.Time{others: noon}, got); err != nil || d != "" {
+		t.Errorf("seen after Lea's was erased (-want +got): %v\n%s", err, d)
 	}
 }

@@ -37,6 +37,7 @@ var (
 
 	// ErrPrivate says that an address must not be sent to.
 	ErrPrivate = errors.New("it is not an address of the open internet; who runs this server can open your own network for messages")
+	errClear   = errors.New("http is in clear; give an https address, or ask who runs this server to open your own network for messages")
 
 	// ErrNotSet says that the operator has not set up what a channel needs.
 	ErrNotSet = errors.New("it is not set up")
@@ -52,13 +53,13 @@ const (
 // https, or also to private networks, even in clear, where allowPrivate. What is
 // dialed is looked at, not what a name said before. Redirects are not followed.
 func newHTTP(allowPrivate bool) *http.Client {
-	guarded := func(allowed func(netip.Addr) bool) *http.Transport {
+	guarded := func(check func(netip.Addr) error) *http.Transport {
 		d := &net.Dialer{Timeout: 5 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 			ap, err := netip.ParseAddrPort(address)
-			if err != nil || !allowed(ap.Addr()) {
-				return fmt.Errorf("reaching %s: %w", address, ErrPrivate)
+			if err != nil {
+				return err
 			}
-			return nil
+			return check(ap.Addr())
 		}}
 		return &http.Transport{
 			DialContext: d.DialContext, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 5 * time.Second,
@@ -68,8 +69,18 @@ func newHTTP(allowPrivate bool) *http.Client {
 	return &http.Client{
 		Timeout: sendTimeout,
 		Transport: &bySchemes{
-			https: guarded(func(a netip.Addr) bool { return allowPrivate || blocklists.IsPublic(a) }),
-			http:  guarded(func(a netip.Addr) bool { return allowPrivate && !blocklists.IsPublic(a) }),
+			https: guarded(func(a netip.Addr) error {
+				if !allowPrivate && !blocklists.IsPublic(a) {
+					return ErrPrivate
+				}
+				return nil
+			}),
+			http: guarded(func(a netip.Addr) error {
+				if !allowPrivate || blocklists.IsPublic(a) {
+					return errClear
+				}
+				return nil
+			}),
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -98,7 +109,7 @@ func checkURL(s string, allowPrivate bool) (*url.URL, error) {
 	case err != nil || u.Host == "" || u.Opaque != "":
 		return nil, errors.New("it is not an address like https://alerts.example.org/kinward")
 	case u.Scheme == "http" && !allowPrivate:
-		return nil, errors.New("http is in clear; give an https address, or ask who runs this server to open your own network for messages")
+		return nil, errClear
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, fmt.Errorf("%q is not https", u.Scheme)
 	case u.Fragment != "":
@@ -110,6 +121,22 @@ func checkURL(s string, allowPrivate bool) (*url.URL, error) {
 	return u, nil
 }
 
+// outward is why somebody cannot be reached, without what only whoever runs this server
+// is to know: which server it asks for names, and which address of its own network a
+// name leads to.
+func outward(err error) error {
+	var lookup *net.DNSError
+	if errors.As(err, &lookup) {
+		return fmt.Errorf("looking up %s: %s", lookup.Name, lookup.Err)
+	}
+	for _, own := range []error{ErrPrivate, errClear} {
+		if errors.Is(err, own) {
+			return own
+		}
+	}
+	return err
+}
+
 // answered says how a request went, without its address, which can be secret.
 func answered(resp *http.Response, err error) (string, error) {
 	if err != nil {
@@ -117,7 +144,7 @@ func answered(resp *http.Response, err error) (string, error) {
 		if errors.As(err, &at) {
 			err = at.Err
 		}
-		return "", err
+		return "", outward(err)
 	}
 	defer resp.Body.Close()
 	said := oneLine(resp.Status)

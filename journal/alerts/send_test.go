@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -37,10 +39,10 @@ func TestOnlyTheOpenInternet(t *testing.T) {
 		}
 	}
 	// A name passes, and is looked at where it is dialed.
-	for _, scheme := range []string{"https", "http"} {
+	for scheme, want := range map[string]error{"https": ErrPrivate, "http": errClear} {
 		c := Channel{Kind: Webhook, Settings: Settings{To: "localhost"}, Secret: Secret{url: scheme + "://localhost" + port, key: "k"}}
-		if _, err := NewWebhooks(false, "Kinward/test", now).Send(t.Context(), c, message); !errors.Is(err, ErrPrivate) {
-			t.Errorf("%s to localhost: %v, want %v", scheme, err, ErrPrivate)
+		if _, err := NewWebhooks(false, "Kinward/test", now).Send(t.Context(), c, message); err == nil || err.Error() != "sending a webhook to localhost: "+want.Error() {
+			t.Errorf("%s to localhost: %v, want no more than %v", scheme, err, want)
 		}
 	}
 	if hit {
@@ -56,8 +58,19 @@ func TestOnlyTheOpenInternet(t *testing.T) {
 	}
 	// But never the open internet in clear.
 	c.Secret.url = "http://192.88.99.1:1/" // a public address that nobody has
-	if _, err := NewWebhooks(true, "Kinward/test", now).Send(t.Context(), c, message); !errors.Is(err, ErrPrivate) {
+	if _, err := NewWebhooks(true, "Kinward/test", now).Send(t.Context(), c, message); !errors.Is(err, errClear) {
 		t.Errorf("the open internet in clear: %v", err)
+	}
+}
+
+// A guardian is told why nobody was reached, and not which server this one asks for
+// names.
+func TestLookupsAreNotTold(t *testing.T) {
+	_, err := answered(nil, &url.Error{Op: "Post", URL: "https://alerts.example.org/secret", Err: &net.OpError{
+		Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "alerts.example.org", Server: "10.0.0.53:53", IsNotFound: true},
+	}})
+	if want := "looking up alerts.example.org: no such host"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
