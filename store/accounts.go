@@ -171,6 +171,11 @@ func (t *Tx) addAccount(a Account) (Account, error) {
 	if taken > 0 {
 		return a, refuse(ErrConflict, "somebody signs in as %q already; choose another name to sign in", clip(name))
 	}
+	if a.Guardian != 0 {
+		if err := t.withoutAccount(a.Family, a.Guardian, name); err != nil {
+			return a, err
+		}
+	}
 	a.Name, a.Made = name, t.now
 	a.Handle = make([]byte, 32)
 	rand.Read(a.Handle)

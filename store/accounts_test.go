@@ -221,6 +221,26 @@ func TestInvite(t *testing.T) {
 	}
 }
 
+// Who was invited and then set the server up has an account: their invitation makes no
+// second one.
+func TestInvitedAndFirst(t *testing.T) {
+	db := openNew(t)
+	a := db.Accounts()
+	until := noon.Add(time.Hour)
+	if err := named(t, db, 1, "Karl", policy.Owner, until, "invited"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.First(t.Context(), "first", until); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Enter(t.Context(), "first", Newcomer{Guardian: "Karl", Name: "karl", Password: "hash"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Enter(t.Context(), "invited", Newcomer{Name: "karl2", Password: "hash"}); !errors.Is(err, ErrConflict) {
+		t.Errorf("a second account of one guardian: %v", err)
+	}
+}
+
 // Who guesses cannot push out what happened before: rows are counted up, and as
 // many are kept as there may be.
 func TestDoorIsBounded(t *testing.T) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -63,8 +64,8 @@ func (t *Tx) Invite(p Pass, secret string) (PassID, error) {
 		return 0, refuse(ErrNotFound, "there is no such guardian; see: kinward guardians")
 	}
 	p.Kind, p.Family, p.Name, p.Role = PassJoin, f.ID, f.Guardians[i].Name, f.Guardians[i].Role
-	if t.hasAccount(f.ID, p.Guardian) {
-		return 0, refuse(ErrConflict, "%s can sign in already", clip(p.Name))
+	if err := t.withoutAccount(f.ID, p.Guardian, p.Name); err != nil {
+		return 0, err
 	}
 	if _, err := t.dropInvitations(f.ID, p.Guardian); err != nil {
 		return 0, err
@@ -92,9 +93,15 @@ func (t *Tx) dropInvitations(family policy.FamilyID, guardian policy.GuardianID)
 	return n, t.exec(`DELETE FROM passes WHERE family_id = $1 AND guardian_id = $2 AND kind = $3`, int64(family), int64(guardian), string(PassJoin))
 }
 
-func (t *Tx) hasAccount(family policy.FamilyID, guardian policy.GuardianID) bool {
-	_, err := oneAccount(t.ctx, t.tx, `WHERE family_id = $1 AND guardian_id = $2`, int64(family), int64(guardian))
-	return err == nil
+// withoutAccount refuses a guardian who has an account.
+func (t *Tx) withoutAccount(family policy.FamilyID, guardian policy.GuardianID, name string) error {
+	switch _, err := oneAccount(t.ctx, t.tx, `WHERE family_id = $1 AND guardian_id = $2`, int64(family), int64(guardian)); {
+	case err == nil:
+		return refuse(ErrConflict, "%s can sign in already", clip(name))
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
+	return nil
 }
 
 // maxPasses bounds how many invitations of a family wait at a time.
