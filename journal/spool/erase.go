@@ -30,6 +30,7 @@ func (s *Spool) erase(ctx context.Context, match func(policy.FamilyID, policy.Pr
 	if len(s.segments) > 0 {
 		s.active = nil // what comes now goes into another file
 	}
+	erased := false
 	for _, seg := range s.segments {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -41,13 +42,15 @@ func (s *Spool) erase(ctx context.Context, match func(policy.FamilyID, policy.Pr
 		if !eraseFrames(content[segmentHead:], seg.base, match) {
 			continue
 		}
-		before := seg.bytes
-		if err := s.folder.replace(seg, content); err != nil {
+		if err := s.replace(seg, content); err != nil {
 			return err
 		}
-		s.bytes += seg.bytes - before
+		erased = true
 	}
-	return nil
+	if !erased {
+		return nil
+	}
+	return s.folder.sync()
 }
 
 // eraseRing makes pads of what matches in the ring.

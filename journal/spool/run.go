@@ -179,12 +179,13 @@ func (s *Spool) sync() error {
 		f   file // the segment's own may be another meanwhile, which was synced when it was made
 	}
 	var list []written
-	named := true
+	var unnamed []*segment
 	for _, seg := range s.dirty {
 		if seg.end > s.committed {
 			list = append(list, written{seg, seg.f})
-			named = named && seg.synced
-			seg.synced = true
+			if !seg.synced {
+				unnamed = append(unnamed, seg)
+			}
 		}
 	}
 	s.dirty = nil
@@ -200,8 +201,14 @@ func (s *Spool) sync() error {
 			s.mu.Unlock()
 		}
 	}
-	if !named {
-		errs = append(errs, s.folder.sync())
+	if len(unnamed) > 0 {
+		err := s.folder.sync()
+		s.mu.Lock()
+		for _, seg := range unnamed {
+			seg.synced = err == nil
+		}
+		s.mu.Unlock()
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

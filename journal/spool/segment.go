@@ -218,7 +218,8 @@ func (d folder) sync() error {
 	return nil
 }
 
-// replace writes a segment anew: the file is there whole or as it was.
+// replace writes a segment anew: the file is there whole or as it was. Until sync
+// has been called it may be as it was again after the machine went down.
 func (d folder) replace(s *segment, content []byte) error {
 	if d.path == "" {
 		s.f = &memoryFile{b: content}
@@ -243,7 +244,7 @@ func (d folder) replace(s *segment, content []byte) error {
 	}
 	s.f.Close()
 	s.f, s.bytes = diskFile{f}, int64(len(content))
-	return d.sync()
+	return nil
 }
 
 // open returns the segments of a folder in order, and what could not be taken up.

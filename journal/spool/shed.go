@@ -145,17 +145,24 @@ func (s *Spool) condense(seg *segment) error {
 		seg.condensed = true // there is nothing to win
 		return nil
 	}
-	before := seg.bytes
-	if err := s.folder.replace(seg, b); err != nil {
+	if err := s.replace(seg, b); err != nil {
 		return err
 	}
 	seg.condensed = true
-	s.bytes += seg.bytes - before
 	if time.Since(s.toldShed) >= time.Minute {
 		s.toldShed = time.Now()
 		s.log.Warn("the spool is full: of its oldest attempts only numbers are kept; this is said once a minute")
 	}
-	return nil
+	return s.folder.sync()
+}
+
+// replace writes a segment anew. What is kept of it in memory, and the folder, is the
+// caller's.
+func (s *Spool) replace(seg *segment, content []byte) error {
+	before := seg.bytes
+	err := s.folder.replace(seg, content)
+	s.bytes += seg.bytes - before
+	return err
 }
 
 // lose leaves of a segment what went with it. Where it was read already that is
@@ -172,17 +179,16 @@ func (s *Spool) lose(seg *segment) error {
 		s.stats.shed.Add(l.Count - before)
 		s.log.Error("attempts were lost: the spool is full, and its oldest segment had to go", "count", l.Count)
 	}
-	return nil
+	return s.folder.sync()
 }
 
+// bury leaves of a segment that something went with it. The folder is the caller's.
 func (s *Spool) bury(seg *segment, end uint64, l Loss) error {
-	before := seg.bytes
-	err := s.folder.replace(seg, appendFrame(segmentHeader(s.id, seg.base, end), seg.base, kindLoss, l.encode(nil)))
+	err := s.replace(seg, appendFrame(segmentHeader(s.id, seg.base, end), seg.base, kindLoss, l.encode(nil)))
 	if err != nil {
 		return err
 	}
 	seg.end, seg.condensed, seg.buried = end, true, true
-	s.bytes += seg.bytes - before
 	return nil
 }
 
@@ -201,9 +207,10 @@ func (s *Spool) join(i int) error {
 	if err := s.bury(first, second.end, a.and(b)); err != nil {
 		return err
 	}
+	err = s.folder.sync() // before the second goes
 	s.segments = append(s.segments[:i+1], s.segments[i+2:]...)
 	s.drop(second)
-	return nil
+	return err
 }
 
 func (l Loss) and(m Loss) Loss {
