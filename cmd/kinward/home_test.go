@@ -188,7 +188,7 @@ func (h *home) start() {
 	case h.banner = <-ready:
 	case err := <-h.ended:
 		h.t.Fatalf("serve ended at its start: %v\n%s", err, h.log)
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		h.cmd.Process.Kill()
 		h.t.Fatalf("serve printed no banner\n%s", h.log)
 	}
