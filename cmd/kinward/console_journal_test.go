@@ -71,7 +71,7 @@ func TestConsoleJournal(t *testing.T) {
 	eva.post(page+"/allow", http.StatusOK, "for", "15")
 	h.opens("after it was allowed", "omegle.com")
 	wantAll(t, "the incident when it is open", plainText(eva.get(page, http.StatusOK)), "It is open at the moment.", "End the exception now")
-	wantAll(t, "grants", h.must("grants"), "omegle", "Eva")
+	wantAll(t, "grants", h.must("grants"), "Omegle", "Eva")
 	wantAll(t, "the note after it ended", plainText(eva.post(page+"/keep", http.StatusOK)), "marked as reviewed", "reviewed by Eva")
 	h.closes("after the exception ended", "omegle.com")
 	wantAll(t, "with a note", plainText(eva.post(page+"/note", http.StatusOK, "note", "we talked & all is well")), "“we talked & all is well”")
