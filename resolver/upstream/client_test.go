@@ -150,7 +150,7 @@ func TestSilentConnectionIsGivenUp(t *testing.T) {
 	for _, scheme := range []Scheme{TCP, TLS} {
 		t.Run(scheme.String(), func(t *testing.T) {
 			s := serve(t, scheme)
-			c := s.client(scheme, "", func(o *Options) { o.Timeout = 100 * time.Millisecond })
+			c := s.client(scheme, "", func(o *Options) { o.Timeout = 500 * time.Millisecond })
 			s.does(func(string, *dns.Msg, *dns.Msg) []*dns.Msg { return nil })
 			if _, err := c.Ask(t.Context(), wwwExample); !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("error is %v, want the deadline", err)
