@@ -302,7 +302,7 @@ func TestSecureLimits(t *testing.T) {
 	s := startSecure(t, func(c *Config) {
 		c.Registerer = reg
 		c.Limits.TLSConns, c.Limits.TLSConnsPerClient = 4, 3
-		c.Limits.TLSIdle, c.Limits.TLSHandshake, c.Limits.TCPRead = time.Second, 500*time.Millisecond, 200*time.Millisecond
+		c.Limits.TLSIdle, c.Limits.TLSHandshake, c.Limits.TCPRead = 700*time.Millisecond, 500*time.Millisecond, 200*time.Millisecond
 	})
 	silent := func() net.Conn {
 		c, err := net.Dial("tcp", s.addr(DoT))

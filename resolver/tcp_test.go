@@ -94,7 +94,7 @@ func TestRFC7766_HalfClose(t *testing.T) {
 
 // ended reports how the server ended a connection, within a second.
 func ended(c net.Conn) error {
-	c.SetReadDeadline(time.Now().Add(time.Second))
+	c.SetReadDeadline(time.Now().Add(3 * time.Second))
 	_, err := io.ReadAll(c)
 	return err
 }
