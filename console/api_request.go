@@ -264,7 +264,7 @@ func (v *visit) body() (map[string]json.RawMessage, error) {
 // halfLetter reports whether valid JSON writes half of a character, a surrogate without
 // the other, of which every reader makes something else (RFC 8259 section 8.2).
 func halfLetter(b []byte) bool {
-	unit := func(i int) uint64 { // that is written at i as \uXXXX; 0 where none is
+	unit := func(i int) uint64 { // that is written at i, as \u and four digits; 0 where none is
 		if i+6 > len(b) || b[i] != '\\' || b[i+1] != 'u' {
 			return 0
 		}

@@ -57,9 +57,9 @@ func DeltaOf(before, after *Family) (Delta, error) {
 	return d, nil
 }
 
-// Touches reports whether d changed any of the paths.
-func (d Delta) Touches(paths []string) bool {
-	return slices.ContainsFunc(d, func(p Part) bool { return slices.Contains(paths, p.Path) })
+// Touches reports whether d changed a part that is asked for, by its path.
+func (d Delta) Touches(part func(path string) bool) bool {
+	return slices.ContainsFunc(d, func(p Part) bool { return part(p.Path) })
 }
 
 // Undo puts back in f what d changed; what others changed since stays. Where

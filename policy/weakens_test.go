@@ -262,7 +262,7 @@ func TestDeltaUndoes(t *testing.T) {
 		if rest, err := DeltaOf(back, a); err != nil || len(rest) > 0 {
 			t.Fatalf("what an undo left: %+v %v", rest, err)
 		}
-		if len(d) > 0 && !d.Touches([]string{d[0].Path}) {
+		if len(d) > 0 && !d.Touches(func(path string) bool { return path == d[0].Path }) {
 			t.Fatal("a change does not touch what it changed")
 		}
 	})

@@ -110,7 +110,7 @@ func (db *DB) ChangesOf(ctx context.Context, family policy.FamilyID, part func(p
 		if err := json.Unmarshal([]byte(parts), &delta); err != nil {
 			return fmt.Errorf("reading change %d: %w", revision, err)
 		}
-		touched[revision] = slices.ContainsFunc(delta, func(p policy.Part) bool { return part(p.Path) })
+		touched[revision] = delta.Touches(part)
 		return nil
 	}, `SELECT revision, delta FROM changes WHERE family_id = $1 AND delta <> ''`, int64(family))
 	if err != nil {
@@ -202,7 +202,7 @@ func (t *Tx) inTheWay(id policy.FamilyID, revision uint64, paths []string) error
 		if err := json.Unmarshal([]byte(parts), &delta); parts != "" && err != nil {
 			return err
 		}
-		if delta.Touches(paths) {
+		if delta.Touches(func(path string) bool { return slices.Contains(paths, path) }) {
 			return refuse(ErrConflict, "change %d (%s: %s) was about the same since; undo that first, or change it by hand", later, who, what)
 		}
 	}

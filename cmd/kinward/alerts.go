@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -359,39 +358,15 @@ type alertTestReply struct {
 	Tests []channelTest `json:"tests"`
 }
 
-// testsSent counts the tests that guardians have sent: a test goes to whatever address
-// they give. The zero value is ready, and safe for concurrent use.
-type testsSent struct {
-	mu    sync.Mutex
-	since time.Time
-	count map[tester]int
-}
-
-// tester is who sends tests.
+// tester is who sends tests: a test goes to whatever address they give.
 type tester struct {
 	family   policy.FamilyID
 	guardian policy.GuardianID
 }
 
-const (
-	testsWindow = 10 * time.Minute
-	maxTests    = 10 // of a guardian in a window; all of their channels at once are let through, too
-)
-
-// may reports whether a guardian may send so many more, and counts them.
-func (s *testsSent) may(by *acting, tests int, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.count == nil || now.Sub(s.since) >= testsWindow || now.Before(s.since) {
-		s.count, s.since = map[tester]int{}, now
-	}
-	who := tester{by.Family, by.Guardian}
-	if s.count[who] >= maxTests {
-		return false
-	}
-	s.count[who] += tests
-	return true
-}
+// maxTests is how many a guardian sends in a window; all of their channels at once are
+// let through, too.
+const maxTests = 10
 
 func alertTest(ctx context.Context, n *node, req alertRequest, p progress) (r alertTestReply, err error) {
 	f, _, err := n.family(ctx, req.Family)
@@ -409,7 +384,7 @@ func alertTest(ctx context.Context, n *node, req alertRequest, p progress) (r al
 	channels = slices.DeleteFunc(channels, func(c alerts.Channel) bool {
 		return req.Channel != 0 && c.ID != req.Channel || !mayTouch(ctx, c.Guardian)
 	})
-	if g := guardian(ctx); g != nil && !n.tests.may(g, len(channels), time.Now()) {
+	if g := guardian(ctx); g != nil && !n.tests.take(tester{g.Family, g.Guardian}, len(channels), maxTests, time.Now()) {
 		return r, &console.Refusal{Kind: console.TooMany, Text: "You sent many tests just now. Wait some minutes, then send another."}
 	}
 	r.Tests = []channelTest{}

@@ -285,7 +285,7 @@ var noLimits = map[string][]string{
 		"blocklists.maxDenyAllowAll", "blocklists.maxLiterals", "blocklists.maxRegexpSize", "blocklists.maxRegexpTotal", "blocklists.maxRegexpTried", "blocklists.maxUnfiltered",
 	},
 	"how far something is looked into; beyond it an answer is right, too": {"blocklists.MaxHidden", "policy.maxSteps", "signals.mostLabels", "signals.maxBatches"},
-	"a batch or a part of a cache, which begins anew":                     {"journal.maxRepeats", "journal.maxSeen", "resolver.maxShards", "signals.maxFound", "main.maxFailing"},
+	"a batch or a part of a cache, which begins anew":                     {"journal.maxRepeats", "journal.maxSeen", "resolver.maxShards", "signals.maxFound", "main.maxTallied"},
 	"said by a protocol":                                         {"blocklists.MaxLabels", "resolver.maxLabel", "resolver.maxMessage", "resolver.maxPlainUDP", "resolver.maxTTL", "resolver.maxNegative", "resolver.maxForeignLen", "resolver.maxSegments", "resolver.maxTogether"},
 	"the second half of a line of the table":                     {"journal.maxTypes", "main.maxIncidents", "main.maxMessage", "signals.maxClients", "signals.maxRecent"},
 	"the end of what a key can be set to, which its error names": {"resolver.MaxLeastTTL"},

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,7 +29,7 @@ type linkServer struct {
 	n      *node
 	now    func() time.Time
 	counts *prometheus.CounterVec
-	failed failures
+	failed tally[netip.Prefix] // wrong passwords
 }
 
 func newLinkServer(n *node, r prometheus.Registerer) (*linkServer, error) {
@@ -85,13 +84,13 @@ func (s *linkServer) report(r *http.Request, from netip.Addr) (status int, word,
 	}
 	// Who has shown the password from here before is not shut out by who guesses.
 	known := l != nil && linkedFrom(l, from)
-	if !known && s.failed.tooMany(from, now) {
+	if !known && !s.failed.take(failing(from), 0, maxFailures, now) {
 		return http.StatusTooManyRequests, "911", "limited"
 	}
 	switch {
 	case !l.Is(password):
 		if given {
-			s.failed.note(from, now)
+			s.failed.take(failing(from), 1, maxFailures, now)
 		}
 		return http.StatusUnauthorized, "badauth", "badauth"
 	case host != user:
@@ -140,42 +139,11 @@ func linkedFrom(l *store.Link, from netip.Addr) bool {
 	return false
 }
 
-// failures bounds how often a network may be wrong about a password.
-type failures struct {
-	mu    sync.Mutex
-	since time.Time
-	count map[netip.Prefix]int
-}
+// maxFailures is how often a network may be wrong about a password in a window: one is
+// 128 bits.
+const maxFailures = 10
 
-const (
-	failureWindow = 10 * time.Minute
-	maxFailures   = 10      // of a network in a window
-	maxFailing    = 1 << 14 // networks that are remembered in a window; a password is 128 bits, so that others may go on
-)
-
-func (f *failures) tooMany(from netip.Addr, now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.turn(now)
-	return f.count[failing(from)] >= maxFailures
-}
-
-func (f *failures) note(from netip.Addr, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.turn(now)
-	if p := failing(from); f.count[p] > 0 || len(f.count) < maxFailing {
-		f.count[p]++
-	}
-}
-
-// turn begins a new window when the last is over.
-func (f *failures) turn(now time.Time) {
-	if f.count == nil || now.Sub(f.since) >= failureWindow || now.Before(f.since) {
-		f.count, f.since = map[netip.Prefix]int{}, now
-	}
-}
-
+// failing is the network that is counted for an address.
 func failing(a netip.Addr) netip.Prefix {
 	bits := 32
 	if a.Is6() {

@@ -200,7 +200,7 @@ func TestLinkGuessing(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	h.now = h.now.Add(failureWindow)
+	h.now = h.now.Add(tallyWindow)
 	if got := h.report("198.51.100.7", "guess", "x", own); got != "badauth" {
 		t.Errorf("after the window: %q", got)
 	}

@@ -49,7 +49,7 @@ type node struct {
 	alerts  *alerts.Engine // that serve runs; nil without
 	watches watches        // devices that pages wait for
 	bells   bells          // for who watches a family
-	tests   testsSent      // of ways to guardians
+	tests   tally[tester]  // of ways to guardians
 
 	operations map[string]handler // all there are
 }
